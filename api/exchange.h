@@ -1,0 +1,146 @@
+/*
+ * One HTTP exchange as a handler sees it: the request, and how to answer. The
+ * HTTP library is on the other side of this header: service/ implements it on
+ * libmicrohttpd, tests implement it in memory.
+ *
+ * Life of an exchange, all on its loop's thread but api_exchange_wake():
+ *   1. route->begin(x)   headers are here, the body is not (and 100-continue
+ *                        is not sent): refuse now, or return to go on.
+ *   2. body bytes are collected by the service into x->body up to the limit
+ *                        that begin set (x->body_limit), or refused 413.
+ *   3. route->finish(x)  the body is whole. Answer (api_answer_*), or start
+ *                        work and return without an answer: x is waiting.
+ *   4. whoever ends the work calls api_exchange_wake(x), once per wait, from
+ *                        any thread; then route->resume(x) runs on the loop:
+ *                        answer, or wait again.
+ *   5. route->abandon(x) the exchange ends (answered, or the client left):
+ *                        frees what the handler holds in x->state. While x
+ *                        waits for work that will call wake, the service
+ *                        keeps x alive until it has and calls abandon then.
+ *
+ * Nothing here blocks. Slices of the request are valid until abandon.
+ */
+#ifndef API_EXCHANGE_H
+#define API_EXCHANGE_H
+
+#include "storage/base/arena.h"
+#include "storage/include/ldb.h"
+
+struct api_context; /* the application: api/context.h */
+struct api_exchange;
+struct api_route;
+
+enum api_method {
+    API_GET,
+    API_HEAD,
+    API_PUT,
+    API_POST,
+    API_DELETE,
+    API_METHOD_OTHER, /* 405 everywhere */
+};
+
+/* No Content-Length was sent (chunked body, or none). */
+#define API_LENGTH_UNKNOWN UINT64_MAX
+
+/* A header to send. name and value are NUL-terminated. */
+struct api_header {
+    const char *name;
+    const char *value;
+    struct api_header *next;
+};
+
+/* A body produced piece by piece, as fast as the client takes it. */
+struct api_stream_ops {
+    /*
+     * Writes up to max bytes into out and returns how many; 0: the end;
+     * API_STREAM_FAILED: cut the connection, so that the client sees it.
+     * Loop's thread; may read files, must not wait.
+     */
+    int64_t (*read)(void *stream, uint8_t *out, size_t max);
+    void (*destroy)(void *stream);
+};
+#define API_STREAM_FAILED ((int64_t)-1)
+
+enum api_body_kind {
+    API_BODY_NONE,     /* no bytes (HEAD gives content_length all the same) */
+    API_BODY_STATIC,   /* bytes that outlive the exchange */
+    API_BODY_BUF,      /* an ldb_buf that the service takes over */
+    API_BODY_STREAM,   /* chunked */
+};
+
+/* The answer; filled through the api_answer_* functions of api/response.h. */
+struct api_response {
+    bool ready;
+    unsigned status;
+    const char *content_type; /* static; NULL: none */
+    struct api_header *headers; /* in the order they are sent */
+    enum api_body_kind body_kind;
+    struct ldb_slice static_body;
+    struct ldb_buf body;
+    const struct api_stream_ops *stream_ops;
+    void *stream;
+    uint64_t head_length; /* HEAD: the Content-Length to announce */
+    bool close;           /* close the connection after it */
+};
+
+struct api_exchange_ops {
+    /*
+     * The request header of that name (case-insensitive), or {NULL, 0}. Sent
+     * more than once: the first; count tells how often (NULL: not asked).
+     */
+    struct ldb_slice (*header)(struct api_exchange *x, const char *name,
+                               unsigned *out_count);
+    /* See step 4. Any thread. */
+    void (*wake)(struct api_exchange *x);
+};
+
+struct api_exchange {
+    /* ---- set by the service before begin ---- */
+    const struct api_exchange_ops *ops;
+    struct api_context *context;
+    enum api_method method;
+    const char *method_text;
+    struct ldb_slice raw_path;  /* as sent, percent-encoded, without query */
+    struct ldb_slice raw_query; /* after '?', without it; empty when none */
+    uint64_t content_length;    /* or API_LENGTH_UNKNOWN */
+    uint64_t started_us;        /* monotonic */
+    struct ldb_arena *arena;    /* dies with the exchange */
+
+    /* ---- set by begin, through the router ---- */
+    const struct api_route *route;
+    struct ldb_slice raw_rest; /* of raw_path, after the route's prefix */
+    size_t body_limit;         /* bytes; 0: a body is refused with 413 */
+
+    /* ---- filled by the service before finish ---- */
+    struct ldb_buf body;
+
+    /* ---- the handler's ---- */
+    void *state;
+    struct api_response response;
+};
+
+/* Shorthand for x->ops->wake(x). */
+static inline void api_exchange_wake(struct api_exchange *x)
+{
+    x->ops->wake(x);
+}
+
+/* ---- what the service calls (api/router.c) ---- */
+
+/*
+ * Step 1: finds the route, checks method (405 with Allow) and path (404),
+ * calls its begin. Afterwards x->response.ready tells whether x is answered.
+ */
+void api_exchange_begin(struct api_exchange *x);
+/* Steps 3, 4, 5. */
+void api_exchange_finish(struct api_exchange *x);
+void api_exchange_resume(struct api_exchange *x);
+void api_exchange_abandon(struct api_exchange *x);
+
+/*
+ * After each pass of a loop over its connections: commits what the pass's
+ * handlers queued (ldb_write_drive). Cheap when nothing was.
+ */
+void api_pass_end(struct api_context *context);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * The attributes and builtins this code base uses, under one spelling for gcc
+ * and clang. Everything else is ISO C17. Include instead of <assert.h>.
+ */
+#ifndef STORAGE_BASE_COMPILER_H
+#define STORAGE_BASE_COMPILER_H
+
+#include <assert.h>
+
+#include "storage/include/ldb_types.h"
+
+#define LDB_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LDB_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* clang proves lock discipline with these (-Wthread-safety); gcc ignores. */
+#if defined(__clang__)
+#define LDB_THREAD_ATTRIBUTE(x) __attribute__((x))
+#else
+#define LDB_THREAD_ATTRIBUTE(x)
+#endif
+#define LDB_CAPABILITY(name) LDB_THREAD_ATTRIBUTE(capability(name))
+#define LDB_REQUIRES(...) LDB_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
+#define LDB_ACQUIRE(...) LDB_THREAD_ATTRIBUTE(acquire_capability(__VA_ARGS__))
+#define LDB_RELEASE(...) LDB_THREAD_ATTRIBUTE(release_capability(__VA_ARGS__))
+#define LDB_EXCLUDES(...) LDB_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
+#define LDB_NO_THREAD_SAFETY LDB_THREAD_ATTRIBUTE(no_thread_safety_analysis)
+
+/*
+ * assert() stays on in release builds. assert_slow() is for loops measured as
+ * hot and is on in Debug builds alone.
+ */
+#ifdef LDB_ASSERT_SLOW
+#define assert_slow(x) assert(x)
+#else
+#define assert_slow(x) ((void)0)
+#endif
+
+#endif

@@ -1,0 +1,104 @@
+/*
+ * Internal key = user key, then 8 bytes: sequence << 8 | kind, little-endian.
+ * Order: user key ascending, then the 64-bit tag descending (newest first).
+ * FORMAT section 8.
+ */
+#ifndef STORAGE_BASE_INTERNAL_KEY_H
+#define STORAGE_BASE_INTERNAL_KEY_H
+
+#include "storage/base/comparator.h"
+#include "storage/base/writer.h"
+
+/* On disk: do not change. */
+enum ldb_kind {
+    LDB_KIND_DELETE = 0,
+    LDB_KIND_PUT = 1,
+};
+
+/* The kind to seek with: the greater one sorts first at one sequence. */
+#define LDB_KIND_SEEK LDB_KIND_PUT
+
+/* Bytes after the user key. */
+#define LDB_TAG_SIZE 8
+
+static inline uint64_t ldb_tag_make(ldb_sequence sequence, enum ldb_kind kind)
+{
+    assert_slow(sequence <= LDB_SEQUENCE_MAX);
+    return sequence << 8 | (uint64_t)kind;
+}
+
+static inline ldb_sequence ldb_tag_sequence(uint64_t tag)
+{
+    return tag >> 8;
+}
+
+/* The low byte, unchecked: compare with enum ldb_kind before use. */
+static inline uint8_t ldb_tag_kind(uint64_t tag)
+{
+    return (uint8_t)tag;
+}
+
+/* The user key of a well-formed internal key (len >= 8 is the caller's). */
+static inline struct ldb_slice ldb_internal_user_key(struct ldb_slice internal)
+{
+    assert_slow(internal.len >= LDB_TAG_SIZE);
+    return (struct ldb_slice){.data = internal.data,
+                              .len = internal.len - LDB_TAG_SIZE};
+}
+
+static inline uint64_t ldb_internal_tag(struct ldb_slice internal)
+{
+    assert_slow(internal.len >= LDB_TAG_SIZE);
+    return ldb_load_fixed64(internal.data + internal.len - LDB_TAG_SIZE);
+}
+
+/* An internal key taken apart. */
+struct ldb_parsed_key {
+    struct ldb_slice user_key; /* borrowed */
+    ldb_sequence sequence;
+    enum ldb_kind kind;
+};
+
+/* False when shorter than 8 bytes or of an unknown kind. */
+LDB_MUST_CHECK bool ldb_internal_key_parse(struct ldb_slice internal,
+                                           struct ldb_parsed_key *out);
+
+/* Appends user key and tag. */
+LDB_MUST_CHECK enum ldb_status ldb_internal_key_append(struct ldb_buf *buf,
+                                                       struct ldb_slice user,
+                                                       uint64_t tag);
+
+/* Order of two well-formed internal keys under the user comparator. */
+static inline int ldb_internal_compare(const struct ldb_comparator *cmp,
+                                       struct ldb_slice a, struct ldb_slice b)
+{
+    int order =
+        ldb_compare(cmp, ldb_internal_user_key(a), ldb_internal_user_key(b));
+    uint64_t ta, tb;
+
+    if (order != 0)
+        return order;
+    ta = ldb_internal_tag(a);
+    tb = ldb_internal_tag(b);
+    return (ta < tb) - (ta > tb);
+}
+
+/*
+ * Shortened index keys: out (cleared first) gets a key with a <= out < b, or
+ * one >= a. FORMAT section 8 "separator", "successor".
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_internal_separator(const struct ldb_comparator *cmp, struct ldb_slice a,
+                       struct ldb_slice b, struct ldb_buf *out);
+LDB_MUST_CHECK enum ldb_status
+ldb_internal_successor(const struct ldb_comparator *cmp, struct ldb_slice a,
+                       struct ldb_buf *out);
+
+/*
+ * For messages: the key quoted, bytes outside printable ASCII as \xNN, cut
+ * after 32 bytes; then "@sequence:kind". Appends to buf.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_internal_key_describe(struct ldb_buf *buf,
+                                                         struct ldb_slice key);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * Filling struct ldb_error. The module that finds a failure sets it with file,
+ * offset, expected and actual; a caller that knows more prefixes it.
+ *
+ * Thread-safety: functions of their arguments. Every err may be NULL.
+ */
+#ifndef STORAGE_BASE_STATUS_H
+#define STORAGE_BASE_STATUS_H
+
+#include "storage/base/compiler.h"
+
+/* Sets code and text (cut at the size), clears the errno; returns status. */
+enum ldb_status ldb_error_set(struct ldb_error *err, enum ldb_status status,
+                              const char *format, ...) LDB_PRINTF(3, 4);
+
+/*
+ * Sets what a failed system call left: the status for sys_errno (ENOENT is
+ * NOT_FOUND; ENOSPC and EDQUOT NO_SPACE; ENOMEM NO_MEMORY; EAGAIN, EACCES on a
+ * lock are the caller's; else IO) and "text: strerror". Returns that status.
+ */
+enum ldb_status ldb_error_set_errno(struct ldb_error *err, int sys_errno,
+                                    const char *format, ...) LDB_PRINTF(3, 4);
+
+/* Puts "text: " before the message; returns the error's status. */
+enum ldb_status ldb_error_prefix(struct ldb_error *err,
+                                 enum ldb_status status, const char *format,
+                                 ...) LDB_PRINTF(3, 4);
+
+/* Sets LDB_NO_MEMORY without formatting; returns it. */
+enum ldb_status ldb_error_no_memory(struct ldb_error *err);
+
+#endif

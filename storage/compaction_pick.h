@@ -1,0 +1,82 @@
+/*
+ * What to compact next: a pure function of a version, the compaction pointers
+ * and the options (FORMAT section 15, goleveldb with geth's options), plus the
+ * boundary tables of section 23 row 23.
+ */
+#ifndef STORAGE_COMPACTION_PICK_H
+#define STORAGE_COMPACTION_PICK_H
+
+#include "storage/version/version.h"
+
+struct ldb_compaction_limits {
+    uint64_t table_size;               /* bytes of an output table: 2 MiB */
+    uint32_t expand_limit_factor;      /* x table_size: 25 */
+    uint32_t grandparent_limit_factor; /* x table_size: 10 */
+    uint32_t source_limit_factor;      /* x table_size, manual only: 1 */
+};
+
+struct ldb_compaction {
+    struct ldb_version *version; /* referenced: keeps the inputs alive */
+    uint32_t level;              /* inputs[0]; inputs[1] is level + 1 */
+    struct ldb_file_meta **inputs[2];
+    size_t input_count[2];
+    struct ldb_file_meta **grandparents; /* of level + 2, in key order */
+    size_t grandparent_count;
+    bool is_trivial_move;      /* move inputs[0][0] down, no rewriting */
+    bool is_manual;
+    /* Largest internal key of inputs[0]: the new pointer. Borrowed from it. */
+    struct ldb_slice pointer;
+};
+
+/* NULL is fine. */
+void ldb_compaction_destroy(struct ldb_compaction *compaction);
+
+/*
+ * The compaction the version's score asks for; *out NULL when none does. The
+ * array pointers[level] are the compaction pointers (may be empty slices).
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_compaction_pick(struct ldb_version *version,
+                    const struct ldb_compaction_limits *limits,
+                    const struct ldb_slice pointers[LDB_LEVEL_COUNT],
+                    struct ldb_error *err, struct ldb_compaction **out);
+
+/*
+ * A manual one: the level's tables that overlap user keys [begin, end] (NULL:
+ * open), cut at source_limit but at level 0; *out NULL when there are none.
+ * The caller goes on after pointer until NULL.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_compaction_pick_range(struct ldb_version *version,
+                          const struct ldb_compaction_limits *limits,
+                          uint32_t level, const struct ldb_slice *begin,
+                          const struct ldb_slice *end, struct ldb_error *err,
+                          struct ldb_compaction **out);
+
+/* Adds every input deletion and the pointer to edit. */
+LDB_MUST_CHECK enum ldb_status
+ldb_compaction_edit_inputs(const struct ldb_compaction *compaction,
+                           struct ldb_version_edit *edit);
+
+/*
+ * State of one run over ascending keys: should an output end before this user
+ * key's first entry (grandparent overlap), and may a delete mark go (no table
+ * of level >= level + 2 has the key)? Zero it to begin.
+ */
+struct ldb_compaction_cursor {
+    size_t grandparent;
+    uint64_t overlapped_bytes;
+    bool seen_key;
+    size_t base_level[LDB_LEVEL_COUNT];
+};
+
+/* Internal keys must be passed ascending. */
+bool ldb_compaction_should_stop_before(
+    const struct ldb_compaction *compaction,
+    const struct ldb_compaction_limits *limits,
+    struct ldb_compaction_cursor *cursor, struct ldb_slice internal_key);
+bool ldb_compaction_is_base_level_for(const struct ldb_compaction *compaction,
+                                      struct ldb_compaction_cursor *cursor,
+                                      struct ldb_slice user_key);
+
+#endif

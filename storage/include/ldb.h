@@ -1,0 +1,424 @@
+/*
+ * libleveld: a key-value store in the LevelDB on-disk format, byte-compatible
+ * with goleveldb and Google LevelDB. THE public header: open, write, get,
+ * iterate, snapshot, close. (leveldb/c.h beside it is LevelDB's own C API on
+ * the same engine.)
+ *
+ * Thread-safety: a struct ldb_db is used from any number of threads; an
+ * iterator and a batch from one at a time. err may be NULL everywhere.
+ * Out parameters are untouched on failure.
+ */
+#ifndef STORAGE_INCLUDE_LDB_H
+#define STORAGE_INCLUDE_LDB_H
+
+#include "ldb_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ldb_db;
+struct ldb_env;
+struct ldb_comparator;
+struct ldb_filter_policy;
+struct ldb_snapshot;
+struct ldb_batch;
+struct ldb_cursor;
+struct ldb_block_cache;
+
+/* ---- options ---- */
+
+/*
+ * Fixed at open. Start from LDB_OPTIONS_DEFAULT; 0 or NULL in a field means
+ * its default too. In brackets goleveldb's / LevelDB's name.
+ */
+struct ldb_options {
+    /* NULL: the system's files. Borrowed until close. */
+    struct ldb_env *env;
+    /* NULL: bytewise. Borrowed until close. [Comparer / comparator] */
+    const struct ldb_comparator *comparator;
+    /* NULL: the built-in bloom filter of bloom_bits. [Filter / filter_policy] */
+    const struct ldb_filter_policy *filter;
+    /* Bits a key of the built-in filter; 0: no filter. Default 10, geth's. */
+    unsigned bloom_bits;
+    /* Make the database when there is none. [!ErrorIfMissing] */
+    bool create_if_missing;
+    /* Fail with LDB_EXISTS when there is one. [ErrorIfExist] */
+    bool error_if_exists;
+    /* Write nothing at all, not even LOG. [ReadOnly] */
+    bool read_only;
+    /* Damage in a journal is an error, else dropped and counted.
+     * [StrictJournal / paranoid_checks] */
+    bool strict_journal;
+    /* Verify data blocks when first read. Default true. */
+    bool verify_checksums;
+    /* Bytes of a memtable before it is flushed. Default 4 MiB, geth's
+     * smallest. [WriteBuffer / write_buffer_size] */
+    size_t write_buffer_bytes;
+    /* Memtables that may wait for their flush. Default 2. */
+    unsigned immutable_memtables_max;
+    /* Bytes of a table that compaction writes. Default 2 MiB.
+     * [CompactionTableSize / max_file_size] */
+    uint64_t table_bytes;
+    /* Plain bytes of a data block. Default 4096. [BlockSize / block_size] */
+    size_t block_bytes;
+    /* Entries between restarts. Default 16. */
+    unsigned block_restart_interval;
+    /* Snappy where it saves over an eighth. Default true. */
+    bool compress;
+    /* Bytes of the block cache. Default 8 MiB. [BlockCacheCapacity] */
+    size_t block_cache_bytes;
+    /* A cache shared with other databases, or NULL. Borrowed until close. */
+    struct ldb_block_cache *block_cache;
+    /* Tables kept open. Default 500. [OpenFilesCacheCapacity] */
+    unsigned open_tables_max;
+    /* Level-0 tables at which compaction starts, writes slow, writes stop.
+     * Default 4, 8, 12. */
+    unsigned l0_compaction_trigger;
+    unsigned l0_slowdown_trigger;
+    unsigned l0_stop_trigger;
+    /* Bytes of level 1, and the factor per deeper level. Default 100 MiB, 10.
+     * [CompactionTotalSize, CompactionTotalSizeMultiplier] */
+    uint64_t level1_bytes;
+    unsigned level_multiplier;
+    /* Bytes of a batch, header included. Default 64 MiB + 64 KiB + 1 KiB. */
+    size_t batch_bytes_max;
+    /* Bytes of batches waiting in the write queue; beyond: LDB_STALLED.
+     * Default 256 MiB. */
+    size_t write_queue_bytes_max;
+    /* Bytes of the MANIFEST at which a new one is begun. Default 64 MiB. */
+    uint64_t manifest_rotate_bytes;
+};
+
+/* The defaults above as a value. */
+LDB_API void ldb_options_init(struct ldb_options *options);
+
+/* ---- open and close ---- */
+
+/* What opening found and did; for the start-up line and the clean-stop marker. */
+struct ldb_recovery {
+    bool created;               /* there was no database */
+    uint64_t manifest_number;   /* as found, before anything was written */
+    uint64_t manifest_len;      /* bytes of that file, whole */
+    uint64_t journal_number;    /* newest journal found, 0: none */
+    uint64_t journal_len;       /* bytes of it */
+    ldb_sequence last_sequence; /* after replay */
+    uint64_t journals_replayed;
+    uint64_t records_replayed;
+    uint64_t bytes_dropped; /* damage inside journals, skipped */
+    uint64_t tail_bytes;    /* torn tails, cut off by reading */
+    uint64_t tables_written;
+    uint64_t duration_us;
+};
+
+/*
+ * Opens the database in folder path (made when absent and create_if_missing).
+ * Takes LOCK (LDB_LOCKED names the holder), replays journals in order, starts
+ * a new journal and MANIFEST. options is copied. recovery may be NULL.
+ *
+ * Errors: LOCKED, NOT_FOUND (no database), EXISTS, CORRUPTION (file and
+ * offset), INVALID_ARGUMENT (option, comparator), IO, NO_SPACE, NO_MEMORY.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_open(const char *path, const struct ldb_options *options,
+         struct ldb_recovery *recovery, struct ldb_error *err,
+         struct ldb_db **out);
+
+/*
+ * Completes queued writes, waits for background work, syncs the journal,
+ * frees db (also on failure: then the last writes may not be durable). No
+ * other call runs; cursors and snapshots are released before. The memtable is
+ * not flushed: it stays in its journal.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_close(struct ldb_db *db,
+                                                 struct ldb_error *err);
+
+/* ---- batches ---- */
+
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_batch_create(size_t bytes_max, struct ldb_error *err,
+                 struct ldb_batch **out);
+LDB_API void ldb_batch_destroy(struct ldb_batch *batch);
+/* The other batch functions (put, delete, append, parse, iterate) are in
+ * storage/journal/write_batch.h. */
+
+/* ---- writing ---- */
+
+enum ldb_condition_kind {
+    LDB_CONDITION_ABSENT,  /* the key has no value */
+    LDB_CONDITION_PRESENT, /* the key has a value */
+    /* The key has a value whose sequence is one of / none of the list.
+     * NOT_IN also holds for an absent key. */
+    LDB_CONDITION_SEQUENCE_IN,
+    LDB_CONDITION_SEQUENCE_NOT_IN,
+};
+
+struct ldb_condition {
+    enum ldb_condition_kind kind;
+    struct ldb_slice key;
+    const ldb_sequence *sequences;
+    size_t sequence_count;
+};
+
+/*
+ * A range whose live keys are deleted, resolved under the commit order: the
+ * deletes stand before operation before_op of the batch (count: at its end),
+ * after the operations that precede it, whose puts they cover.
+ */
+struct ldb_delete_range {
+    uint32_t before_op;
+    struct ldb_slice start; /* inclusive */
+    struct ldb_slice end;   /* exclusive */
+    bool has_end;           /* false: to the last key */
+};
+
+/* Keys that the ranges of one write may delete; beyond: TOO_LARGE. */
+#define LDB_DELETE_RANGE_KEYS_MAX 10000
+
+/*
+ * One write: the caller's, untouched by others from submit until done was
+ * called. Zero it, set the first part.
+ */
+struct ldb_write {
+    /* ---- set by the caller ---- */
+    struct ldb_batch *batch; /* its sequence field is filled in */
+    bool sync;               /* durable before done */
+    const struct ldb_condition *conditions; /* all must hold, else PRECONDITION */
+    size_t condition_count;
+    const struct ldb_delete_range *ranges; /* ascending before_op */
+    size_t range_count;
+    /*
+     * Called once, from the thread that committed it, with no lock held; must
+     * not block or call the database. NULL only with ldb_write_wait().
+     */
+    void (*done)(struct ldb_write *write);
+    void *context;
+
+    /* ---- the result, set before done ---- */
+    enum ldb_status status;
+    struct ldb_error error;
+    ldb_sequence sequence;   /* of the last operation; of an empty batch: the
+                                last sequence written before it */
+    uint64_t count;          /* operations written, ranges resolved */
+    size_t failed_condition; /* PRECONDITION: its index */
+    bool current_exists;     /* PRECONDITION: the key has a value, */
+    ldb_sequence current;    /*               written at this sequence */
+
+    /* ---- the queue's own ---- */
+    struct ldb_write *next;
+    int state;
+};
+
+/*
+ * Queues the write; done is called, maybe before this returns only by
+ * ldb_write_drive() or another thread's commit. OK, or (done is not called):
+ * STALLED, TOO_LARGE, READ_ONLY, CLOSED, INVALID_ARGUMENT.
+ *
+ * Nothing is woken for it: the caller follows with ldb_write_drive(), once for
+ * as many submits as it likes.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_write_submit(struct ldb_db *db,
+                                                        struct ldb_write *write,
+                                                        struct ldb_error *err);
+
+/*
+ * Sees to it that all submitted writes get committed: commits them here when
+ * none of them needs a sync or a wait and nobody else is committing, else
+ * wakes the committer thread. Never blocks on a sync or a stall.
+ */
+LDB_API void ldb_write_drive(struct ldb_db *db);
+
+/* Submits and waits; the result is in *write and returned. */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_write_wait(struct ldb_db *db,
+                                                      struct ldb_write *write);
+
+/* One put or delete, waited for. out_sequence may be NULL. */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_put(struct ldb_db *db, struct ldb_slice key, struct ldb_slice value,
+        bool sync, struct ldb_error *err, ldb_sequence *out_sequence);
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_delete(struct ldb_db *db, struct ldb_slice key, bool sync,
+           struct ldb_error *err, ldb_sequence *out_sequence);
+
+/* The last sequence that readers see. */
+LDB_API ldb_sequence ldb_last_sequence(struct ldb_db *db);
+
+/*
+ * Later writes get sequences above floor (a new epoch's base). Call with no
+ * write under way. INVALID_ARGUMENT past LDB_SEQUENCE_MAX; a floor below the
+ * last sequence changes nothing.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_raise_sequence(struct ldb_db *db, ldb_sequence floor,
+                   struct ldb_error *err);
+
+/* ---- reading ---- */
+
+struct ldb_read_options {
+    const struct ldb_snapshot *snapshot; /* NULL: now */
+    bool skip_cache;                     /* do not keep what is read */
+    /* 0: as the database; 1: verify; 2: do not verify data blocks. */
+    int checksums;
+};
+
+/*
+ * The value of key, into out_value (cleared first; NULL: not copied), and the
+ * sequence it was written at. NOT_FOUND when there is none. out_seen, when not
+ * NULL, is set on OK and NOT_FOUND to the sequence this read saw.
+ * options may be NULL.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_get(struct ldb_db *db, struct ldb_slice key,
+        const struct ldb_read_options *options, struct ldb_error *err,
+        struct ldb_buf *out_value, ldb_sequence *out_sequence,
+        ldb_sequence *out_seen);
+
+/* A consistent view that stays until released. */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_snapshot_acquire(struct ldb_db *db, struct ldb_error *err,
+                     struct ldb_snapshot **out);
+LDB_API void ldb_snapshot_release(struct ldb_snapshot *snapshot);
+LDB_API ldb_sequence ldb_snapshot_sequence(const struct ldb_snapshot *snapshot);
+
+/*
+ * A cursor over live keys at one view (the snapshot's, else now), both ways.
+ * Not positioned at first. key and value are borrowed until the next move.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_cursor_open(struct ldb_db *db, const struct ldb_read_options *options,
+                struct ldb_error *err, struct ldb_cursor **out);
+LDB_API void ldb_cursor_close(struct ldb_cursor *cursor);
+LDB_API void ldb_cursor_seek_first(struct ldb_cursor *cursor);
+LDB_API void ldb_cursor_seek_last(struct ldb_cursor *cursor);
+/* The first key >= key / the last key < key. */
+LDB_API void ldb_cursor_seek(struct ldb_cursor *cursor, struct ldb_slice key);
+LDB_API void ldb_cursor_seek_before(struct ldb_cursor *cursor,
+                                    struct ldb_slice key);
+/* Valid on entry. */
+LDB_API void ldb_cursor_next(struct ldb_cursor *cursor);
+LDB_API void ldb_cursor_prev(struct ldb_cursor *cursor);
+LDB_API bool ldb_cursor_valid(const struct ldb_cursor *cursor);
+LDB_API struct ldb_slice ldb_cursor_key(const struct ldb_cursor *cursor);
+LDB_API struct ldb_slice ldb_cursor_value(const struct ldb_cursor *cursor);
+/* The sequence the entry was written at. */
+LDB_API ldb_sequence ldb_cursor_sequence(const struct ldb_cursor *cursor);
+/* The sequence of the cursor's view. */
+LDB_API ldb_sequence ldb_cursor_view_sequence(const struct ldb_cursor *cursor);
+/* Not valid and OK: the end. Else why it stopped. */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_cursor_status(const struct ldb_cursor *cursor, struct ldb_error *err);
+
+/* ---- maintenance ---- */
+
+/* Flushes the memtable and waits until it is in a table. */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_flush(struct ldb_db *db,
+                                                 struct ldb_error *err);
+
+/* Compacts all that overlaps user keys [begin, end] (NULL: open), and waits. */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_compact_range(struct ldb_db *db, const struct ldb_slice *begin,
+                  const struct ldb_slice *end, struct ldb_error *err);
+
+/* About how many bytes of tables the keys [start, end) take. */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_approximate_size(struct ldb_db *db, struct ldb_slice start,
+                     struct ldb_slice end, struct ldb_error *err,
+                     uint64_t *out_bytes);
+
+/* Appends the text of a property ("leveldb.stats", ...); NOT_FOUND: unknown. */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_property(struct ldb_db *db,
+                                                    const char *name,
+                                                    struct ldb_buf *out);
+
+/* Deletes the database in path (not foreign files). NOT_FOUND: none. */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_destroy(const char *path, const struct ldb_options *options,
+            struct ldb_error *err);
+
+/* ---- health ---- */
+
+enum ldb_health {
+    LDB_HEALTHY,
+    LDB_HEALTH_DISK_FULL,    /* writes fail with NO_SPACE until space is back;
+                                it heals by itself */
+    LDB_HEALTH_SYNC_FAILED,  /* writes have stopped; ldb_reopen() or restart */
+    LDB_HEALTH_WRITE_FAILED, /* the journal could not be cut: as SYNC_FAILED */
+    LDB_HEALTH_BACKGROUND,   /* flush or compaction fails and is retried */
+    LDB_HEALTH_CORRUPTION,   /* compaction met damage and has stopped */
+};
+
+/* Any thread; error, when not NULL, gets the reason. */
+LDB_API enum ldb_health ldb_health(struct ldb_db *db, struct ldb_error *error);
+
+/*
+ * Heals SYNC_FAILED and WRITE_FAILED in place: cuts the journal to its last
+ * synced length, drops the memtables, replays, starts a new journal. Readers
+ * keep what they saw until it is done. Then raise the sequence (a new epoch).
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
+           struct ldb_error *err);
+
+/* ---- figures ---- */
+
+#define LDB_STATS_LEVELS 7
+
+struct ldb_stats {
+    struct {
+        uint64_t tables;
+        uint64_t bytes;
+        uint64_t compaction_read_bytes;  /* into this level */
+        uint64_t compaction_write_bytes; /* flushes count for level 0 */
+        uint64_t compaction_us;
+        uint64_t compactions;
+        double score; /* >= 1: due */
+    } levels[LDB_STATS_LEVELS];
+    ldb_sequence last_sequence;
+    uint64_t manifest_number;
+    uint64_t manifest_bytes;
+    uint64_t journal_number;
+    uint64_t journal_bytes;        /* of the open journal */
+    uint64_t journal_synced_bytes; /* of them, durable */
+    size_t memtable_bytes;
+    unsigned immutable_memtables;
+    size_t immutable_bytes;
+    unsigned live_snapshots;
+    unsigned live_cursors;
+    /* since open */
+    uint64_t writes;         /* write requests committed */
+    uint64_t operations;     /* puts and deletes in them */
+    uint64_t user_bytes;     /* keys and values in them */
+    uint64_t groups;         /* commits: one journal write each */
+    uint64_t syncs;          /* journal fdatasyncs */
+    uint64_t sync_us;
+    uint64_t journal_written_bytes;
+    uint64_t gets;
+    uint64_t flushes;
+    uint64_t flush_bytes;
+    uint64_t compactions;
+    uint64_t trivial_moves;
+    uint64_t slowdown_count; /* writes delayed by level-0 tables */
+    uint64_t slowdown_us;
+    uint64_t stop_count; /* writes stopped: level 0 or memtables full */
+    uint64_t stop_us;
+    bool stopped;           /* now */
+    size_t queue_writes;    /* waiting now */
+    size_t queue_bytes;
+    uint64_t block_cache_hits;
+    uint64_t block_cache_misses;
+    size_t block_cache_bytes;
+    size_t block_cache_capacity_bytes;
+    size_t open_tables;
+    size_t open_tables_max;
+    size_t table_memory_bytes; /* pinned index and filter blocks */
+    uint64_t table_cache_hits;
+    uint64_t table_cache_misses;
+};
+
+LDB_API void ldb_stats(struct ldb_db *db, struct ldb_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * Appends records to a journal or MANIFEST. Records are framed into a buffer
+ * and reach the file in one append per flush: a group of writers is one write
+ * call. After an error the writer is dead, every later call fails alike; the
+ * owner decides (cut to whole_len() and seal, or stop).
+ *
+ * Thread-safety: add and flush by one caller at a time; sync may run beside
+ * them on another thread.
+ */
+#ifndef STORAGE_JOURNAL_JOURNAL_WRITER_H
+#define STORAGE_JOURNAL_JOURNAL_WRITER_H
+
+#include "storage/base/env.h"
+
+struct ldb_journal_writer;
+
+/*
+ * Owns file (also on failure, when it is closed). start_offset: bytes already
+ * in the file, all of them whole records; 0 for a fresh one.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_writer_create(struct ldb_writable_file *file, uint64_t start_offset,
+                          struct ldb_error *err,
+                          struct ldb_journal_writer **out);
+
+/*
+ * Frames one record into the buffer: the concatenation of count parts. A
+ * buffer over 1 MiB is flushed on the way.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_writer_add(struct ldb_journal_writer *writer,
+                       const struct ldb_slice *parts, size_t count,
+                       struct ldb_error *err);
+
+/* Hands what is buffered to the file. Not durable before sync. */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_writer_flush(struct ldb_journal_writer *writer,
+                         struct ldb_error *err);
+
+/* OK means: all that was flushed before the call survives a power loss. */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_writer_sync(struct ldb_journal_writer *writer,
+                        struct ldb_error *err);
+
+/* Length of the file after the last successful flush. */
+uint64_t ldb_journal_writer_flushed_len(const struct ldb_journal_writer *w);
+
+/* Of them, known to be durable: the flushed length at the last good sync. */
+uint64_t ldb_journal_writer_synced_len(const struct ldb_journal_writer *w);
+
+/*
+ * After a failed append: drops the buffer, cuts the file to its last flushed
+ * whole record and syncs it. OK: nothing of the failed flush is in the file,
+ * and the writer lives again. Otherwise it stays dead.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_writer_cut(struct ldb_journal_writer *writer,
+                       struct ldb_error *err);
+
+/* Flushes nothing; closes the file and frees the writer, even on failure. */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_writer_close(struct ldb_journal_writer *writer,
+                         struct ldb_error *err);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * The atomic unit: a list of puts and deletes in LevelDB's batch form (FORMAT
+ * section 7): sequence (8), count (4), operations. Operation i has sequence
+ * first + i.
+ *
+ * Thread-safety: one caller at a time per batch.
+ */
+#ifndef STORAGE_JOURNAL_WRITE_BATCH_H
+#define STORAGE_JOURNAL_WRITE_BATCH_H
+
+#include "storage/base/internal_key.h"
+
+/* On disk: do not change. Bytes before the first operation. */
+#define LDB_BATCH_HEADER_SIZE 12
+
+/* Keys and values are shorter than this in both libraries: FORMAT section 7. */
+#define LDB_BATCH_ITEM_MAX ((size_t)INT32_MAX)
+
+/*
+ * The batch's bytes, header included, in rep (LDB_BATCH_HEADER_SIZE zero bytes
+ * when fresh). Shown so that it can stand in other structs.
+ */
+struct ldb_batch {
+    struct ldb_buf rep;
+    uint32_t count; /* operations in rep; also stored at offset 8 */
+};
+
+/* limit: bytes that rep may take. Allocates nothing. */
+void ldb_batch_init(struct ldb_batch *batch, size_t limit);
+void ldb_batch_release(struct ldb_batch *batch);
+/* Empty, memory kept. */
+void ldb_batch_clear(struct ldb_batch *batch);
+
+/* Copies. TOO_LARGE past the limit, NO_MEMORY: the batch is unchanged. */
+LDB_MUST_CHECK enum ldb_status ldb_batch_put(struct ldb_batch *batch,
+                                             struct ldb_slice key,
+                                             struct ldb_slice value);
+LDB_MUST_CHECK enum ldb_status ldb_batch_delete(struct ldb_batch *batch,
+                                                struct ldb_slice key);
+/* Appends all operations of source. */
+LDB_MUST_CHECK enum ldb_status ldb_batch_append(struct ldb_batch *batch,
+                                                const struct ldb_batch *source);
+
+/*
+ * Takes bytes as a whole batch record after checking every operation and the
+ * count: CORRUPTION says what is wrong at which offset, the batch unchanged.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_batch_parse(struct ldb_batch *batch,
+                                               struct ldb_slice bytes,
+                                               struct ldb_error *err);
+
+void ldb_batch_set_sequence(struct ldb_batch *batch, ldb_sequence first);
+
+/* ---- reading batch bytes without owning them ---- */
+
+struct ldb_batch_op {
+    enum ldb_kind kind;
+    struct ldb_slice key;
+    struct ldb_slice value; /* empty for a delete */
+};
+
+/* A cursor over checked bytes (header included). */
+struct ldb_batch_cursor {
+    struct ldb_slice left;
+};
+
+/*
+ * Checks bytes whole: header, every operation, the count, keys and values
+ * below LDB_BATCH_ITEM_MAX. CORRUPTION otherwise. out_first, out_count may be
+ * NULL.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_batch_check(struct ldb_slice bytes, struct ldb_error *err,
+                ldb_sequence *out_first, uint32_t *out_count);
+
+struct ldb_batch_cursor ldb_batch_cursor_make(struct ldb_slice bytes);
+
+/* The next operation, borrowed; false at the end (or at bytes unchecked). */
+bool ldb_batch_cursor_next(struct ldb_batch_cursor *cursor,
+                           struct ldb_batch_op *out);
+
+#endif

@@ -1,0 +1,25 @@
+/* What building and reading one table needs to know. Constant. */
+#ifndef STORAGE_TABLE_TABLE_OPTIONS_H
+#define STORAGE_TABLE_TABLE_OPTIONS_H
+
+#include "storage/base/block_cache.h"
+#include "storage/base/comparator.h"
+#include "storage/table/filter_policy.h"
+
+struct ldb_table_options {
+    const struct ldb_comparator *comparator; /* of user keys */
+    const struct ldb_filter_policy *filter;  /* NULL: none */
+    size_t block_size;                       /* bytes, default 4096 */
+    unsigned restart_interval;               /* entries, default 16 */
+    bool compress;                           /* snappy where it saves > 1/8 */
+    struct ldb_block_cache *block_cache;     /* reading; NULL: none */
+    bool verify_index_checksums;             /* index, metaindex, filter */
+};
+
+/* How one read behaves. */
+struct ldb_table_read {
+    bool verify_checksums; /* of data blocks, when first read */
+    bool fill_cache;       /* false: what is read is not kept */
+};
+
+#endif

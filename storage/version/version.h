@@ -1,0 +1,92 @@
+/*
+ * A version: the immutable list of tables per level. Level 0 stands newest
+ * number first; the other levels by smallest key, not overlapping. It lives
+ * while anyone holds a reference; the files of versions that live are not
+ * deleted (version_set.h).
+ *
+ * Thread-safety: immutable; references from any thread.
+ */
+#ifndef STORAGE_VERSION_VERSION_H
+#define STORAGE_VERSION_VERSION_H
+
+#include "storage/table/table_cache.h"
+#include "storage/version/version_edit.h"
+
+struct ldb_version_set;
+
+struct ldb_level {
+    struct ldb_file_meta **files;
+    size_t count;
+    uint64_t bytes;
+};
+
+struct ldb_version {
+    _Atomic(uint32_t) refs; /* acquire/release */
+    struct ldb_version_set *set;      /* NULL in unit tests */
+    const struct ldb_comparator *comparator;
+    struct ldb_level levels[LDB_LEVEL_COUNT];
+    /* The level that most needs compacting and how much (>= 1: now); set when
+     * the version is made (compaction_pick.h's rule). */
+    uint32_t compaction_level;
+    double compaction_score;
+};
+
+struct ldb_version *ldb_version_ref(struct ldb_version *version);
+
+/*
+ * The last unref takes the version out of its set's list and frees it; files
+ * that no live version names become obsolete (ldb_version_set_take_obsolete).
+ * NULL is fine. Any thread.
+ */
+void ldb_version_unref(struct ldb_version *version);
+
+/*
+ * The newest entry of target's user key at or below its sequence. As
+ * ldb_table_get(). Level 0: every overlapping table is asked and the highest
+ * tag wins (FORMAT section 23 row 22); then one table a level.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_get(struct ldb_version *version, struct ldb_table_cache *tables,
+                const struct ldb_table_read *read, struct ldb_slice target,
+                struct ldb_error *err, struct ldb_buf *out_value,
+                uint64_t *out_tag);
+
+/*
+ * Appends to children (an array of *count, room for room) one iterator per
+ * level-0 table and one concatenation per deeper level with tables. The
+ * version must outlive them. On failure those made so far are destroyed and
+ * *count is as before.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_version_add_iterators(
+    struct ldb_version *version, struct ldb_table_cache *tables,
+    const struct ldb_table_read *read, struct ldb_error *err,
+    struct ldb_iterator **children, size_t room, size_t *count);
+
+/* One iterator over the tables of a sorted, non-overlapping list (borrowed). */
+LDB_MUST_CHECK enum ldb_status ldb_level_iterator_create(
+    const struct ldb_comparator *user_comparator,
+    struct ldb_file_meta *const *files, size_t count,
+    struct ldb_table_cache *tables, const struct ldb_table_read *read,
+    struct ldb_error *err, struct ldb_iterator **out);
+
+/* Index of the first file whose largest >= key (internal key), or count. */
+size_t ldb_find_file(const struct ldb_comparator *user_comparator,
+                     struct ldb_file_meta *const *files, size_t count,
+                     struct ldb_slice internal_key);
+
+/*
+ * Tables of the level that overlap the user keys [begin, end] (NULL: open),
+ * appended to *out (ldb_mem_realloc'ed; borrowed metas). Level 0: transitively.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_overlapping(const struct ldb_version *version, uint32_t level,
+                        const struct ldb_slice *begin,
+                        const struct ldb_slice *end,
+                        struct ldb_file_meta ***out, size_t *out_count);
+
+/* Does any table of the level overlap the user keys [begin, end]? */
+bool ldb_version_overlaps(const struct ldb_version *version, uint32_t level,
+                          const struct ldb_slice *begin,
+                          const struct ldb_slice *end);
+
+#endif

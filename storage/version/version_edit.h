@@ -1,0 +1,113 @@
+/*
+ * One change of the version, as a MANIFEST record (FORMAT section 9): encode,
+ * decode, describe. Only tags 1-7 are written; tag 9 is honoured on reading;
+ * an unknown tag or a level over 6 is LDB_CORRUPTION.
+ */
+#ifndef STORAGE_VERSION_VERSION_EDIT_H
+#define STORAGE_VERSION_VERSION_EDIT_H
+
+#include "storage/base/internal_key.h"
+
+/* Levels 0..6; FORMAT section 23 row 12. */
+#define LDB_LEVEL_COUNT 7
+
+/*
+ * One table of a version. Constant after creation, but refs and seeks_left.
+ * Created by an edit, shared by versions; the last unref frees it.
+ */
+struct ldb_file_meta {
+    _Atomic(uint32_t) refs; /* acquire/release; held by edits and versions */
+    uint64_t number;
+    uint64_t size;             /* bytes of the file */
+    struct ldb_slice smallest; /* internal keys, bytes owned by this struct */
+    struct ldb_slice largest;
+    _Atomic(int32_t) seeks_left; /* relaxed; seek compaction's budget */
+};
+
+/* A fresh meta with one reference; keys are copied. NULL on no memory. */
+LDB_MUST_CHECK struct ldb_file_meta *
+ldb_file_meta_create(uint64_t number, uint64_t size, struct ldb_slice smallest,
+                     struct ldb_slice largest);
+struct ldb_file_meta *ldb_file_meta_ref(struct ldb_file_meta *meta);
+/* NULL is fine. */
+void ldb_file_meta_unref(struct ldb_file_meta *meta);
+
+struct ldb_edit_pointer { /* tag 5 */
+    uint32_t level;
+    struct ldb_slice key; /* internal key, owned by the edit */
+};
+
+struct ldb_edit_deleted { /* tag 6 */
+    uint32_t level;
+    uint64_t number;
+};
+
+struct ldb_edit_added { /* tag 7 */
+    uint32_t level;
+    struct ldb_file_meta *meta; /* one reference */
+};
+
+struct ldb_version_edit {
+    bool has_comparator;
+    bool has_log_number;
+    bool has_prev_log_number;
+    bool has_next_file_number;
+    bool has_last_sequence;
+    char *comparator; /* NUL-terminated, owned */
+    uint64_t log_number;
+    uint64_t prev_log_number;
+    uint64_t next_file_number;
+    ldb_sequence last_sequence;
+    struct ldb_edit_pointer *pointers;
+    size_t pointer_count;
+    struct ldb_edit_deleted *deleted;
+    size_t deleted_count;
+    struct ldb_edit_added *added;
+    size_t added_count;
+};
+
+/* Empty; {0} is the same. */
+void ldb_version_edit_init(struct ldb_version_edit *edit);
+void ldb_version_edit_release(struct ldb_version_edit *edit);
+void ldb_version_edit_clear(struct ldb_version_edit *edit);
+
+LDB_MUST_CHECK enum ldb_status
+ldb_version_edit_set_comparator(struct ldb_version_edit *edit,
+                                const char *name);
+void ldb_version_edit_set_log_number(struct ldb_version_edit *edit,
+                                     uint64_t number);
+void ldb_version_edit_set_next_file_number(struct ldb_version_edit *edit,
+                                           uint64_t number);
+void ldb_version_edit_set_last_sequence(struct ldb_version_edit *edit,
+                                        ldb_sequence sequence);
+LDB_MUST_CHECK enum ldb_status
+ldb_version_edit_set_pointer(struct ldb_version_edit *edit, uint32_t level,
+                             struct ldb_slice internal_key);
+LDB_MUST_CHECK enum ldb_status
+ldb_version_edit_delete_file(struct ldb_version_edit *edit, uint32_t level,
+                             uint64_t number);
+/* Takes a reference of its own. */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_edit_add_file(struct ldb_version_edit *edit, uint32_t level,
+                          struct ldb_file_meta *meta);
+
+/* Appends the record's bytes, fields in goleveldb's order. */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_edit_encode(const struct ldb_version_edit *edit,
+                        struct ldb_buf *out);
+
+/*
+ * Reads a record into edit (cleared first). CORRUPTION names the field and
+ * the byte in the record; the edit is then empty. Checked: levels, internal
+ * keys well formed, smallest <= largest is not (needs the comparator).
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_edit_decode(struct ldb_version_edit *edit, struct ldb_slice record,
+                        struct ldb_error *err);
+
+/* One line of text for people (leveld dump, LOG). */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_edit_describe(const struct ldb_version_edit *edit,
+                          struct ldb_buf *out);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * The current version, all live ones, file numbers and the MANIFEST that makes
+ * changes last. One change at a time: ldb_version_set_apply() writes the edit,
+ * syncs it, and only then makes the new version current.
+ *
+ * Locking: struct ldb_db's mu guards "current", the counters and the order of
+ * apply() calls: functions marked REQUIRES mu are called with it; apply()
+ * releases mu around its I/O, and at most one apply() runs at a time (a second
+ * caller waits inside). The list of live versions and the obsolete files have
+ * a small mutex of their own, so that ldb_version_unref() works on any thread.
+ *
+ * A failed write of the MANIFEST poisons it: the next apply() starts a new one
+ * (rotation) before anything else; until it succeeds no file is deleted.
+ */
+#ifndef STORAGE_VERSION_VERSION_SET_H
+#define STORAGE_VERSION_VERSION_SET_H
+
+#include "storage/base/env.h"
+#include "storage/base/mutex.h"
+#include "storage/version/version.h"
+
+/* A MANIFEST at or over this many bytes is rotated; goleveldb's default. */
+#define LDB_MANIFEST_ROTATE_BYTES (UINT64_C(64) << 20)
+
+struct ldb_version_set;
+
+struct ldb_version_set_options {
+    struct ldb_env *env;                     /* borrowed */
+    const char *dir;                         /* copied */
+    const struct ldb_comparator *comparator; /* borrowed */
+    struct ldb_mutex *mu;                    /* the database's; borrowed */
+    uint64_t manifest_rotate_bytes;          /* 0: the default */
+    uint32_t l0_compaction_trigger;          /* for the score; 0: 4 */
+    uint64_t level1_bytes;                   /* for the score; 0: 100 MiB */
+    uint32_t level_multiplier;               /* for the score; 0: 10 */
+};
+
+LDB_MUST_CHECK enum ldb_status
+ldb_version_set_create(const struct ldb_version_set_options *options,
+                       struct ldb_error *err, struct ldb_version_set **out);
+/* Closes the MANIFEST. All versions but the set's own reference are gone. */
+void ldb_version_set_destroy(struct ldb_version_set *set);
+
+/*
+ * Reads CURRENT and its MANIFEST (strict: damage other than a torn or zeroed
+ * tail is CORRUPTION). NOT_FOUND: no database here. Writes nothing; CURRENT is
+ * settled by the first apply(), which makes a new MANIFEST. last_sequence
+ * becomes the maximum of field 4 and every number in smallest and largest.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_set_recover(struct ldb_version_set *set, struct ldb_error *err);
+
+/*
+ * Makes an empty database the way goleveldb does: MANIFEST-000000 with
+ * comparator, log 0, next 1, sequence 0, then CURRENT. The journal is the
+ * caller's.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_set_create_new(struct ldb_version_set *set, struct ldb_error *err);
+
+/*
+ * Fills in comparator-less scalars of edit (next file number always; log
+ * number and last sequence only where the caller set them), appends it to the
+ * MANIFEST (a new one at the first call after recover(), when over the rotate
+ * size, and after a failure: a snapshot of the state *after* the edit, then
+ * CURRENT), syncs, and makes the result current. On failure the current
+ * version is as before.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_set_apply(struct ldb_version_set *set,
+                      struct ldb_version_edit *edit, struct ldb_error *err)
+    /* REQUIRES *options.mu, released during I/O */;
+
+/* Borrowed; valid while mu is held (take a reference to keep it). */
+struct ldb_version *ldb_version_set_current(struct ldb_version_set *set);
+
+/* A number never used before. REQUIRES mu. */
+uint64_t ldb_version_set_new_file_number(struct ldb_version_set *set);
+/* Later numbers are greater than number. REQUIRES mu. */
+void ldb_version_set_mark_used(struct ldb_version_set *set, uint64_t number);
+
+/* What the MANIFEST says: field 2, field 9, field 4 (raised as recover says),
+ * field 3. REQUIRES mu. */
+uint64_t ldb_version_set_log_number(const struct ldb_version_set *set);
+uint64_t ldb_version_set_prev_log_number(const struct ldb_version_set *set);
+ldb_sequence
+ldb_version_set_recovered_sequence(const struct ldb_version_set *set);
+uint64_t ldb_version_set_next_file_number(const struct ldb_version_set *set);
+
+/* Number and length of the open MANIFEST (0 and 0 before one is open; after
+ * recover() those of the one read, tail excluded). REQUIRES mu. */
+void ldb_version_set_manifest(const struct ldb_version_set *set,
+                              uint64_t *out_number, uint64_t *out_len);
+
+/*
+ * Where the next compaction of the level begins: the pointer of tag 5 (empty:
+ * at the start). Set by apply() from its edit. REQUIRES mu. Borrowed.
+ */
+struct ldb_slice
+ldb_version_set_compact_pointer(const struct ldb_version_set *set,
+                                uint32_t level);
+
+/*
+ * Is table number in a live version? REQUIRES mu.
+ */
+bool ldb_version_set_is_live(struct ldb_version_set *set, uint64_t number);
+
+/*
+ * Takes the numbers of tables that no live version names any more since the
+ * last call (*out from ldb_mem, caller frees; NULL and 0 when none). Empty
+ * while the MANIFEST is poisoned. Any thread.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_set_take_obsolete(struct ldb_version_set *set, uint64_t **out,
+                              size_t *out_count);
+
+/* Calls on_obsolete(context) (any thread, no lock of the set's held) when a
+ * dying version left files for take_obsolete(). */
+void ldb_version_set_on_obsolete(struct ldb_version_set *set,
+                                 void (*on_obsolete)(void *context),
+                                 void *context);
+
+/* goleveldb's score of a version (FORMAT section 15), stored in it. */
+void ldb_version_score(struct ldb_version *version,
+                       uint32_t l0_compaction_trigger, uint64_t level1_bytes,
+                       uint32_t level_multiplier);
+
+#endif
