@@ -11,7 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok
+/* A macro in <alloca.h>; gcc and clang warn when a macro is poisoned. */
+#undef alloca
+
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok
 #pragma GCC poison atoi atol atof gmtime localtime ctime asctime alloca
 
 #endif
