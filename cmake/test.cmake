@@ -1,0 +1,74 @@
+# add_unit_test(FILE): tests/a/test_b.c becomes the CTest case a/test_b.
+# add_fuzz_target(FILE): fuzz/fuzz_b.c becomes fuzz_b; without libFuzzer it
+# runs over fuzz/corpus/b once, as the CTest case fuzz/b.
+
+set(LEVELD_TEST_ENVIRONMENT
+    "LEVELD_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/leveld"
+    "LEVELD_ORACLE_DIR=${PROJECT_SOURCE_DIR}/tests/interop/oracle/bin"
+    "LEVELD_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
+    "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:allocator_may_return_null=1"
+    "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
+    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+
+# Tests that start processes or walk many files get this long; others 120 s.
+set(LEVELD_LONG_TESTS "^(e2e|interop|crash|property|sim)/")
+
+function(add_unit_test file)
+    file(RELATIVE_PATH path "${PROJECT_SOURCE_DIR}/tests" "${file}")
+    string(REGEX REPLACE "\\.c$" "" name "${path}")
+    string(REPLACE "/" "_" target "t_${name}")
+    string(REGEX REPLACE "/.*" "" label "${name}")
+
+    add_executable(${target} "${file}")
+    target_link_libraries(${target} PRIVATE
+        test_support svc api repl leveld_static leveld_flags
+        ${CMOCKA_LIBRARY})
+    set_target_properties(${target} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+    if(TARGET leveld)
+        add_dependencies(${target} leveld)
+    endif()
+
+    add_test(NAME "${name}" COMMAND ${target}
+        WORKING_DIRECTORY "${PROJECT_BINARY_DIR}")
+    set_tests_properties("${name}" PROPERTIES
+        ENVIRONMENT "${LEVELD_TEST_ENVIRONMENT}"
+        LABELS "${label}"
+        TIMEOUT 120)
+    if(name MATCHES "${LEVELD_LONG_TESTS}")
+        set_tests_properties("${name}" PROPERTIES TIMEOUT 600)
+    endif()
+endfunction()
+
+function(add_fuzz_target file)
+    get_filename_component(target "${file}" NAME_WE)
+    string(REGEX REPLACE "^fuzz_" "" name "${target}")
+    set(corpus "${PROJECT_SOURCE_DIR}/fuzz/corpus/${name}")
+
+    add_executable(${target} "${file}")
+    target_link_libraries(${target} PRIVATE
+        svc api repl leveld_static leveld_flags)
+    if(FUZZ)
+        target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    else()
+        target_sources(${target} PRIVATE
+            "${PROJECT_SOURCE_DIR}/fuzz/fuzz_main.c")
+        add_test(NAME "fuzz/${name}" COMMAND ${target} "${corpus}")
+        set_tests_properties("fuzz/${name}" PROPERTIES
+            ENVIRONMENT "${LEVELD_TEST_ENVIRONMENT}"
+            LABELS fuzz
+            TIMEOUT 120)
+    endif()
+endfunction()
+
+# A script as a CTest case; exit code 77 means skipped, with the reason on a
+# line that starts with "skip:".
+function(add_script_test name)
+    add_test(NAME "${name}" COMMAND ${ARGN}
+        WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties("${name}" PROPERTIES
+        ENVIRONMENT "${LEVELD_TEST_ENVIRONMENT}"
+        LABELS scripts
+        SKIP_RETURN_CODE 77
+        TIMEOUT 120)
+endfunction()
