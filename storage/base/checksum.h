@@ -1,13 +1,14 @@
 /*
- * CRC-32C (Castagnoli) as the format uses it, LevelDB's masking, and the
- * XXH3-128 digest of whole files.
+ * CRC-32C (Castagnoli) as the format uses it, and LevelDB's masking.
+ *
+ * Thread-safety: functions of their arguments.
  */
 #ifndef STORAGE_BASE_CHECKSUM_H
 #define STORAGE_BASE_CHECKSUM_H
 
 #include "storage/base/slice.h"
 
-/* Added by the mask; docs/formats.md "Checksums". */
+/* Added by the mask; FORMAT section 5. */
 #define LDB_CRC_MASK_DELTA UINT32_C(0xa282ead8)
 
 /* CRC-32C of bytes. */

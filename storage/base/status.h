@@ -21,10 +21,13 @@ enum ldb_status ldb_error_set(struct ldb_error *err, enum ldb_status status,
 enum ldb_status ldb_error_set_errno(struct ldb_error *err, int sys_errno,
                                     const char *format, ...) LDB_PRINTF(3, 4);
 
-/* Puts "text: " before the message; returns the error's status. */
-enum ldb_status ldb_error_prefix(struct ldb_error *err,
-                                 enum ldb_status status, const char *format,
-                                 ...) LDB_PRINTF(3, 4);
+/*
+ * Puts "text: " before the message of a failure with this status; returns it.
+ * An err that holds another status was not filled for this failure: its
+ * message becomes the status's text first.
+ */
+enum ldb_status ldb_error_prefix(struct ldb_error *err, enum ldb_status status,
+                                 const char *format, ...) LDB_PRINTF(3, 4);
 
 /* Sets LDB_NO_MEMORY without formatting; returns it. */
 enum ldb_status ldb_error_no_memory(struct ldb_error *err);
