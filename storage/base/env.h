@@ -62,6 +62,9 @@ struct ldb_random_file_ops {
 
 struct ldb_random_file {
     const struct ldb_random_file_ops *ops;
+    /* The whole file where it is mapped until close, so that reading it costs
+     * no call and no buffer; len 0 where it is not. Set by open. */
+    struct ldb_slice mapping;
 };
 
 struct ldb_sequential_file_ops {
