@@ -1,0 +1,57 @@
+#include "storage/table/compression.h"
+
+#include <snappy-c.h>
+
+#include "storage/base/checked.h"
+
+/*
+ * The densest snappy element is a copy of 64 bytes in 3 (format description,
+ * "copy with 2-byte offset"), so n bytes hold at most 64/3 n; rounded up.
+ */
+#define SNAPPY_RATIO_MAX 22
+
+enum ldb_status ldb_snappy_compress(struct ldb_slice plain, struct ldb_buf *out)
+{
+    size_t len = snappy_max_compressed_length(plain.len);
+    uint8_t *first;
+    enum ldb_status s;
+
+    ldb_buf_clear(out);
+    s = ldb_buf_extend(out, len, &first);
+    if (s != LDB_OK)
+        return s;
+    if (snappy_compress((const char *)plain.data, plain.len, (char *)first,
+                        &len) != SNAPPY_OK) {
+        ldb_buf_clear(out);
+        return LDB_NO_MEMORY;
+    }
+    out->len = len;
+    return LDB_OK;
+}
+
+bool ldb_snappy_plain_len(struct ldb_slice compressed, size_t limit,
+                          size_t *out_len)
+{
+    size_t most, len;
+
+    if (compressed.len == 0 ||
+        snappy_uncompressed_length((const char *)compressed.data,
+                                   compressed.len, &len) != SNAPPY_OK)
+        return false;
+    if (!ldb_size_mul(compressed.len, SNAPPY_RATIO_MAX, &most))
+        most = SIZE_MAX;
+    if (len > limit || len > most)
+        return false;
+    *out_len = len;
+    return true;
+}
+
+bool ldb_snappy_uncompress(struct ldb_slice compressed, uint8_t *out,
+                           size_t plain_len)
+{
+    size_t len = plain_len;
+
+    return snappy_uncompress((const char *)compressed.data, compressed.len,
+                             (char *)out, &len) == SNAPPY_OK &&
+           len == plain_len;
+}
