@@ -1,0 +1,76 @@
+/*
+ * Iterating and seeking one block of entries: data, index or metaindex. The
+ * bytes are foreign: every length is checked before it is used, and a block
+ * that does not decode ends the iteration with CORRUPTION, never outside it.
+ *
+ * A block iterator is no struct ldb_iterator: it lives on the stack or inside
+ * another struct, allocates nothing for keys of usual size, and moves by plain
+ * calls. It must not be copied once used (key may point into it).
+ *
+ * Thread-safety: a block is constant; an iterator belongs to one thread.
+ */
+#ifndef STORAGE_TABLE_BLOCK_READER_H
+#define STORAGE_TABLE_BLOCK_READER_H
+
+#include "storage/base/comparator.h"
+
+/* Keys up to this many bytes need no allocation. Chosen: four cache lines. */
+#define LDB_BLOCK_ITER_INLINE_KEY 256
+
+struct ldb_block {
+    const uint8_t *data;    /* borrowed */
+    uint32_t entries_len;   /* bytes before the restart array */
+    uint32_t restart_count; /* >= 1 */
+};
+
+/*
+ * Takes contents for a block (borrowed as long as *out is used). False when
+ * the restart array cannot be; *out_problem then says why, statically.
+ */
+LDB_MUST_CHECK bool ldb_block_init(struct ldb_slice contents,
+                                   struct ldb_block *out,
+                                   const char **out_problem);
+
+struct ldb_block_past; /* entries behind the position, for prev */
+
+struct ldb_block_iter {
+    /* To read: as in struct ldb_iterator. */
+    bool valid;
+    enum ldb_status status; /* OK, CORRUPTION or NO_MEMORY */
+    const char *problem;    /* static text where status is not OK */
+    struct ldb_slice key;   /* valid until the next move */
+    struct ldb_slice value; /* lies in the block */
+
+    /* Private. */
+    struct ldb_block block;
+    const struct ldb_comparator *comparator;
+    bool is_bytewise;
+    size_t key_len_min; /* 8 for internal keys, else 0 */
+    uint32_t offset;    /* of the current entry, or where decoding failed */
+    uint32_t next_offset;
+    uint8_t *key_bytes; /* inline_key, or allocated */
+    size_t key_capacity;
+    struct ldb_block_past *past; /* NULL before the first prev */
+    uint8_t inline_key[LDB_BLOCK_ITER_INLINE_KEY];
+};
+
+/*
+ * user_comparator: the keys are internal keys in its order; NULL: plain keys,
+ * bytewise. No block yet: not valid.
+ */
+void ldb_block_iter_init(struct ldb_block_iter *it,
+                         const struct ldb_comparator *user_comparator);
+void ldb_block_iter_release(struct ldb_block_iter *it);
+
+/* Goes over to block (copied), on no entry. */
+void ldb_block_iter_set(struct ldb_block_iter *it,
+                        const struct ldb_block *block);
+
+void ldb_block_iter_seek_first(struct ldb_block_iter *it);
+void ldb_block_iter_seek_last(struct ldb_block_iter *it);
+/* The first entry >= target; target has key_len_min bytes at least. */
+void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target);
+void ldb_block_iter_next(struct ldb_block_iter *it); /* valid on entry */
+void ldb_block_iter_prev(struct ldb_block_iter *it); /* valid on entry */
+
+#endif
