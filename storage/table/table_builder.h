@@ -20,9 +20,10 @@ ldb_table_builder_create(struct ldb_writable_file *file,
                          struct ldb_error *err, struct ldb_table_builder **out);
 
 /* CORRUPTION when key is not above the last one. */
-LDB_MUST_CHECK enum ldb_status ldb_table_builder_add(
-    struct ldb_table_builder *builder, struct ldb_slice internal_key,
-    struct ldb_slice value, struct ldb_error *err);
+LDB_MUST_CHECK enum ldb_status
+ldb_table_builder_add(struct ldb_table_builder *builder,
+                      struct ldb_slice internal_key, struct ldb_slice value,
+                      struct ldb_error *err);
 
 /* Writes filter, metaindex, index and footer. Neither syncs nor closes. */
 LDB_MUST_CHECK enum ldb_status

@@ -39,11 +39,9 @@ ldb_table_cache_iterator(struct ldb_table_cache *cache, uint64_t number,
                          uint64_t file_size, const struct ldb_table_read *read,
                          struct ldb_error *err, struct ldb_iterator **out);
 
-LDB_MUST_CHECK enum ldb_status
-ldb_table_cache_approximate_offset(struct ldb_table_cache *cache,
-                                   uint64_t number, uint64_t file_size,
-                                   struct ldb_slice internal_key,
-                                   struct ldb_error *err, uint64_t *out_offset);
+LDB_MUST_CHECK enum ldb_status ldb_table_cache_approximate_offset(
+    struct ldb_table_cache *cache, uint64_t number, uint64_t file_size,
+    struct ldb_slice internal_key, struct ldb_error *err, uint64_t *out_offset);
 
 /* Forgets table number (its file is about to be deleted). */
 void ldb_table_cache_evict(struct ldb_table_cache *cache, uint64_t number);
