@@ -35,8 +35,11 @@ bool ldb_reader_fixed16(struct ldb_reader *r, uint16_t *out)
 {
     const uint8_t *p = take(r, 2);
 
-    *out = p == NULL ? 0 : (uint16_t)(p[0] | p[1] << 8);
-    return p != NULL;
+    *out = 0;
+    if (p == NULL)
+        return false;
+    *out = (uint16_t)(p[0] | p[1] << 8);
+    return true;
 }
 
 bool ldb_reader_fixed32(struct ldb_reader *r, uint32_t *out)
