@@ -1,6 +1,8 @@
 /*
- * The names in a database folder (FORMAT section 1): print and parse. Digits
- * only are accepted; any other name is foreign and never deleted.
+ * The names in a database folder (FORMAT section 1): print and parse. A name
+ * is ours only in the spelling that we print (digits, at least six where they
+ * are padded): any other is foreign, never read and never deleted. So two names
+ * never mean one file.
  */
 #ifndef STORAGE_VERSION_FILE_NAMES_H
 #define STORAGE_VERSION_FILE_NAMES_H
@@ -19,11 +21,14 @@ enum ldb_file_type {
     LDB_FILE_DBTMP,        /* NNNNNN.dbtmp, LevelDB's */
     LDB_FILE_TMP,          /* NNNNNN.tmp, goleveldb's */
     LDB_FILE_LOCK,
-    LDB_FILE_LOG,          /* LOG, LOG.old */
+    LDB_FILE_LOG, /* LOG, LOG.old */
 };
 
 /* Bytes of the longest name with its NUL: "MANIFEST-" and 20 digits. */
 #define LDB_FILE_NAME_SIZE 32
+
+/* Larger numbers are foreign: goleveldb holds them in an int64. */
+#define LDB_FILE_NUMBER_MAX ((uint64_t)INT64_MAX)
 
 /* number is 0 for names that have none. */
 enum ldb_file_type ldb_file_name_parse(const char *name, uint64_t *out_number);
