@@ -17,8 +17,9 @@
 #define LDB_BATCH_ITEM_MAX ((size_t)INT32_MAX)
 
 /*
- * The batch's bytes, header included, in rep (LDB_BATCH_HEADER_SIZE zero bytes
- * when fresh). Shown so that it can stand in other structs.
+ * The batch's bytes, header included, in rep; nothing at all in rep while the
+ * batch is fresh or cleared (an empty batch is not written: FORMAT section 23
+ * row 31). Shown so that it can stand in other structs.
  */
 struct ldb_batch {
     struct ldb_buf rep;
@@ -31,24 +32,29 @@ void ldb_batch_release(struct ldb_batch *batch);
 /* Empty, memory kept. */
 void ldb_batch_clear(struct ldb_batch *batch);
 
-/* Copies. TOO_LARGE past the limit, NO_MEMORY: the batch is unchanged. */
+/*
+ * Copies. TOO_LARGE past the limit, LDB_BATCH_ITEM_MAX or 2^32 - 1 operations,
+ * NO_MEMORY: the batch is unchanged.
+ */
 LDB_MUST_CHECK enum ldb_status ldb_batch_put(struct ldb_batch *batch,
                                              struct ldb_slice key,
                                              struct ldb_slice value);
 LDB_MUST_CHECK enum ldb_status ldb_batch_delete(struct ldb_batch *batch,
                                                 struct ldb_slice key);
-/* Appends all operations of source. */
+/* Appends all operations of source, which is another batch. */
 LDB_MUST_CHECK enum ldb_status ldb_batch_append(struct ldb_batch *batch,
                                                 const struct ldb_batch *source);
 
 /*
  * Takes bytes as a whole batch record after checking every operation and the
- * count: CORRUPTION says what is wrong at which offset, the batch unchanged.
+ * count: CORRUPTION says what is wrong at which offset; TOO_LARGE past the
+ * limit; the batch unchanged. bytes must not lie in the batch.
  */
 LDB_MUST_CHECK enum ldb_status ldb_batch_parse(struct ldb_batch *batch,
                                                struct ldb_slice bytes,
                                                struct ldb_error *err);
 
+/* The number of the first operation; nothing to set in a fresh batch. */
 void ldb_batch_set_sequence(struct ldb_batch *batch, ldb_sequence first);
 
 /* ---- reading batch bytes without owning them ---- */
@@ -66,12 +72,13 @@ struct ldb_batch_cursor {
 
 /*
  * Checks bytes whole: header, every operation, the count, keys and values
- * below LDB_BATCH_ITEM_MAX. CORRUPTION otherwise. out_first, out_count may be
- * NULL.
+ * below LDB_BATCH_ITEM_MAX, sequences within 56 bits. CORRUPTION otherwise.
+ * out_first, out_count may be NULL.
  */
-LDB_MUST_CHECK enum ldb_status
-ldb_batch_check(struct ldb_slice bytes, struct ldb_error *err,
-                ldb_sequence *out_first, uint32_t *out_count);
+LDB_MUST_CHECK enum ldb_status ldb_batch_check(struct ldb_slice bytes,
+                                               struct ldb_error *err,
+                                               ldb_sequence *out_first,
+                                               uint32_t *out_count);
 
 struct ldb_batch_cursor ldb_batch_cursor_make(struct ldb_slice bytes);
 
