@@ -49,8 +49,8 @@ struct ldb_writable_file {
 
 struct ldb_random_file_ops {
     /*
-     * Exactly n bytes at offset; fewer in the file is LDB_CORRUPTION ("file
-     * ends at"). out->data points into scratch (n bytes of room) or into the
+     * Exactly n bytes at offset; fewer in the file, as long as it was when
+     * opened, is LDB_CORRUPTION ("file ends at"). out->data points into scratch (n bytes of room) or into the
      * file's own mapping, which lives until close.
      */
     enum ldb_status (*read_at)(struct ldb_random_file *file, uint64_t offset,
@@ -88,7 +88,10 @@ enum ldb_open_mode {
 
 /* ---- the environment ---- */
 
-/* Called for each name in a directory, but "." and "..". Not OK stops. */
+/*
+ * Called for each name in a directory, but "." and "..". Not OK stops, and
+ * list_dir() returns it, err untouched.
+ */
 typedef enum ldb_status (*ldb_list_visit)(void *context, const char *name);
 
 struct ldb_env_ops {
@@ -118,6 +121,7 @@ struct ldb_env_ops {
     /* Replaces to. Durable after sync_dir() of the directory. */
     enum ldb_status (*rename_file)(struct ldb_env *env, const char *from,
                                    const char *to, struct ldb_error *err);
+    /* LDB_EXISTS when to is there. */
     enum ldb_status (*link_file)(struct ldb_env *env, const char *from,
                                  const char *to, struct ldb_error *err);
     /* OK means: names made, renamed or removed in it survive a power loss. */
@@ -138,7 +142,7 @@ struct ldb_env_ops {
 
     /* Microseconds since 1970, UTC. */
     uint64_t (*wall_us)(struct ldb_env *env);
-    /* Microseconds that only grow, from an unknown start. */
+    /* Microseconds that only grow, asleep too, from an unknown start. */
     uint64_t (*monotonic_us)(struct ldb_env *env);
     /* Unpredictable bytes. */
     enum ldb_status (*random_bytes)(struct ldb_env *env, uint8_t *out,

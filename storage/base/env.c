@@ -1,0 +1,94 @@
+#include "storage/base/env.h"
+
+#include "storage/base/status.h"
+
+/* Bytes asked for in one read of a whole file. Chosen. */
+#define READ_CHUNK_SIZE ((size_t)64 * 1024)
+
+/* Reads into out until the end of the file; out keeps what came on failure. */
+static enum ldb_status read_to_end(struct ldb_sequential_file *file,
+                                   const char *path, struct ldb_error *err,
+                                   struct ldb_buf *out)
+{
+    enum ldb_status s;
+
+    for (;;) {
+        size_t room = out->limit - out->len;
+        size_t want = room < READ_CHUNK_SIZE ? room : READ_CHUNK_SIZE;
+        uint8_t probe;
+        size_t got = 0;
+
+        if (room == 0) { /* Full: only the end of the file may follow. */
+            s = ldb_sequential_read(file, 1, &probe, &got, err);
+            if (s == LDB_OK && got > 0)
+                s = ldb_error_set(err, LDB_TOO_LARGE,
+                                  "read %s: larger than %zu bytes", path,
+                                  out->limit);
+            return s;
+        }
+        s = ldb_buf_reserve(out, want);
+        if (s != LDB_OK)
+            return ldb_error_no_memory(err);
+        s = ldb_sequential_read(file, want, out->data + out->len, &got, err);
+        if (s != LDB_OK)
+            return s;
+        assert(got <= want);
+        out->len += got;
+        if (got == 0)
+            return LDB_OK;
+    }
+}
+
+enum ldb_status ldb_env_read_file(struct ldb_env *env, const char *path,
+                                  struct ldb_error *err, struct ldb_buf *out)
+{
+    struct ldb_sequential_file *file = NULL;
+    size_t len_before = out->len;
+    enum ldb_status s;
+
+    assert(out->len <= out->limit);
+    s = env->ops->open_sequential(env, path, err, &file);
+    if (s != LDB_OK)
+        return s;
+    s = read_to_end(file, path, err, out);
+    ldb_sequential_close(file);
+    if (s != LDB_OK)
+        out->len = len_before;
+    return s;
+}
+
+/* A new file of exactly these bytes, synced. */
+static enum ldb_status write_synced(struct ldb_env *env, const char *path,
+                                    struct ldb_slice bytes,
+                                    struct ldb_error *err)
+{
+    struct ldb_writable_file *file = NULL;
+    enum ldb_status s;
+    enum ldb_status closed;
+
+    s = env->ops->open_writable(env, path, LDB_OPEN_TRUNCATE, err, &file);
+    if (s != LDB_OK)
+        return s;
+    s = ldb_file_append(file, bytes, err);
+    if (s == LDB_OK)
+        s = ldb_file_sync(file, err);
+    closed = ldb_file_close(file, s == LDB_OK ? err : NULL);
+    return s == LDB_OK ? closed : s;
+}
+
+enum ldb_status ldb_env_replace_file(struct ldb_env *env, const char *dir,
+                                     const char *path, const char *temporary,
+                                     struct ldb_slice bytes,
+                                     struct ldb_error *err)
+{
+    enum ldb_status s = write_synced(env, temporary, bytes, err);
+
+    if (s == LDB_OK)
+        s = env->ops->rename_file(env, temporary, path, err);
+    if (s != LDB_OK) {
+        /* Best effort: the first failure is the one to report. */
+        (void)env->ops->remove_file(env, temporary, NULL);
+        return s;
+    }
+    return env->ops->sync_dir(env, dir, err);
+}
