@@ -1,20 +1,31 @@
 #include "storage/base/checksum.h"
 
 #include <isa-l/crc.h>
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#endif
+
+#include "storage/base/writer.h"
+
+/*
+ * Two ways to one sum. libisal folds many lanes at once: 50 GB/s on a table
+ * block, but 18 to 47 ns for what most journal records are, where the plain
+ * crc32 instruction takes 5 to 27. They meet between 200 and 256 bytes
+ * (docs/decisions: "CRC-32C in two sizes", measured 2026-11-22, AMD EPYC).
+ *
+ * Both work on the bare state: neither the initial nor the final XOR of
+ * CRC-32C is in them, so both are done in ldb_crc32c_extend().
+ */
+#define SHORT_MAX 255
 
 /* crc32_iscsi() takes an int. */
 #define PIECE_MAX ((size_t)1 << 30)
 
-/*
- * crc32_iscsi() is the bare division: neither the initial nor the final XOR of
- * CRC-32C is in it, so both are done here and a running value is unXORed first.
- */
-uint32_t ldb_crc32c_extend(uint32_t crc, struct ldb_slice bytes)
+static uint32_t extend_long(uint32_t state, struct ldb_slice bytes)
 {
     /* The library reads only; its parameter merely lacks the const. */
     unsigned char *p = (unsigned char *)(uintptr_t)bytes.data;
     size_t left = bytes.len;
-    uint32_t state = ~crc;
 
     while (left > 0) {
         size_t piece = left < PIECE_MAX ? left : PIECE_MAX;
@@ -23,7 +34,48 @@ uint32_t ldb_crc32c_extend(uint32_t crc, struct ldb_slice bytes)
         p += piece;
         left -= piece;
     }
-    return ~state;
+    return state;
+}
+
+#if defined(__x86_64__)
+LDB_TARGET("sse4.2")
+static uint32_t extend_short(uint32_t state, struct ldb_slice bytes)
+{
+    const uint8_t *p = bytes.data;
+    size_t left = bytes.len;
+    uint64_t wide = state;
+
+    for (; left >= 8; left -= 8) {
+        wide = _mm_crc32_u64(wide, ldb_load_fixed64(p));
+        p += 8;
+    }
+    state = (uint32_t)wide;
+    if (left >= 4) {
+        state = _mm_crc32_u32(state, ldb_load_fixed32(p));
+        p += 4;
+        left -= 4;
+    }
+    for (; left > 0; left--)
+        state = _mm_crc32_u8(state, *p++);
+    return state;
+}
+
+static uint32_t extend_state(uint32_t state, struct ldb_slice bytes)
+{
+    if (bytes.len <= SHORT_MAX && LDB_CPU_HAS("sse4.2"))
+        return extend_short(state, bytes);
+    return extend_long(state, bytes);
+}
+#else
+static uint32_t extend_state(uint32_t state, struct ldb_slice bytes)
+{
+    return extend_long(state, bytes);
+}
+#endif
+
+uint32_t ldb_crc32c_extend(uint32_t crc, struct ldb_slice bytes)
+{
+    return ~extend_state(~crc, bytes);
 }
 
 uint32_t ldb_crc32c(struct ldb_slice bytes)

@@ -12,6 +12,12 @@
 #define LDB_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LDB_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* The function may use this instruction set; callers ask LDB_CPU_HAS first. */
+#if defined(__x86_64__)
+#define LDB_TARGET(isa)  __attribute__((target(isa)))
+#define LDB_CPU_HAS(isa) __builtin_cpu_supports(isa)
+#endif
+
 /* clang proves lock discipline with these (-Wthread-safety); gcc ignores. */
 #if defined(__clang__)
 #define LDB_THREAD_ATTRIBUTE(x) __attribute__((x))
