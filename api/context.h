@@ -1,0 +1,97 @@
+/*
+ * The application as handlers see it: the database, who this node is, the
+ * limits, the clock, the counters. One per process; service/ makes it, fills
+ * in what only it knows, and gives it to every exchange.
+ *
+ * Thread-safety: constant once the first exchange begins, but for the atomics
+ * and the metrics, which take care of themselves.
+ */
+#ifndef API_CONTEXT_H
+#define API_CONTEXT_H
+
+#include <stdatomic.h>
+
+#include "storage/base/env.h"
+#include "storage/include/ldb.h"
+
+struct api_metrics;
+
+/* The defaults are API.md's; every one is shown in /stats. */
+struct api_limits {
+    size_t key_bytes;             /* 65,536 */
+    size_t value_bytes;           /* 67,108,864 */
+    size_t batch_bytes;           /* of a batch in LevelDB form: 68,157,440 */
+    size_t json_batch_bytes;      /* body of a JSON batch: 100,663,296 */
+    uint64_t range_items_default; /* items of a page without limit=: 100 */
+    uint64_t range_items_max;     /* largest limit= of a page: 10,000 */
+    size_t page_bytes;            /* a page ends there, after one item: 8 MiB */
+};
+
+/* What only the process knows. Bytes, microseconds, counts. */
+struct api_process_figures {
+    uint64_t resident_bytes;
+    uint64_t resident_max_bytes;
+    uint64_t cpu_user_us;
+    uint64_t cpu_system_us;
+    uint64_t open_files;
+    uint64_t threads;
+    uint64_t connections;       /* open now */
+    uint64_t connections_total; /* accepted since start */
+    uint64_t upload_bytes;      /* bodies being collected now */
+    uint64_t upload_bytes_max;  /* budget of the same; 0: none */
+};
+
+/*
+ * Locking: all fields are constant while exchanges run, but the atomic.
+ */
+struct api_context {
+    struct ldb_db *db;   /* borrowed */
+    struct ldb_env *env; /* borrowed: clock, free space */
+    struct api_metrics *metrics;
+    struct api_limits limits;
+    uint64_t started_us; /* monotonic, when init was called */
+
+    /* ---- set by the service after init; texts are borrowed ---- */
+    const char *version; /* "0.1.0" */
+    const char *commit;  /* of the source, or "unknown" */
+    const char *data_dir;
+    const char *cluster_id; /* "" when not known */
+    const char *node_id;
+    const char *role; /* "leader" */
+    uint64_t epoch;
+    bool read_only;    /* serve --read-only: every write is refused */
+    bool sync_default; /* of writes that do not say sync=; init: true */
+    /* /readyz is 503 below this many free bytes. init: 64 MiB, chosen: one
+     * value of the largest size. 0: do not look. */
+    uint64_t disk_reserve_bytes;
+    /* Fills in figures of the process for /stats; NULL: left out. */
+    void (*process_figures)(void *service, struct api_process_figures *out);
+    void *service;
+
+    /* Writes were submitted since the last api_pass_end() (relaxed: a late
+     * reader only drives in its next pass, and the submitter's own follows). */
+    atomic_bool writes_queued;
+};
+
+/*
+ * Fills context with the defaults and an empty set of metrics. Also makes the
+ * JSON library allocate through ldb_mem_* (process-wide): call before threads
+ * start.
+ *
+ * Errors: NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status api_context_init(struct api_context *context,
+                                                struct ldb_db *db,
+                                                struct ldb_env *env,
+                                                struct ldb_error *err);
+
+/* Frees what init made; a zeroed context is fine. */
+void api_context_release(struct api_context *context);
+
+/* The monotonic clock. */
+static inline uint64_t api_now_us(const struct api_context *context)
+{
+    return context->env->ops->monotonic_us(context->env);
+}
+
+#endif
