@@ -1,0 +1,625 @@
+#include "api/json_text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/reader.h"
+
+/* ---- encodings ---- */
+
+bool api_encoding_parse(struct ldb_slice name, enum api_encoding *out)
+{
+    static const enum api_encoding known[] = {
+        API_ENCODING_UTF8, API_ENCODING_BASE64, API_ENCODING_HEX};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (ldb_slice_equal(name, ldb_slice_str(api_encoding_name(known[i])))) {
+            *out = known[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *api_encoding_name(enum api_encoding encoding)
+{
+    switch (encoding) {
+    case API_ENCODING_UTF8:
+        return "utf8";
+    case API_ENCODING_BASE64:
+        return "base64";
+    case API_ENCODING_HEX:
+        return "hex";
+    case API_ENCODING_BASE64URL:
+        return "base64url";
+    }
+    return "utf8";
+}
+
+/*
+ * Length of the UTF-8 sequence at p, 0 when it is none. The bounds of the
+ * second byte (RFC 3629 section 4) shut out long forms, surrogates and what
+ * is beyond U+10FFFF.
+ */
+static size_t utf8_sequence_len(const uint8_t *p, size_t left)
+{
+    uint8_t first = p[0];
+    uint8_t low = 0x80;
+    uint8_t high = 0xbf;
+    size_t len;
+
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc2 || first > 0xf4)
+        return 0;
+    len = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (left < len)
+        return 0;
+    if (first == 0xe0)
+        low = 0xa0;
+    else if (first == 0xed)
+        high = 0x9f;
+    else if (first == 0xf0)
+        low = 0x90;
+    else if (first == 0xf4)
+        high = 0x8f;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return len;
+}
+
+bool api_utf8_valid(struct ldb_slice bytes)
+{
+    size_t i = 0;
+
+    while (i < bytes.len) {
+        size_t len;
+        uint64_t eight;
+
+        /* Eight ASCII bytes at a time: most text is nothing else. */
+        if (bytes.len - i >= sizeof(eight)) {
+            memcpy(&eight, bytes.data + i, sizeof(eight));
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof(eight);
+                continue;
+            }
+        }
+        len = utf8_sequence_len(bytes.data + i, bytes.len - i);
+        if (len == 0)
+            return false;
+        i += len;
+    }
+    return true;
+}
+
+enum api_encoding api_encoding_for(enum api_encoding asked,
+                                   struct ldb_slice key, struct ldb_slice value)
+{
+    if (asked == API_ENCODING_UTF8 &&
+        !(api_utf8_valid(key) && api_utf8_valid(value)))
+        return API_ENCODING_BASE64;
+    return asked;
+}
+
+static int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+static enum api_decode_result decode_hex(struct ldb_slice text, uint8_t *out)
+{
+    for (size_t i = 0; i < text.len; i += 2) {
+        int high = hex_digit(text.data[i]);
+        int low = hex_digit(text.data[i + 1]);
+
+        if (high < 0 || low < 0)
+            return API_DECODE_BAD;
+        out[i / 2] = (uint8_t)(high << 4 | low);
+    }
+    return API_DECODE_OK;
+}
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64url_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static int base64_digit(uint8_t c, bool is_url)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == (is_url ? '-' : '+'))
+        return 62;
+    if (c == (is_url ? '_' : '/'))
+        return 63;
+    return -1;
+}
+
+/* Digits alone, padding taken off; out has room for len / 4 * 3 + 2. */
+static bool decode_base64(struct ldb_slice digits, bool is_url, uint8_t *out,
+                          size_t *out_len)
+{
+    uint32_t bits = 0;
+    unsigned bit_count = 0;
+    size_t len = 0;
+
+    if (digits.len % 4 == 1)
+        return false;
+    for (size_t i = 0; i < digits.len; i++) {
+        int digit = base64_digit(digits.data[i], is_url);
+
+        if (digit < 0)
+            return false;
+        bits = (bits << 6 | (uint32_t)digit) & 0xffffff;
+        bit_count += 6;
+        if (bit_count >= 8) {
+            bit_count -= 8;
+            out[len++] = (uint8_t)(bits >> bit_count);
+        }
+    }
+    *out_len = len;
+    return (bits & ((1u << bit_count) - 1)) == 0;
+}
+
+/* text without its padding; false when the padding is wrong. */
+static bool take_padding(struct ldb_slice *text)
+{
+    size_t padding = 0;
+
+    while (padding < 2 && text->len > padding &&
+           text->data[text->len - padding - 1] == '=')
+        padding++;
+    if (padding > 0 && text->len % 4 != 0)
+        return false;
+    text->len -= padding;
+    return true;
+}
+
+enum api_decode_result api_text_decode(struct ldb_arena *arena,
+                                       enum api_encoding encoding,
+                                       struct ldb_slice text,
+                                       struct ldb_slice *out)
+{
+    enum api_decode_result result = API_DECODE_BAD;
+    bool is_base64 =
+        encoding == API_ENCODING_BASE64 || encoding == API_ENCODING_BASE64URL;
+    size_t len;
+    uint8_t *bytes;
+
+    if (encoding == API_ENCODING_UTF8) {
+        *out = text;
+        return API_DECODE_OK;
+    }
+    if (is_base64 ? !take_padding(&text) : text.len % 2 != 0)
+        return API_DECODE_BAD;
+    len = is_base64 ? text.len / 4 * 3 + 2 : text.len / 2;
+    bytes = ldb_arena_alloc(arena, len == 0 ? 1 : len);
+    if (bytes == NULL)
+        return API_DECODE_NO_MEMORY;
+    if (!is_base64)
+        result = decode_hex(text, bytes);
+    else if (decode_base64(text, encoding == API_ENCODING_BASE64URL, bytes,
+                           &len))
+        result = API_DECODE_OK;
+    if (result == API_DECODE_OK)
+        *out = ldb_slice_make(bytes, len);
+    return result;
+}
+
+/* ---- strings going out ---- */
+
+static const char hex_digits[] = "0123456789abcdef";
+
+/* The escape of one character below 0x80 that needs one; its length. */
+static size_t escape(uint8_t c, uint8_t out[API_STRING_STEP_MAX])
+{
+    static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+    for (size_t i = 0; i + 1 < sizeof(shorts); i += 2) {
+        if ((uint8_t)shorts[i] == c) {
+            out[0] = '\\';
+            out[1] = (uint8_t)shorts[i + 1];
+            return 2;
+        }
+    }
+    memcpy(out, "\\u00", 4);
+    out[4] = (uint8_t)hex_digits[c >> 4];
+    out[5] = (uint8_t)hex_digits[c & 15];
+    return 6;
+}
+
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
+}
+
+/* Bytes from the writer's place on that need no escape. */
+static size_t plain_run(const struct api_string_writer *w, size_t max)
+{
+    const uint8_t *p = w->bytes.data + w->done;
+    size_t left = w->bytes.len - w->done;
+    size_t len = 0;
+
+    if (left > max)
+        left = max;
+    while (len < left && is_plain(p[len]))
+        len++;
+    return len;
+}
+
+static size_t next_utf8(struct api_string_writer *w, uint8_t *out, size_t max)
+{
+    size_t len = 0;
+
+    while (w->done < w->bytes.len) {
+        size_t run = plain_run(w, max - len);
+        uint8_t escaped[API_STRING_STEP_MAX];
+        size_t escaped_len;
+
+        if (run > 0) {
+            memcpy(out + len, w->bytes.data + w->done, run);
+            w->done += run;
+            len += run;
+            continue;
+        }
+        if (len == max)
+            break;
+        escaped_len = escape(w->bytes.data[w->done], escaped);
+        if (escaped_len > max - len)
+            break;
+        memcpy(out + len, escaped, escaped_len);
+        len += escaped_len;
+        w->done++;
+    }
+    return len;
+}
+
+static size_t next_hex(struct api_string_writer *w, uint8_t *out, size_t max)
+{
+    size_t len = 0;
+
+    while (w->done < w->bytes.len && max - len >= 2) {
+        uint8_t c = w->bytes.data[w->done++];
+
+        out[len++] = (uint8_t)hex_digits[c >> 4];
+        out[len++] = (uint8_t)hex_digits[c & 15];
+    }
+    return len;
+}
+
+/* Up to three bytes as two to four digits; padded unless for a URL. */
+static size_t base64_step(const uint8_t *p, size_t left, bool is_url,
+                          uint8_t out[4])
+{
+    const char *digits = is_url ? base64url_digits : base64_digits;
+    uint32_t bits = (uint32_t)p[0] << 16;
+
+    if (left > 1)
+        bits |= (uint32_t)p[1] << 8;
+    if (left > 2)
+        bits |= p[2];
+    out[0] = (uint8_t)digits[bits >> 18];
+    out[1] = (uint8_t)digits[bits >> 12 & 63];
+    out[2] = left > 1 ? (uint8_t)digits[bits >> 6 & 63] : (uint8_t)'=';
+    out[3] = left > 2 ? (uint8_t)digits[bits & 63] : (uint8_t)'=';
+    return is_url && left < 3 ? left + 1 : 4;
+}
+
+static size_t next_base64(struct api_string_writer *w, bool is_url,
+                          uint8_t *out, size_t max)
+{
+    size_t len = 0;
+
+    while (w->done < w->bytes.len && max - len >= 4) {
+        size_t left = w->bytes.len - w->done;
+
+        len += base64_step(w->bytes.data + w->done, left, is_url, out + len);
+        w->done += left < 3 ? left : 3;
+    }
+    return len;
+}
+
+size_t api_string_next(struct api_string_writer *writer, uint8_t *out,
+                       size_t max)
+{
+    switch (writer->encoding) {
+    case API_ENCODING_UTF8:
+        return next_utf8(writer, out, max);
+    case API_ENCODING_HEX:
+        return next_hex(writer, out, max);
+    case API_ENCODING_BASE64:
+        return next_base64(writer, false, out, max);
+    case API_ENCODING_BASE64URL:
+        return next_base64(writer, true, out, max);
+    }
+    return 0;
+}
+
+/* ---- the document writer ---- */
+
+struct api_json api_json_make(struct ldb_buf *buf)
+{
+    return (struct api_json){.buf = buf, .status = LDB_OK};
+}
+
+static void append(struct api_json *json, const void *bytes, size_t len)
+{
+    if (json->status == LDB_OK)
+        json->status = ldb_buf_append(json->buf, ldb_slice_make(bytes, len));
+}
+
+static void before_value(struct api_json *json)
+{
+    if (json->needs_comma[json->depth])
+        append(json, ",", 1);
+    json->needs_comma[json->depth] = true;
+}
+
+static void begin(struct api_json *json, char bracket)
+{
+    before_value(json);
+    append(json, &bracket, 1);
+    json->depth++;
+    assert(json->depth < API_JSON_DEPTH_MAX);
+    json->needs_comma[json->depth] = false;
+}
+
+static void end(struct api_json *json, char bracket)
+{
+    assert(json->depth > 0);
+    json->depth--;
+    append(json, &bracket, 1);
+}
+
+void api_json_object_begin(struct api_json *json)
+{
+    begin(json, '{');
+}
+
+void api_json_object_end(struct api_json *json)
+{
+    end(json, '}');
+}
+
+void api_json_array_begin(struct api_json *json)
+{
+    begin(json, '[');
+}
+
+void api_json_array_end(struct api_json *json)
+{
+    end(json, ']');
+}
+
+void api_json_name(struct api_json *json, const char *name)
+{
+    before_value(json);
+    append(json, "\"", 1);
+    append(json, name, strlen(name));
+    append(json, "\":", 2);
+    /* The value that follows is no new element. */
+    json->needs_comma[json->depth] = false;
+}
+
+void api_json_u64(struct api_json *json, uint64_t value)
+{
+    before_value(json);
+    if (json->status == LDB_OK)
+        json->status =
+            ldb_buf_printf(json->buf, "%llu", (unsigned long long)value);
+}
+
+void api_json_bool(struct api_json *json, bool value)
+{
+    before_value(json);
+    append(json, value ? "true" : "false", value ? 4 : 5);
+}
+
+void api_json_null(struct api_json *json)
+{
+    before_value(json);
+    append(json, "null", 4);
+}
+
+void api_json_double(struct api_json *json, double value)
+{
+    if (!isfinite(value)) {
+        api_json_null(json);
+        return;
+    }
+    before_value(json);
+    if (json->status == LDB_OK)
+        json->status = ldb_buf_printf(json->buf, "%.3f", value);
+}
+
+static void append_string(struct api_json *json, enum api_encoding encoding,
+                          struct ldb_slice bytes)
+{
+    struct api_string_writer writer = {.encoding = encoding, .bytes = bytes};
+    uint8_t piece[512]; /* chosen: whole keys in one step */
+    size_t len;
+
+    while ((len = api_string_next(&writer, piece, sizeof(piece))) > 0 &&
+           json->status == LDB_OK)
+        append(json, piece, len);
+}
+
+/* Texts that are not UTF-8 come from error messages with foreign names. */
+static void append_repaired(struct api_json *json, struct ldb_slice bytes)
+{
+    size_t i = 0;
+
+    while (i < bytes.len) {
+        size_t good = 0;
+
+        while (i + good < bytes.len) {
+            size_t len =
+                utf8_sequence_len(bytes.data + i + good, bytes.len - i - good);
+
+            if (len == 0)
+                break;
+            good += len;
+        }
+        append_string(json, API_ENCODING_UTF8,
+                      ldb_slice_make(bytes.data + i, good));
+        i += good;
+        if (i < bytes.len) {
+            append(json, "\xef\xbf\xbd", 3); /* U+FFFD */
+            i++;
+        }
+    }
+}
+
+void api_json_bytes(struct api_json *json, enum api_encoding encoding,
+                    struct ldb_slice bytes)
+{
+    before_value(json);
+    append(json, "\"", 1);
+    if (encoding == API_ENCODING_UTF8 && !api_utf8_valid(bytes))
+        append_repaired(json, bytes);
+    else
+        append_string(json, encoding, bytes);
+    append(json, "\"", 1);
+}
+
+void api_json_text(struct api_json *json, const char *text)
+{
+    api_json_bytes(json, API_ENCODING_UTF8, ldb_slice_str(text));
+}
+
+void api_json_member_u64(struct api_json *json, const char *name,
+                         uint64_t value)
+{
+    api_json_name(json, name);
+    api_json_u64(json, value);
+}
+
+void api_json_member_bool(struct api_json *json, const char *name, bool value)
+{
+    api_json_name(json, name);
+    api_json_bool(json, value);
+}
+
+void api_json_member_text(struct api_json *json, const char *name,
+                          const char *text)
+{
+    api_json_name(json, name);
+    api_json_text(json, text);
+}
+
+void api_json_member_double(struct api_json *json, const char *name,
+                            double value)
+{
+    api_json_name(json, name);
+    api_json_double(json, value);
+}
+
+void api_json_item(struct api_json *json, enum api_encoding asked,
+                   struct ldb_slice key, const struct ldb_slice *value,
+                   ldb_sequence sequence)
+{
+    enum api_encoding encoding = api_encoding_for(
+        asked, key, value == NULL ? (struct ldb_slice){0} : *value);
+
+    api_json_object_begin(json);
+    api_json_name(json, "key");
+    api_json_bytes(json, encoding, key);
+    if (value != NULL) {
+        api_json_name(json, "value");
+        api_json_bytes(json, encoding, *value);
+    }
+    api_json_member_u64(json, "sequence", sequence);
+    if (encoding != asked)
+        api_json_member_text(json, "encoding", api_encoding_name(encoding));
+    api_json_object_end(json);
+}
+
+/* ---- documents coming in ---- */
+
+/* Deepest nesting of brackets outside strings; jansson's own bound is 2,048,
+ * which recursion would reach first on a small stack. */
+static unsigned nesting_of(struct ldb_slice text)
+{
+    unsigned depth = 0;
+    unsigned deepest = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            depth++;
+            if (depth > deepest)
+                deepest = depth;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+json_t *api_json_parse(struct ldb_slice text, unsigned depth_max, char *why,
+                       size_t why_size)
+{
+    json_error_t error;
+    json_t *root;
+
+    if (text.len == 0) {
+        (void)snprintf(why, why_size, "the body is empty");
+        return NULL;
+    }
+    if (nesting_of(text) > depth_max) {
+        (void)snprintf(why, why_size, "JSON nested deeper than %u levels",
+                       depth_max);
+        return NULL;
+    }
+    root = json_loadb((const char *)text.data, text.len,
+                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (root != NULL)
+        return root;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        (void)snprintf(why, why_size, "%s", "");
+    else
+        (void)snprintf(why, why_size, "JSON, line %d column %d: %s", error.line,
+                       error.column, error.text);
+    return NULL;
+}
+
+struct ldb_slice api_json_string_bytes(const json_t *string)
+{
+    return ldb_slice_make(json_string_value(string),
+                          json_string_length(string));
+}
+
+static void *json_alloc(size_t size)
+{
+    return ldb_mem_alloc(1, size);
+}
+
+void api_json_use_ldb_mem(void)
+{
+    json_set_alloc_funcs(json_alloc, ldb_mem_free);
+}
