@@ -1,0 +1,48 @@
+/*
+ * What every writing request shares: its parameters, the batch, handing it to
+ * the engine, and turning the outcome into an answer.
+ *
+ * All memory that a good answer needs is taken before the write is submitted:
+ * once it is committed, nothing can turn it into an error any more.
+ *
+ * Functions that take x and return bool answer a problem when they return
+ * false. Thread-safety: the exchange's loop.
+ */
+#ifndef API_WRITE_H
+#define API_WRITE_H
+
+#include "api/params.h"
+#include "api/response.h"
+#include "storage/journal/write_batch.h"
+
+struct api_write {
+    struct ldb_write write;
+    struct ldb_batch batch;
+    struct api_entry_headers headers;
+    struct ldb_buf answer; /* body of a good answer, reserved before */
+};
+
+/* An empty write whose batch takes up to batch_limit bytes. */
+void api_write_init(struct api_write *w, size_t batch_limit);
+void api_write_release(struct api_write *w);
+
+/*
+ * Whether this node takes writes, and sync= and replicas= into w. Answers 409
+ * read-only, 409 conflict (replicas on a node without followers), 400.
+ */
+LDB_MUST_CHECK bool api_write_params(struct api_exchange *x,
+                                     const struct api_params *params,
+                                     struct api_write *w);
+
+/*
+ * Queues w; x then waits and is woken when it is done. False: answered, w is
+ * the caller's again.
+ */
+LDB_MUST_CHECK bool api_write_submit(struct api_exchange *x,
+                                     struct api_write *w);
+
+/* Answers for a w that did not succeed; for PRECONDITION with key. */
+void api_write_answer_failure(struct api_exchange *x, const struct api_write *w,
+                              bool name_condition);
+
+#endif
