@@ -62,17 +62,17 @@ struct api_stream_ops {
 #define API_STREAM_FAILED ((int64_t)-1)
 
 enum api_body_kind {
-    API_BODY_NONE,     /* no bytes (HEAD gives content_length all the same) */
-    API_BODY_STATIC,   /* bytes that outlive the exchange */
-    API_BODY_BUF,      /* an ldb_buf that the service takes over */
-    API_BODY_STREAM,   /* chunked */
+    API_BODY_NONE,   /* no bytes (HEAD gives content_length all the same) */
+    API_BODY_STATIC, /* bytes that outlive the exchange */
+    API_BODY_BUF,    /* an ldb_buf that the service takes over */
+    API_BODY_STREAM, /* chunked */
 };
 
 /* The answer; filled through the api_answer_* functions of api/response.h. */
 struct api_response {
     bool ready;
     unsigned status;
-    const char *content_type; /* static; NULL: none */
+    const char *content_type;   /* static; NULL: none */
     struct api_header *headers; /* in the order they are sent */
     enum api_body_kind body_kind;
     struct ldb_slice static_body;
