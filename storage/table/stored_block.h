@@ -1,0 +1,43 @@
+/*
+ * One block as it stands in the file -> its plain contents: bounds, checksum
+ * (where asked for), type, decompression; in that order.
+ *
+ * Thread-safety: functions of their arguments.
+ */
+#ifndef STORAGE_TABLE_STORED_BLOCK_H
+#define STORAGE_TABLE_STORED_BLOCK_H
+
+#include "storage/base/env.h"
+#include "storage/table/table_format.h"
+
+/* Contents in memory of their own, as the block cache holds them. */
+struct ldb_block_memory {
+    size_t len;
+    uint8_t bytes[];
+};
+
+/* A plain block. */
+struct ldb_stored_block {
+    struct ldb_slice contents;
+    struct ldb_block_memory *memory; /* NULL: contents lie in the mapping */
+};
+
+/*
+ * Reads the block at handle, which with its trailer must lie in the first
+ * limit bytes of file. name ("000123.ldb") is for messages.
+ *
+ * out     memory is the caller's, to be freed by ldb_mem_free().
+ * Errors  CORRUPTION with name and offset; NO_MEMORY; what read_at() returns.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_stored_block_read(struct ldb_random_file *file, const char *name,
+                      uint64_t limit, struct ldb_block_handle handle,
+                      bool verify_checksum, struct ldb_error *err,
+                      struct ldb_stored_block *out);
+
+/* Sets and returns CORRUPTION, "NAME: block at OFFSET: problem". */
+enum ldb_status ldb_stored_block_corrupt(struct ldb_error *err,
+                                         const char *name, uint64_t offset,
+                                         const char *problem);
+
+#endif

@@ -1,0 +1,223 @@
+/*
+ * The iterator of one table: a block iterator over the index and one over the
+ * data block it points to, both within the struct, so that going from block to
+ * block allocates nothing but what the block itself needs.
+ */
+#include "storage/base/internal_key.h"
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/table/table_reader_internal.h"
+
+struct table_iterator {
+    struct ldb_iterator base;
+    struct ldb_table *table;
+    struct ldb_table_read read;
+    bool has_block;
+    struct ldb_held_block held; /* where has_block */
+    void (*release)(void *context);
+    void *context;
+    struct ldb_block_iter index;
+    struct ldb_block_iter block;
+};
+
+static struct table_iterator *table_iterator_of(struct ldb_iterator *it)
+{
+    return (struct table_iterator *)it;
+}
+
+static void drop_block(struct table_iterator *t)
+{
+    if (t->has_block)
+        ldb_table_drop_block(t->table, &t->held);
+    t->has_block = false;
+}
+
+static inline void publish(struct table_iterator *t)
+{
+    t->base.valid = true;
+    t->base.key = t->block.key;
+    t->base.value = t->block.value;
+}
+
+/* The index iterator is not valid: the end, or damage. */
+static void stop_at_index(struct table_iterator *t)
+{
+    t->base.valid = false;
+    t->base.status = t->index.status;
+    if (t->index.status != LDB_OK)
+        (void)ldb_table_block_error(t->table, t->table->index_offset, &t->index,
+                                    &t->base.error);
+}
+
+/* Goes to the block of the index entry; false: stopped, as said in base. */
+static bool enter_block(struct table_iterator *t)
+{
+    struct ldb_block_handle handle;
+    enum ldb_status s;
+
+    if (!t->index.valid) {
+        stop_at_index(t);
+        return false;
+    }
+    s = ldb_table_read_handle(t->table, t->index.value, &t->base.error,
+                              &handle);
+    if (s == LDB_OK && t->has_block && t->held.offset == handle.offset)
+        return true;
+    drop_block(t);
+    if (s == LDB_OK)
+        s = ldb_table_hold_block(t->table, &t->read, handle, &t->base.error,
+                                 &t->held);
+    if (s != LDB_OK) {
+        t->base.valid = false;
+        t->base.status = s;
+        return false;
+    }
+    t->has_block = true;
+    ldb_block_iter_set(&t->block, &t->held.block);
+    return true;
+}
+
+/* Whether the block iterator only came to its end; else publishes or fails. */
+static bool is_block_passed(struct table_iterator *t)
+{
+    if (LDB_LIKELY(t->block.valid)) {
+        publish(t);
+        return false;
+    }
+    if (t->block.status == LDB_OK)
+        return true;
+    t->base.valid = false;
+    t->base.status = ldb_table_block_error(t->table, t->held.offset, &t->block,
+                                           &t->base.error);
+    return false;
+}
+
+static void settle_forward(struct table_iterator *t)
+{
+    while (is_block_passed(t)) {
+        ldb_block_iter_next(&t->index);
+        if (!enter_block(t))
+            return;
+        ldb_block_iter_seek_first(&t->block);
+    }
+}
+
+static void settle_backward(struct table_iterator *t)
+{
+    while (is_block_passed(t)) {
+        ldb_block_iter_prev(&t->index);
+        if (!enter_block(t))
+            return;
+        ldb_block_iter_seek_last(&t->block);
+    }
+}
+
+static void table_seek_first(struct ldb_iterator *it)
+{
+    struct table_iterator *t = table_iterator_of(it);
+
+    t->base.status = LDB_OK;
+    ldb_block_iter_seek_first(&t->index);
+    if (enter_block(t)) {
+        ldb_block_iter_seek_first(&t->block);
+        settle_forward(t);
+    }
+}
+
+static void table_seek_last(struct ldb_iterator *it)
+{
+    struct table_iterator *t = table_iterator_of(it);
+
+    t->base.status = LDB_OK;
+    ldb_block_iter_seek_last(&t->index);
+    if (enter_block(t)) {
+        ldb_block_iter_seek_last(&t->block);
+        settle_backward(t);
+    }
+}
+
+static void table_seek(struct ldb_iterator *it, struct ldb_slice target)
+{
+    struct table_iterator *t = table_iterator_of(it);
+
+    assert(target.len >= LDB_TAG_SIZE);
+    t->base.status = LDB_OK;
+    ldb_block_iter_seek(&t->index, target);
+    if (enter_block(t)) {
+        ldb_block_iter_seek(&t->block, target);
+        settle_forward(t);
+    }
+}
+
+static void table_next(struct ldb_iterator *it)
+{
+    struct table_iterator *t = table_iterator_of(it);
+
+    ldb_block_iter_next(&t->block);
+    if (LDB_LIKELY(t->block.valid))
+        publish(t);
+    else
+        settle_forward(t);
+}
+
+static void table_prev(struct ldb_iterator *it)
+{
+    struct table_iterator *t = table_iterator_of(it);
+
+    ldb_block_iter_prev(&t->block);
+    if (LDB_LIKELY(t->block.valid))
+        publish(t);
+    else
+        settle_backward(t);
+}
+
+static void table_destroy(struct ldb_iterator *it)
+{
+    struct table_iterator *t = table_iterator_of(it);
+
+    drop_block(t);
+    ldb_block_iter_release(&t->index);
+    ldb_block_iter_release(&t->block);
+    if (t->release != NULL)
+        t->release(t->context);
+    ldb_mem_free(t);
+}
+
+static const struct ldb_iterator_ops table_ops = {
+    .seek_first = table_seek_first,
+    .seek_last = table_seek_last,
+    .seek = table_seek,
+    .next = table_next,
+    .prev = table_prev,
+    .destroy = table_destroy,
+};
+
+enum ldb_status
+ldb_table_iterator_create_with(struct ldb_table *table,
+                               const struct ldb_table_read *read,
+                               void (*release)(void *context), void *context,
+                               struct ldb_error *err, struct ldb_iterator **out)
+{
+    struct table_iterator *t = ldb_mem_zalloc(1, sizeof(*t));
+
+    if (t == NULL)
+        return ldb_error_no_memory(err);
+    t->base.ops = &table_ops;
+    t->table = table;
+    t->read = *read;
+    t->release = release;
+    t->context = context;
+    ldb_block_iter_init(&t->index, table->options->comparator);
+    ldb_block_iter_set(&t->index, &table->index);
+    ldb_block_iter_init(&t->block, table->options->comparator);
+    *out = &t->base;
+    return LDB_OK;
+}
+
+enum ldb_status ldb_table_iterator_create(struct ldb_table *table,
+                                          const struct ldb_table_read *read,
+                                          struct ldb_error *err,
+                                          struct ldb_iterator **out)
+{
+    return ldb_table_iterator_create_with(table, read, NULL, NULL, err, out);
+}

@@ -1,0 +1,435 @@
+#include "storage/table/table_reader.h"
+
+#include <inttypes.h>
+
+#include "storage/base/internal_key.h"
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/table/table_reader_internal.h"
+
+enum ldb_status ldb_table_read_handle(const struct ldb_table *table,
+                                      struct ldb_slice value,
+                                      struct ldb_error *err,
+                                      struct ldb_block_handle *out)
+{
+    struct ldb_reader r = ldb_reader_make(value);
+
+    /* LevelDB ignores what follows a handle; so do we. */
+    if (LDB_LIKELY(ldb_block_handle_read(&r, out)))
+        return LDB_OK;
+    return ldb_stored_block_corrupt(err, table->name, table->index_offset,
+                                    "bad block handle");
+}
+
+enum ldb_status ldb_table_block_error(const struct ldb_table *table,
+                                      uint64_t offset,
+                                      const struct ldb_block_iter *it,
+                                      struct ldb_error *err)
+{
+    return ldb_error_set(err, it->status,
+                         "%s: block at %" PRIu64 ": entry at %" PRIu32 ": %s",
+                         table->name, offset, it->offset, it->problem);
+}
+
+/* ---- opening ---- */
+
+static enum ldb_status read_footer(struct ldb_random_file *file, uint64_t size,
+                                   const char *name, struct ldb_error *err,
+                                   struct ldb_footer *out)
+{
+    uint8_t scratch[LDB_FOOTER_SIZE];
+    struct ldb_slice bytes;
+    enum ldb_status s;
+
+    if (size < LDB_FOOTER_SIZE)
+        return ldb_error_set(err, LDB_CORRUPTION,
+                             "%s: %" PRIu64 " bytes are no table", name, size);
+    s = ldb_random_read_at(file, size - LDB_FOOTER_SIZE, LDB_FOOTER_SIZE,
+                           scratch, &bytes, err);
+    if (s != LDB_OK)
+        return ldb_error_prefix(err, s, "%s: footer at %" PRIu64, name,
+                                size - LDB_FOOTER_SIZE);
+    if (!ldb_footer_has_magic(bytes))
+        return ldb_error_set(err, LDB_CORRUPTION,
+                             "%s: footer at %" PRIu64 ": bad magic number",
+                             name, size - LDB_FOOTER_SIZE);
+    if (!ldb_footer_read(bytes, out))
+        return ldb_error_set(err, LDB_CORRUPTION,
+                             "%s: footer at %" PRIu64 ": bad block handle",
+                             name, size - LDB_FOOTER_SIZE);
+    return LDB_OK;
+}
+
+/* A block of entries that stays with the table. */
+static enum ldb_status read_entries(const struct ldb_table *table,
+                                    struct ldb_block_handle handle,
+                                    struct ldb_error *err,
+                                    struct ldb_block *out_block,
+                                    struct ldb_block_memory **out_memory)
+{
+    struct ldb_stored_block stored;
+    const char *problem;
+    enum ldb_status s = ldb_stored_block_read(
+        table->file, table->name, table->limit, handle,
+        table->options->verify_index_checksums, err, &stored);
+
+    if (s != LDB_OK)
+        return s;
+    if (!ldb_block_init(stored.contents, out_block, &problem)) {
+        ldb_mem_free(stored.memory);
+        return ldb_stored_block_corrupt(err, table->name, handle.offset,
+                                        problem);
+    }
+    *out_memory = stored.memory;
+    return LDB_OK;
+}
+
+/* Whether a metaindex key names a filter that the table's policy reads. */
+static bool is_our_filter(const struct ldb_table *table, struct ldb_slice key)
+{
+    const struct ldb_filter_policy *policy = table->options->filter;
+    struct ldb_slice prefix = ldb_slice_str(LDB_METAINDEX_FILTER_PREFIX);
+    struct ldb_slice name;
+
+    if (policy == NULL || !ldb_slice_starts_with(key, prefix))
+        return false;
+    name = ldb_slice_make(key.data + prefix.len, key.len - prefix.len);
+    if (ldb_filter_policy_is_builtin(policy))
+        return ldb_slice_equal(name, ldb_slice_str(LDB_BLOOM_NAME_GOLEVELDB)) ||
+               ldb_slice_equal(name, ldb_slice_str(LDB_BLOOM_NAME_LEVELDB));
+    return ldb_slice_equal(name, ldb_slice_str(policy->name));
+}
+
+static enum ldb_status read_filter(struct ldb_table *table,
+                                   struct ldb_block_handle handle,
+                                   struct ldb_error *err)
+{
+    struct ldb_stored_block stored;
+    enum ldb_status s = ldb_stored_block_read(
+        table->file, table->name, table->limit, handle,
+        table->options->verify_index_checksums, err, &stored);
+
+    if (s != LDB_OK)
+        return s;
+    table->has_filter = true;
+    table->filter_memory = stored.memory;
+    ldb_filter_block_init(&table->filter, table->options->filter,
+                          stored.contents);
+    return LDB_OK;
+}
+
+/* Finds the filter, and where the data ends: before the first block of meta
+ * data that the metaindex knows, or before itself. */
+static enum ldb_status scan_metaindex(struct ldb_table *table, uint64_t offset,
+                                      struct ldb_block_iter *it,
+                                      struct ldb_error *err)
+{
+    enum ldb_status s;
+
+    table->data_size = offset;
+    for (ldb_block_iter_seek_first(it); it->valid; ldb_block_iter_next(it)) {
+        struct ldb_reader r = ldb_reader_make(it->value);
+        struct ldb_block_handle handle;
+
+        if (!ldb_block_handle_read(&r, &handle))
+            return ldb_stored_block_corrupt(err, table->name, offset,
+                                            "bad block handle");
+        if (handle.offset < table->data_size)
+            table->data_size = handle.offset;
+        if (table->has_filter || !is_our_filter(table, it->key))
+            continue;
+        s = read_filter(table, handle, err);
+        if (s != LDB_OK)
+            return s;
+    }
+    if (it->status != LDB_OK)
+        return ldb_table_block_error(table, offset, it, err);
+    return LDB_OK;
+}
+
+static enum ldb_status read_metaindex(struct ldb_table *table,
+                                      struct ldb_block_handle handle,
+                                      struct ldb_error *err)
+{
+    struct ldb_block_memory *memory;
+    struct ldb_block block;
+    struct ldb_block_iter it;
+    enum ldb_status s = read_entries(table, handle, err, &block, &memory);
+
+    if (s != LDB_OK)
+        return s;
+    ldb_block_iter_init(&it, NULL);
+    ldb_block_iter_set(&it, &block);
+    s = scan_metaindex(table, handle.offset, &it, err);
+    ldb_block_iter_release(&it);
+    ldb_mem_free(memory);
+    return s;
+}
+
+static void free_table(struct ldb_table *table)
+{
+    ldb_mem_free(table->index_memory);
+    ldb_mem_free(table->filter_memory);
+    ldb_mem_free(table->name);
+    ldb_mem_free(table);
+}
+
+enum ldb_status ldb_table_open(struct ldb_random_file *file, uint64_t size,
+                               const char *name,
+                               const struct ldb_table_options *options,
+                               struct ldb_error *err, struct ldb_table **out)
+{
+    struct ldb_footer footer;
+    struct ldb_table *table;
+    enum ldb_status s = read_footer(file, size, name, err, &footer);
+
+    if (s != LDB_OK)
+        return s;
+    table = ldb_mem_zalloc(1, sizeof(*table));
+    if (table == NULL)
+        return ldb_error_no_memory(err);
+    table->file = file;
+    table->options = options;
+    table->limit = size - LDB_FOOTER_SIZE;
+    table->index_offset = footer.index.offset;
+    table->name = ldb_mem_strdup(name);
+    if (table->name == NULL) {
+        s = ldb_error_no_memory(err);
+        goto out;
+    }
+    s = read_metaindex(table, footer.metaindex, err);
+    if (s != LDB_OK)
+        goto out;
+    s = read_entries(table, footer.index, err, &table->index,
+                     &table->index_memory);
+    if (s != LDB_OK)
+        goto out;
+    if (options->block_cache != NULL)
+        table->cache_id = ldb_block_cache_new_id(options->block_cache);
+    *out = table;
+out:
+    if (s != LDB_OK)
+        free_table(table);
+    return s;
+}
+
+void ldb_table_close(struct ldb_table *table)
+{
+    if (table == NULL)
+        return;
+    ldb_random_close(table->file);
+    free_table(table);
+}
+
+size_t ldb_table_memory_bytes(const struct ldb_table *table)
+{
+    size_t bytes = sizeof(*table) + strlen(table->name) + 1;
+
+    if (table->index_memory != NULL)
+        bytes += sizeof(*table->index_memory) + table->index_memory->len;
+    if (table->filter_memory != NULL)
+        bytes += sizeof(*table->filter_memory) + table->filter_memory->len;
+    return bytes;
+}
+
+/* ---- data blocks ---- */
+
+static enum ldb_status init_block(const struct ldb_table *table,
+                                  struct ldb_slice contents, uint64_t offset,
+                                  struct ldb_error *err,
+                                  struct ldb_block *out_block)
+{
+    const char *problem;
+
+    if (LDB_LIKELY(ldb_block_init(contents, out_block, &problem)))
+        return LDB_OK;
+    return ldb_stored_block_corrupt(err, table->name, offset, problem);
+}
+
+/* From the file; what has memory of its own goes to the cache if wanted. */
+static enum ldb_status load_block(const struct ldb_table *table,
+                                  const struct ldb_table_read *read,
+                                  struct ldb_block_handle handle,
+                                  struct ldb_error *err,
+                                  struct ldb_held_block *out)
+{
+    struct ldb_held_block held = {.offset = handle.offset};
+    struct ldb_stored_block stored;
+    enum ldb_status s =
+        ldb_stored_block_read(table->file, table->name, table->limit, handle,
+                              read->verify_checksums, err, &stored);
+
+    if (s != LDB_OK)
+        return s;
+    s = init_block(table, stored.contents, handle.offset, err, &held.block);
+    if (s != LDB_OK) {
+        ldb_mem_free(stored.memory);
+        return s;
+    }
+    held.memory = stored.memory;
+    if (held.memory != NULL && read->fill_cache &&
+        table->options->block_cache != NULL) {
+        held.entry = ldb_block_cache_insert(
+            table->options->block_cache, table->cache_id, handle.offset,
+            held.memory, sizeof(*held.memory) + held.memory->len, ldb_mem_free);
+        if (held.entry != NULL)
+            held.memory = NULL;
+    }
+    *out = held;
+    return LDB_OK;
+}
+
+enum ldb_status ldb_table_hold_block(const struct ldb_table *table,
+                                     const struct ldb_table_read *read,
+                                     struct ldb_block_handle handle,
+                                     struct ldb_error *err,
+                                     struct ldb_held_block *out)
+{
+    struct ldb_block_cache *cache = table->options->block_cache;
+    struct ldb_cache_entry *entry = NULL;
+    const struct ldb_block_memory *memory;
+    enum ldb_status s;
+
+    if (cache != NULL)
+        entry = ldb_block_cache_lookup(cache, table->cache_id, handle.offset);
+    if (entry == NULL)
+        return load_block(table, read, handle, err, out);
+    memory = ldb_cache_entry_value(entry);
+    *out = (struct ldb_held_block){.offset = handle.offset, .entry = entry};
+    s = init_block(
+        table, (struct ldb_slice){.data = memory->bytes, .len = memory->len},
+        handle.offset, err, &out->block);
+    if (s != LDB_OK)
+        ldb_table_drop_block(table, out);
+    return s;
+}
+
+void ldb_table_drop_block(const struct ldb_table *table,
+                          struct ldb_held_block *held)
+{
+    if (held->entry != NULL)
+        ldb_block_cache_release(table->options->block_cache, held->entry);
+    ldb_mem_free(held->memory);
+    held->entry = NULL;
+    held->memory = NULL;
+}
+
+/* ---- point lookups ---- */
+
+/* The entry at it is the answer if it has the target's user key. */
+static enum ldb_status
+take_entry(const struct ldb_table *table, uint64_t offset,
+           const struct ldb_block_iter *it, struct ldb_slice target,
+           struct ldb_error *err, struct ldb_buf *out_value, uint64_t *out_tag)
+{
+    uint64_t tag;
+
+    if (ldb_compare(table->options->comparator, ldb_internal_user_key(it->key),
+                    ldb_internal_user_key(target)) != 0)
+        return LDB_NOT_FOUND;
+    tag = ldb_internal_tag(it->key);
+    if (ldb_tag_kind(tag) > LDB_KIND_PUT)
+        return ldb_stored_block_corrupt(err, table->name, offset,
+                                        "unknown kind of entry");
+    if (ldb_tag_kind(tag) == LDB_KIND_PUT && out_value != NULL) {
+        enum ldb_status s = ldb_buf_assign(out_value, it->value);
+
+        if (s != LDB_OK)
+            return ldb_error_set(
+                err, s, "%s: block at %" PRIu64 ": value of %zu bytes: %s",
+                table->name, offset, it->value.len, ldb_status_text(s));
+    }
+    *out_tag = tag;
+    return LDB_OK;
+}
+
+/* *out_is_behind: all of the block is below the target. */
+static enum ldb_status
+get_in_block(const struct ldb_table *table, const struct ldb_table_read *read,
+             struct ldb_block_handle handle, struct ldb_slice target,
+             struct ldb_error *err, struct ldb_buf *out_value,
+             uint64_t *out_tag, bool *out_is_behind)
+{
+    struct ldb_held_block held;
+    struct ldb_block_iter it;
+    enum ldb_status s;
+
+    *out_is_behind = false;
+    if (table->has_filter &&
+        !ldb_filter_block_may_match(&table->filter, handle.offset,
+                                    ldb_internal_user_key(target)))
+        return LDB_NOT_FOUND;
+    s = ldb_table_hold_block(table, read, handle, err, &held);
+    if (s != LDB_OK)
+        return s;
+    ldb_block_iter_init(&it, table->options->comparator);
+    ldb_block_iter_set(&it, &held.block);
+    ldb_block_iter_seek(&it, target);
+    if (LDB_LIKELY(it.valid)) {
+        s = take_entry(table, handle.offset, &it, target, err, out_value,
+                       out_tag);
+    } else if (it.status != LDB_OK) {
+        s = ldb_table_block_error(table, handle.offset, &it, err);
+    } else {
+        *out_is_behind = true;
+        s = LDB_NOT_FOUND;
+    }
+    ldb_block_iter_release(&it);
+    ldb_table_drop_block(table, &held);
+    return s;
+}
+
+enum ldb_status ldb_table_get(struct ldb_table *table,
+                              const struct ldb_table_read *read,
+                              struct ldb_slice target, struct ldb_error *err,
+                              struct ldb_buf *out_value, uint64_t *out_tag)
+{
+    const struct ldb_comparator *cmp = table->options->comparator;
+    struct ldb_block_iter index;
+    enum ldb_status s = LDB_NOT_FOUND;
+
+    assert(target.len >= LDB_TAG_SIZE);
+    ldb_block_iter_init(&index, cmp);
+    ldb_block_iter_set(&index, &table->index);
+    ldb_block_iter_seek(&index, target);
+    while (index.valid) {
+        struct ldb_block_handle handle;
+        bool is_behind = false;
+
+        s = ldb_table_read_handle(table, index.value, err, &handle);
+        if (s == LDB_OK)
+            s = get_in_block(table, read, handle, target, err, out_value,
+                             out_tag, &is_behind);
+        if (!is_behind)
+            break;
+        /* The next block may begin with an older entry of the user key, but
+         * only if this block's index key still has that user key. */
+        if (ldb_compare(cmp, ldb_internal_user_key(index.key),
+                        ldb_internal_user_key(target)) != 0)
+            break;
+        ldb_block_iter_next(&index);
+    }
+    if (index.status != LDB_OK)
+        s = ldb_table_block_error(table, table->index_offset, &index, err);
+    ldb_block_iter_release(&index);
+    return s;
+}
+
+uint64_t ldb_table_approximate_offset(struct ldb_table *table,
+                                      struct ldb_slice internal_key)
+{
+    struct ldb_block_handle handle;
+    struct ldb_block_iter index;
+    uint64_t offset = table->data_size;
+
+    assert(internal_key.len >= LDB_TAG_SIZE);
+    ldb_block_iter_init(&index, table->options->comparator);
+    ldb_block_iter_set(&index, &table->index);
+    ldb_block_iter_seek(&index, internal_key);
+    if (index.valid &&
+        ldb_table_read_handle(table, index.value, NULL, &handle) == LDB_OK &&
+        handle.offset < offset)
+        offset = handle.offset;
+    ldb_block_iter_release(&index);
+    return offset;
+}
