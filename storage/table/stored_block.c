@@ -80,26 +80,30 @@ static enum ldb_status check_crc(struct ldb_slice raw, const char *name,
                          name, offset, actual, stored);
 }
 
-static enum ldb_status uncompress(struct ldb_slice stored, const char *name,
-                                  uint64_t offset, struct ldb_error *err,
-                                  struct ldb_block_memory **out)
+/* NULL: not possible, *out_status says why. */
+static struct ldb_block_memory *uncompress(struct ldb_slice stored,
+                                           const char *name, uint64_t offset,
+                                           struct ldb_error *err,
+                                           enum ldb_status *out_status)
 {
     struct ldb_block_memory *memory;
     size_t len;
 
-    if (!ldb_snappy_plain_len(stored, LDB_BLOCK_SIZE_MAX, &len))
-        return ldb_stored_block_corrupt(err, name, offset,
-                                        "impossible uncompressed length");
-    memory = alloc_memory(len);
-    if (memory == NULL)
-        return ldb_error_no_memory(err);
-    if (!ldb_snappy_uncompress(stored, memory->bytes, len)) {
-        ldb_mem_free(memory);
-        return ldb_stored_block_corrupt(err, name, offset,
-                                        "does not uncompress");
+    if (!ldb_snappy_plain_len(stored, LDB_BLOCK_SIZE_MAX, &len)) {
+        *out_status = ldb_stored_block_corrupt(
+            err, name, offset, "impossible uncompressed length");
+        return NULL;
     }
-    *out = memory;
-    return LDB_OK;
+    memory = alloc_memory(len);
+    if (memory == NULL) {
+        *out_status = ldb_error_no_memory(err);
+    } else if (!ldb_snappy_uncompress(stored, memory->bytes, len)) {
+        ldb_mem_free(memory);
+        memory = NULL;
+        *out_status =
+            ldb_stored_block_corrupt(err, name, offset, "does not uncompress");
+    }
+    return memory;
 }
 
 /* raw without its trailer, uncompressed where need be. *memory is raw's. */
@@ -111,7 +115,7 @@ static enum ldb_status decode(struct ldb_slice raw, const char *name,
     struct ldb_slice stored = {.data = raw.data,
                                .len = raw.len - LDB_BLOCK_TRAILER_SIZE};
     uint8_t type = raw.data[stored.len];
-    struct ldb_block_memory *plain = NULL;
+    struct ldb_block_memory *plain;
     enum ldb_status s;
 
     if (type == LDB_BLOCK_PLAIN) {
@@ -125,8 +129,8 @@ static enum ldb_status decode(struct ldb_slice raw, const char *name,
                              "%s: block at %" PRIu64
                              ": unknown compression type %u",
                              name, offset, (unsigned)type);
-    s = uncompress(stored, name, offset, err, &plain);
-    if (s != LDB_OK)
+    plain = uncompress(stored, name, offset, err, &s);
+    if (plain == NULL)
         return s;
     ldb_mem_free(*memory);
     *memory = plain;
