@@ -21,7 +21,11 @@ struct ldb_cache_stats {
     size_t capacity_bytes;
 };
 
-/* capacity_bytes 0 caches nothing that is not in use. */
+/*
+ * capacity_bytes is split evenly over 16 shards, and an entry costs its charge
+ * and about 100 bytes of its own. 0 caches nothing that is not in use.
+ * Errors: NO_MEMORY.
+ */
 LDB_MUST_CHECK enum ldb_status
 ldb_block_cache_create(size_t capacity_bytes, struct ldb_error *err,
                        struct ldb_block_cache **out);
