@@ -32,4 +32,20 @@ enum ldb_status ldb_error_prefix(struct ldb_error *err, enum ldb_status status,
 /* Sets LDB_NO_MEMORY without formatting; returns it. */
 enum ldb_status ldb_error_no_memory(struct ldb_error *err);
 
+#ifdef __clang_analyzer__
+/* The analyzer sees one file at a time: tell it that these never return OK. */
+static inline enum ldb_status ldb_error_is_failure(enum ldb_status status)
+{
+    __builtin_assume(status != LDB_OK);
+    return status;
+}
+#define ldb_error_set(...) ldb_error_is_failure((ldb_error_set)(__VA_ARGS__))
+#define ldb_error_set_errno(...)                                               \
+    ldb_error_is_failure((ldb_error_set_errno)(__VA_ARGS__))
+#define ldb_error_prefix(...)                                                  \
+    ldb_error_is_failure((ldb_error_prefix)(__VA_ARGS__))
+#define ldb_error_no_memory(err)                                               \
+    ldb_error_is_failure((ldb_error_no_memory)(err))
+#endif
+
 #endif
