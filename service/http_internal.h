@@ -1,0 +1,161 @@
+/*
+ * What http_server.c, http_exchange.c and http_reply.c share; private to them.
+ *
+ * An exchange has two owners: its connection (until the library says the
+ * request is over) and whoever will wake it (between finish or resume without
+ * an answer and the wake). The state says which is left; the last one gone
+ * buries it, always on the loop's thread:
+ *
+ *     IDLE      the connection alone
+ *     WAITING   both; its handler is asked again each pass
+ *     SUSPENDED both; its connection is out of the passes
+ *     ORPHAN    the waker alone: the client has left
+ *     WOKEN     the wait is over; the connection alone, unless the exchange
+ *               is still on the loop's list of woken ones
+ *
+ * Locking of struct svc_loop: constant after start: server, daemon, fds,
+ * thread. Own synchronisation: add_mu with added. Atomics: woken (a stack,
+ * release push, acquire pop), is_signaled (see svc_loop_signal), figures
+ * (relaxed). All else belongs to the loop's thread.
+ */
+#ifndef SERVICE_HTTP_INTERNAL_H
+#define SERVICE_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+#include "api/context.h"
+#include "api/exchange.h"
+#include "service/http_server.h"
+#include "storage/base/mutex.h"
+
+enum svc_wait_state {
+    SVC_IDLE,
+    SVC_WAITING,
+    SVC_SUSPENDED,
+    SVC_ORPHAN,
+    SVC_WOKEN,
+};
+
+/* Where a request stands between two calls of its handler. */
+enum svc_phase {
+    SVC_PHASE_NEW,      /* the request line was read */
+    SVC_PHASE_BODY,     /* begin was called */
+    SVC_PHASE_WAIT,     /* finish was called, no answer yet */
+    SVC_PHASE_ANSWERED, /* the library has the response */
+};
+
+struct svc_exchange {
+    struct api_exchange api; /* first: cast back from it */
+    struct svc_loop *loop;
+    struct MHD_Connection *connection; /* NULL once it is gone */
+    _Atomic(int) state;                /* enum svc_wait_state */
+    enum svc_phase phase;
+    bool is_suspended;      /* suspended in the library */
+    bool drops_body;        /* answered: what still comes is not kept */
+    bool began;             /* api_exchange_begin() was called */
+    uint64_t body_bytes;    /* of the body, seen so far */
+    uint64_t charged_bytes; /* to the upload budget */
+    uint64_t waiting_since_us;
+    struct svc_stream *stream;
+    struct ldb_arena arena;
+    struct svc_exchange *next_woken;
+    struct svc_exchange *next_free;
+    struct svc_exchange *prev_suspended;
+    struct svc_exchange *next_suspended;
+};
+
+/* Big body buffers a loop keeps for the next upload, and their sizes. */
+#define SVC_SPARE_BUFFERS   8
+#define SVC_SPARE_BYTES_MIN ((size_t)64 << 10)
+#define SVC_SPARE_BYTES_MAX ((size_t)2 << 20)
+/* Exchanges a loop keeps; chosen: well above a busy loop's. */
+#define SVC_FREE_EXCHANGES_MAX 1024
+
+struct svc_loop {
+    struct svc_http_server *server;
+    struct MHD_Daemon *daemon;
+    int epoll_fd; /* the daemon's */
+    int event_fd;
+    struct ldb_thread *thread;
+
+    struct ldb_mutex add_mu;
+    int *added; /* sockets to serve; guarded by add_mu */
+    size_t added_count;
+    size_t added_capacity;
+
+    _Atomic(struct svc_exchange *) woken;
+    atomic_bool is_signaled;
+    _Atomic(uint64_t) connections;
+    _Atomic(uint64_t) connections_total;
+
+    /* ---- the loop's thread ---- */
+    uint64_t pass_us;  /* the clock at the pass's begin */
+    uint64_t progress; /* grows whenever something moved */
+    bool handlers_ran; /* in this pass: finish or resume */
+    bool is_draining;
+    size_t active;  /* exchanges with a connection */
+    size_t waiting; /* of them in PHASE_WAIT and not suspended */
+    size_t orphans;
+    struct svc_exchange *suspended;
+    struct svc_exchange *free_list;
+    size_t free_count;
+    struct ldb_buf spare[SVC_SPARE_BUFFERS];
+    size_t spare_count;
+    struct MHD_Response *empty_response;
+};
+
+enum svc_server_phase {
+    SVC_SERVING,
+    SVC_DRAINING,
+    SVC_STOPPING,
+};
+
+struct svc_http_server {
+    struct svc_http_options options;
+    uint16_t port;
+    int done_fd;
+    _Atomic(int) phase;            /* enum svc_server_phase */
+    _Atomic(uint64_t) upload_used; /* bytes of the budget; relaxed */
+    _Atomic(unsigned) next_loop;   /* for added sockets; relaxed */
+    _Atomic(unsigned) drained;     /* loops that have ended */
+    unsigned loop_count;
+    struct svc_loop loops[];
+};
+
+/* ---- http_server.c ---- */
+
+/* Makes the loop's thread look again soon; any thread. */
+void svc_loop_signal(struct svc_loop *loop);
+
+/* ---- http_exchange.c: callbacks of the library ---- */
+
+void *svc_exchange_on_uri(void *loop, const char *uri,
+                          struct MHD_Connection *connection);
+enum MHD_Result svc_exchange_on_call(void *loop,
+                                     struct MHD_Connection *connection,
+                                     const char *url, const char *method,
+                                     const char *version, const char *bytes,
+                                     size_t *len, void **context);
+void svc_exchange_on_completed(void *loop, struct MHD_Connection *connection,
+                               void **context,
+                               enum MHD_RequestTerminationCode code);
+
+/* Resumes or buries what was woken while out of the passes. */
+void svc_exchange_take_woken(struct svc_loop *loop);
+/* Before the daemon is stopped: none may be suspended then. */
+void svc_exchange_resume_all(struct svc_loop *loop);
+/* After the daemon was stopped: frees the loop's stores. */
+void svc_exchange_free_stores(struct svc_loop *loop);
+
+/* ---- http_reply.c ---- */
+
+/*
+ * Gives x's answer to the library. False: no memory; the connection is then
+ * to be closed.
+ */
+LDB_MUST_CHECK bool svc_reply_queue(struct svc_exchange *x);
+/* The request is over: the stream, when one runs, is ended now. */
+void svc_reply_end(struct svc_exchange *x);
+
+#endif

@@ -1,0 +1,184 @@
+#include "service/http_internal.h"
+
+#include "api/response.h"
+#include "storage/base/mem.h"
+
+/* Bodies up to this many bytes are copied into the response: as cheap as
+ * lending them, and the buffer can be used again (bench/README.md). */
+#define COPY_BYTES_MAX 4096
+
+/* Bytes a content reader is asked for at a time; the library sends what fits
+ * into the connection's pool. */
+#define STREAM_BLOCK_BYTES 8192
+
+/*
+ * Shared by the response, which reads it and frees it, and the exchange,
+ * which may end it earlier: the handler's stream must not outlive the
+ * exchange, but the library frees a response after it reports the request's
+ * end.
+ */
+struct svc_stream {
+    struct svc_loop *loop;
+    const struct api_stream_ops *ops;
+    void *stream; /* NULL: ended */
+};
+
+static void end_stream(struct svc_stream *stream)
+{
+    if (stream->stream != NULL)
+        stream->ops->destroy(stream->stream);
+    stream->stream = NULL;
+}
+
+static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
+{
+    struct svc_stream *stream = cls;
+    int64_t n;
+
+    (void)position;
+    stream->loop->progress++;
+    if (stream->stream == NULL)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    n = stream->ops->read(stream->stream, (uint8_t *)out, max);
+    if (n == API_STREAM_FAILED)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
+}
+
+/* The response is freed: with the request's end, or because it failed. */
+static void free_stream(void *cls)
+{
+    struct svc_stream *stream = cls;
+
+    end_stream(stream);
+    ldb_mem_free(stream);
+}
+
+void svc_reply_end(struct svc_exchange *x)
+{
+    if (x->stream != NULL)
+        end_stream(x->stream);
+    x->stream = NULL;
+}
+
+/* Never called: the answer to a HEAD has a length and no body. */
+static ssize_t read_nothing(void *cls, uint64_t position, char *out, size_t max)
+{
+    (void)cls;
+    (void)position;
+    (void)out;
+    (void)max;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *make_empty(struct svc_exchange *x)
+{
+    const struct api_response *answer = &x->api.response;
+    uint64_t len = answer->head_length;
+
+    if (x->api.method != API_HEAD || len == 0)
+        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    return MHD_create_response_from_callback(
+        len == API_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : len, 1, read_nothing,
+        NULL, NULL);
+}
+
+static struct MHD_Response *make_from_buf(struct svc_exchange *x)
+{
+    struct ldb_buf *body = &x->api.response.body;
+    struct MHD_Response *response;
+
+    if (body->len <= COPY_BYTES_MAX)
+        return MHD_create_response_from_buffer(body->len, body->data,
+                                               MHD_RESPMEM_MUST_COPY);
+    response = MHD_create_response_from_buffer_with_free_callback(
+        body->len, body->data, ldb_mem_free);
+    if (response != NULL)
+        *body = (struct ldb_buf)LDB_BUF_INIT(body->limit);
+    return response;
+}
+
+static struct MHD_Response *make_from_stream(struct svc_exchange *x)
+{
+    struct api_response *answer = &x->api.response;
+    struct svc_stream *stream = ldb_mem_alloc(1, sizeof *stream);
+    struct MHD_Response *response;
+
+    if (stream == NULL)
+        return NULL;
+    *stream = (struct svc_stream){
+        .loop = x->loop, .ops = answer->stream_ops, .stream = answer->stream};
+    response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, stream, free_stream);
+    if (response == NULL) {
+        ldb_mem_free(stream);
+        return NULL;
+    }
+    answer->stream = NULL;
+    x->stream = stream;
+    return response;
+}
+
+static struct MHD_Response *make_body(struct svc_exchange *x)
+{
+    const struct api_response *answer = &x->api.response;
+
+    switch (answer->body_kind) {
+    case API_BODY_NONE:
+        return make_empty(x);
+    case API_BODY_STATIC:
+        /* The library takes void * and only reads. */
+        return MHD_create_response_from_buffer(
+            answer->static_body.len,
+            (void *)(uintptr_t)answer->static_body.data,
+            MHD_RESPMEM_PERSISTENT);
+    case API_BODY_BUF:
+        return make_from_buf(x);
+    case API_BODY_STREAM:
+        return make_from_stream(x);
+    }
+    return NULL;
+}
+
+static bool add_headers(struct MHD_Response *response,
+                        const struct api_response *answer, bool close)
+{
+    bool ok = true;
+
+    if (answer->content_type != NULL)
+        ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                                     answer->content_type) == MHD_YES;
+    for (const struct api_header *header = answer->headers;
+         header != NULL && ok; header = header->next)
+        ok = MHD_add_response_header(response, header->name, header->value) ==
+             MHD_YES;
+    if (ok && close)
+        ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION,
+                                     "close") == MHD_YES;
+    return ok;
+}
+
+bool svc_reply_queue(struct svc_exchange *x)
+{
+    const struct api_response *answer = &x->api.response;
+    bool close = answer->close || x->loop->is_draining;
+    struct MHD_Response *response;
+    bool is_queued;
+
+    x->phase = SVC_PHASE_ANSWERED;
+    x->loop->progress++;
+    if (answer->body_kind == API_BODY_NONE && answer->headers == NULL &&
+        answer->head_length == 0 && !close)
+        return MHD_queue_response(x->connection, answer->status,
+                                  x->loop->empty_response) == MHD_YES;
+    response = make_body(x);
+    if (response == NULL)
+        return false;
+    is_queued =
+        add_headers(response, answer, close) &&
+        MHD_queue_response(x->connection, answer->status, response) == MHD_YES;
+    if (!is_queued)
+        x->stream = NULL; /* freed with the response below */
+    MHD_destroy_response(response);
+    return is_queued;
+}

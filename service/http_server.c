@@ -1,0 +1,536 @@
+#include "service/http_server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "service/http_internal.h"
+#include "service/log.h"
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+
+/* Connections that wait to be accepted; the benchmark's figure. */
+#define LISTEN_BACKLOG 1024
+
+/* The loop this thread runs, so that it does not signal itself. */
+static _Thread_local struct svc_loop *current_loop;
+
+void svc_loop_signal(struct svc_loop *loop)
+{
+    const uint64_t one = 1;
+    ssize_t n;
+
+    if (current_loop == loop) {
+        loop->progress++;
+        return;
+    }
+    /*
+     * Pairs with the clearing in sleep_until_event(): who comes after it
+     * writes again, and what came before it is seen by the pass that follows.
+     */
+    if (!atomic_exchange_explicit(&loop->is_signaled, true,
+                                  memory_order_acq_rel)) {
+        n = write(loop->event_fd, &one, sizeof one);
+        (void)n; /* a full counter is readable too */
+    }
+}
+
+/* ---- the library's callbacks that are not an exchange's ---- */
+
+/* Keys are bytes: handlers decode them, and %00 must not end one. */
+static size_t keep_escapes(void *cls, struct MHD_Connection *connection,
+                           char *text)
+{
+    (void)cls;
+    (void)connection;
+    return strlen(text);
+}
+
+static void count_connection(void *cls, struct MHD_Connection *connection,
+                             void **context,
+                             enum MHD_ConnectionNotificationCode code)
+{
+    struct svc_loop *loop = cls;
+
+    (void)connection;
+    (void)context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        atomic_fetch_add_explicit(&loop->connections, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&loop->connections_total, 1,
+                                  memory_order_relaxed);
+    } else {
+        atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
+    }
+}
+
+static void log_library(void *cls, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+/* Clients that break off, mostly: for debugging. */
+static void log_library(void *cls, const char *format, va_list args)
+{
+    char text[512];
+
+    (void)cls;
+    vsnprintf(text, sizeof text, format, args);
+    svc_log_event(SVC_LOG_DEBUG, "http-library", "text", text);
+}
+
+/* ---- a loop ---- */
+
+static int sleep_ms(struct svc_loop *loop)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+
+    /*
+     * With a waiting exchange the library always says 0; all that could move
+     * has moved, so sleep until it is time to suspend it.
+     */
+    if (loop->waiting > 0)
+        return SVC_HTTP_POLL_US / 1000;
+    if (MHD_get_timeout(loop->daemon, &ms) != MHD_YES)
+        return -1;
+    return ms > 60000 ? 60000 : (int)ms;
+}
+
+static void sleep_until_event(struct svc_loop *loop, int timeout_ms)
+{
+    struct pollfd fds[2] = {
+        {.fd = loop->event_fd, .events = POLLIN},
+        {.fd = loop->epoll_fd, .events = POLLIN},
+    };
+    uint64_t count;
+    ssize_t n;
+
+    if (timeout_ms == 0)
+        return;
+    if (poll(fds, loop->daemon != NULL ? 2 : 1, timeout_ms) <= 0 ||
+        (fds[0].revents & POLLIN) == 0)
+        return;
+    n = read(loop->event_fd, &count, sizeof count);
+    (void)n;
+    (void)atomic_exchange_explicit(&loop->is_signaled, false,
+                                   memory_order_acq_rel);
+}
+
+/* A socket the library was not given closes with the loop. */
+static void take_added(struct svc_loop *loop)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+
+    ldb_mutex_lock(&loop->add_mu);
+    for (size_t i = 0; i < loop->added_count; i++) {
+        /* It closes the socket itself when it fails. */
+        (void)MHD_add_connection(loop->daemon, loop->added[i],
+                                 (const struct sockaddr *)&name,
+                                 sizeof name.sun_family);
+        loop->progress++;
+    }
+    loop->added_count = 0;
+    ldb_mutex_unlock(&loop->add_mu);
+}
+
+/* One pass over the connections; true when something moved. */
+static bool run_pass(struct svc_loop *loop)
+{
+    struct ldb_env *env = loop->server->options.env;
+    uint64_t before = loop->progress;
+
+    loop->pass_us = env->ops->monotonic_us(env);
+    loop->handlers_ran = false;
+    svc_exchange_take_woken(loop);
+    take_added(loop);
+    (void)MHD_run(loop->daemon);
+    if (loop->handlers_ran)
+        api_pass_end(loop->server->options.context);
+    return loop->progress != before;
+}
+
+static void begin_drain(struct svc_loop *loop)
+{
+    MHD_socket listening = MHD_quiesce_daemon(loop->daemon);
+
+    loop->is_draining = true;
+    if (listening != MHD_INVALID_SOCKET)
+        close(listening); /* this daemon's own copy */
+}
+
+static void close_added(struct svc_loop *loop)
+{
+    ldb_mutex_lock(&loop->add_mu);
+    while (loop->added_count > 0)
+        close(loop->added[--loop->added_count]);
+    ldb_mutex_unlock(&loop->add_mu);
+}
+
+static void run_loop(void *context)
+{
+    struct svc_loop *loop = context;
+    struct svc_http_server *server = loop->server;
+    const uint64_t one = 1;
+    int phase;
+    ssize_t n;
+
+    current_loop = loop;
+    for (;;) {
+        phase = atomic_load_explicit(&server->phase, memory_order_acquire);
+        if (phase == SVC_STOPPING)
+            break;
+        if (phase == SVC_DRAINING && !loop->is_draining)
+            begin_drain(loop);
+        if (run_pass(loop))
+            continue;
+        if (loop->is_draining && loop->active == 0)
+            break;
+        sleep_until_event(loop, sleep_ms(loop));
+    }
+    svc_exchange_resume_all(loop);
+    MHD_stop_daemon(loop->daemon);
+    loop->daemon = NULL;
+    close_added(loop);
+    /* Clients that left before their write was done. */
+    while (loop->orphans > 0 &&
+           atomic_load_explicit(&server->phase, memory_order_acquire) !=
+               SVC_STOPPING) {
+        svc_exchange_take_woken(loop);
+        if (loop->orphans > 0)
+            sleep_until_event(loop, -1);
+    }
+    if (atomic_fetch_add_explicit(&server->drained, 1, memory_order_acq_rel) +
+            1 ==
+        server->loop_count) {
+        n = write(server->done_fd, &one, sizeof one);
+        (void)n;
+    }
+}
+
+/* ---- starting ---- */
+
+static enum ldb_status fail_errno(struct ldb_error *err, const char *what)
+{
+    return ldb_error_set_errno(err, errno, "%s", what);
+}
+
+static enum ldb_status make_address(const struct svc_http_options *options,
+                                    struct ldb_error *err,
+                                    struct sockaddr_storage *out,
+                                    socklen_t *out_len)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET,
+                             .sin_port = htons(options->port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+                              .sin6_port = htons(options->port)};
+
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, options->host, &v4.sin_addr) == 1) {
+        memcpy(out, &v4, sizeof v4);
+        *out_len = sizeof v4;
+        return LDB_OK;
+    }
+    if (inet_pton(AF_INET6, options->host, &v6.sin6_addr) == 1) {
+        memcpy(out, &v6, sizeof v6);
+        *out_len = sizeof v6;
+        return LDB_OK;
+    }
+    return ldb_error_set(err, LDB_INVALID_ARGUMENT, "%s is not an IP address",
+                         options->host);
+}
+
+static enum ldb_status read_port(int fd, struct ldb_error *err, uint16_t *out)
+{
+    struct sockaddr_storage bound = {0};
+    socklen_t len = sizeof bound;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+        return fail_errno(err, "getsockname");
+    if (bound.ss_family == AF_INET6) {
+        memcpy(&v6, &bound, sizeof v6);
+        *out = ntohs(v6.sin6_port);
+    } else {
+        memcpy(&v4, &bound, sizeof v4);
+        *out = ntohs(v4.sin_port);
+    }
+    return LDB_OK;
+}
+
+static enum ldb_status listen_on(struct svc_http_server *server,
+                                 struct ldb_error *err, int *out_fd)
+{
+    const struct svc_http_options *options = &server->options;
+    struct sockaddr_storage address;
+    socklen_t len = 0;
+    const int one = 1;
+    enum ldb_status s;
+    int fd;
+
+    s = make_address(options, err, &address, &len);
+    if (s != LDB_OK)
+        return s;
+    fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                0);
+    if (fd < 0)
+        return fail_errno(err, "socket");
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)&address, len) != 0 ||
+        listen(fd, LISTEN_BACKLOG) != 0) {
+        s = ldb_error_set_errno(err, errno, "listen on %s port %u",
+                                options->host, options->port);
+        close(fd);
+        return s;
+    }
+    s = read_port(fd, err, &server->port);
+    if (s != LDB_OK) {
+        close(fd);
+        return s;
+    }
+    *out_fd = fd;
+    return LDB_OK;
+}
+
+static struct MHD_Daemon *start_daemon(struct svc_loop *loop, int listen_fd)
+{
+    const struct svc_http_options *options = &loop->server->options;
+    unsigned connections =
+        (options->connections_max + loop->server->loop_count - 1) /
+        loop->server->loop_count;
+    unsigned flags =
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem listen_option[] = {
+        {listen_fd < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, listen_fd,
+         NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    if (listen_fd < 0)
+        flags |= MHD_USE_NO_LISTEN_SOCKET;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, svc_exchange_on_call, loop,
+        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SVC_HTTP_POOL_BYTES,
+        MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, svc_exchange_on_uri, loop,
+        MHD_OPTION_NOTIFY_COMPLETED, svc_exchange_on_completed, loop,
+        MHD_OPTION_NOTIFY_CONNECTION, count_connection, loop, MHD_OPTION_ARRAY,
+        listen_option, MHD_OPTION_END);
+}
+
+/* listen_fd: -1 for none; the daemon gets a copy, which it closes. */
+static enum ldb_status init_loop(struct svc_loop *loop,
+                                 struct svc_http_server *server, int listen_fd,
+                                 struct ldb_error *err)
+{
+    const union MHD_DaemonInfo *epoll;
+    int copy = -1;
+
+    loop->server = server;
+    loop->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->event_fd < 0)
+        return fail_errno(err, "eventfd");
+    loop->empty_response =
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (loop->empty_response == NULL)
+        return ldb_error_no_memory(err);
+    if (listen_fd >= 0) {
+        copy = dup(listen_fd);
+        if (copy < 0)
+            return fail_errno(err, "dup of the listen socket");
+    }
+    loop->daemon = start_daemon(loop, copy);
+    if (loop->daemon == NULL) {
+        if (copy >= 0)
+            close(copy);
+        return ldb_error_set(err, LDB_IO, "the HTTP daemon did not start");
+    }
+    epoll = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (epoll == NULL)
+        return ldb_error_set(err, LDB_IO, "the HTTP daemon has no epoll");
+    loop->epoll_fd = epoll->epoll_fd;
+    return LDB_OK;
+}
+
+static void release_loop(struct svc_loop *loop)
+{
+    if (loop->daemon != NULL)
+        MHD_stop_daemon(loop->daemon);
+    close_added(loop);
+    /* All work has ended: what was left behind is on the stack now. */
+    svc_exchange_take_woken(loop);
+    assert(loop->orphans == 0);
+    svc_exchange_free_stores(loop);
+    if (loop->empty_response != NULL)
+        MHD_destroy_response(loop->empty_response);
+    if (loop->event_fd >= 0)
+        close(loop->event_fd);
+    ldb_mem_free(loop->added);
+    ldb_mutex_release(&loop->add_mu);
+}
+
+static enum ldb_status start_threads(struct svc_http_server *server,
+                                     struct ldb_error *err)
+{
+    struct ldb_env *env = server->options.env;
+    enum ldb_status s = LDB_OK;
+    char name[16];
+
+    for (unsigned i = 0; i < server->loop_count && s == LDB_OK; i++) {
+        snprintf(name, sizeof name, "http-%u", i);
+        s = env->ops->thread_start(env, name, run_loop, &server->loops[i], err,
+                                   &server->loops[i].thread);
+    }
+    return s;
+}
+
+enum ldb_status svc_http_server_start(const struct svc_http_options *options,
+                                      struct ldb_error *err,
+                                      struct svc_http_server **out)
+{
+    struct svc_http_server *server;
+    enum ldb_status s = LDB_OK;
+    int listen_fd = -1;
+
+    assert(options->loops >= 1 && options->connections_max >= 1);
+    server = ldb_mem_zalloc(1, sizeof *server +
+                                   options->loops * sizeof server->loops[0]);
+    if (server == NULL)
+        return ldb_error_no_memory(err);
+    server->options = *options;
+    server->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (server->done_fd < 0)
+        s = fail_errno(err, "eventfd");
+    if (s == LDB_OK && options->host != NULL)
+        s = listen_on(server, err, &listen_fd);
+    server->loop_count = options->loops;
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        server->loops[i].event_fd = -1;
+        ldb_mutex_init(&server->loops[i].add_mu);
+    }
+    for (unsigned i = 0; i < server->loop_count && s == LDB_OK; i++)
+        s = init_loop(&server->loops[i], server, listen_fd, err);
+    if (listen_fd >= 0)
+        close(listen_fd); /* each loop has its own copy */
+    if (s == LDB_OK)
+        s = start_threads(server, err);
+    if (s != LDB_OK) {
+        svc_http_server_stop(server);
+        svc_http_server_destroy(server);
+        return s;
+    }
+    *out = server;
+    return LDB_OK;
+}
+
+/* ---- running ---- */
+
+uint16_t svc_http_server_port(const struct svc_http_server *server)
+{
+    return server->port;
+}
+
+enum ldb_status svc_http_server_add(struct svc_http_server *server, int socket,
+                                    struct ldb_error *err)
+{
+    unsigned turn =
+        atomic_fetch_add_explicit(&server->next_loop, 1, memory_order_relaxed);
+    struct svc_loop *loop = &server->loops[turn % server->loop_count];
+    enum ldb_status s = LDB_OK;
+
+    ldb_mutex_lock(&loop->add_mu);
+    if (loop->added_count == loop->added_capacity) {
+        size_t capacity = loop->added_capacity * 2 + 8;
+        int *grown = ldb_mem_realloc(loop->added, capacity, sizeof *grown);
+
+        if (grown == NULL) {
+            s = ldb_error_no_memory(err);
+        } else {
+            loop->added = grown;
+            loop->added_capacity = capacity;
+        }
+    }
+    if (s == LDB_OK)
+        loop->added[loop->added_count++] = socket;
+    ldb_mutex_unlock(&loop->add_mu);
+    if (s == LDB_OK)
+        svc_loop_signal(loop);
+    else
+        close(socket);
+    return s;
+}
+
+static void enter_phase(struct svc_http_server *server,
+                        enum svc_server_phase phase)
+{
+    atomic_store_explicit(&server->phase, (int)phase, memory_order_release);
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        if (server->loops[i].event_fd >= 0)
+            svc_loop_signal(&server->loops[i]);
+    }
+}
+
+void svc_http_server_drain(struct svc_http_server *server)
+{
+    enter_phase(server, SVC_DRAINING);
+}
+
+int svc_http_server_done_fd(const struct svc_http_server *server)
+{
+    return server->done_fd;
+}
+
+bool svc_http_server_done(const struct svc_http_server *server)
+{
+    return atomic_load_explicit(&server->drained, memory_order_acquire) ==
+           server->loop_count;
+}
+
+void svc_http_server_stop(struct svc_http_server *server)
+{
+    struct ldb_env *env = server->options.env;
+
+    enter_phase(server, SVC_STOPPING);
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        if (server->loops[i].thread != NULL)
+            env->ops->thread_join(env, server->loops[i].thread);
+        server->loops[i].thread = NULL;
+    }
+}
+
+void svc_http_server_destroy(struct svc_http_server *server)
+{
+    if (server == NULL)
+        return;
+    for (unsigned i = 0; i < server->loop_count; i++)
+        release_loop(&server->loops[i]);
+    if (server->done_fd >= 0)
+        close(server->done_fd);
+    ldb_mem_free(server);
+}
+
+void svc_http_server_figures(const struct svc_http_server *server,
+                             struct svc_http_figures *out)
+{
+    *out = (struct svc_http_figures){
+        .upload_bytes =
+            atomic_load_explicit(&server->upload_used, memory_order_relaxed),
+        .upload_bytes_max = server->options.upload_budget_bytes,
+    };
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        const struct svc_loop *loop = &server->loops[i];
+
+        out->connections +=
+            atomic_load_explicit(&loop->connections, memory_order_relaxed);
+        out->connections_total += atomic_load_explicit(&loop->connections_total,
+                                                       memory_order_relaxed);
+    }
+}

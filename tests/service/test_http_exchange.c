@@ -1,0 +1,865 @@
+/*
+ * The HTTP layer against routes of this file's own: how requests are taken
+ * apart, how an exchange waits, is woken, and ends. Over socketpairs, no port.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "api/exchange.h"
+#include "api/problem.h"
+#include "api/response.h"
+#include "service/http_pipe.h"
+#include "service/http_server.h"
+#include "storage/base/buf.h"
+#include "storage/base/mem.h"
+
+/* ---- the application of these tests ---- */
+
+#define BODY_LIMIT ((size_t)1 << 20)
+
+static struct {
+    pthread_mutex_t mu;
+    pthread_cond_t changed;
+    struct api_exchange *parked[64]; /* wait to be woken by a test */
+    size_t parked_count;
+    struct api_exchange *pass[64]; /* are woken at the end of the pass */
+    size_t pass_count;
+    unsigned begins;
+    unsigned abandons;
+    unsigned streams_destroyed;
+} app = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static bool path_is(const struct api_exchange *x, const char *path)
+{
+    return ldb_slice_equal(x->raw_path, ldb_slice_str(path));
+}
+
+static void count(unsigned *counter)
+{
+    pthread_mutex_lock(&app.mu);
+    ++*counter;
+    pthread_cond_broadcast(&app.changed);
+    pthread_mutex_unlock(&app.mu);
+}
+
+void api_exchange_begin(struct api_exchange *x)
+{
+    count(&app.begins);
+    x->body_limit = x->method == API_PUT ? BODY_LIMIT : 0;
+    if (path_is(x, "/refused"))
+        api_answer_problemf(x, API_PROBLEM_NOT_FOUND, "refused");
+    if (path_is(x, "/prefixed"))
+        assert_int_equal(LDB_OK,
+                         (x->body.limit = 4,
+                          ldb_buf_append(&x->body, ldb_slice_str("pre:"))));
+}
+
+static void answer_text(struct api_exchange *x, struct ldb_slice text)
+{
+    struct ldb_buf body = LDB_BUF_INIT(BODY_LIMIT * 2);
+
+    assert_int_equal(LDB_OK, ldb_buf_append(&body, text));
+    api_answer_buf(x, 200, "text/plain", &body);
+}
+
+static void answer_target(struct api_exchange *x)
+{
+    struct ldb_buf body = LDB_BUF_INIT(65536);
+
+    assert_int_equal(LDB_OK, ldb_buf_append(&body, x->raw_path));
+    assert_int_equal(LDB_OK, ldb_buf_append_byte(&body, '|'));
+    assert_int_equal(LDB_OK, ldb_buf_append(&body, x->raw_query));
+    api_answer_buf(x, 200, "text/plain", &body);
+}
+
+static void answer_header(struct api_exchange *x)
+{
+    struct ldb_buf body = LDB_BUF_INIT(65536);
+    unsigned times = 0;
+    struct ldb_slice value = x->ops->header(x, "x-TEST", &times);
+
+    assert_int_equal(LDB_OK, ldb_buf_printf(&body, "%u:", times));
+    assert_int_equal(LDB_OK, ldb_buf_append(&body, value));
+    api_answer_buf(x, 200, "text/plain", &body);
+}
+
+/* A stream of this many bytes 'a'. */
+#define STREAM_BYTES 100000
+
+static int64_t read_stream(void *stream, uint8_t *out, size_t max)
+{
+    size_t *left = stream;
+    size_t n = *left < max ? *left : max;
+
+    memset(out, 'a', n);
+    *left -= n;
+    return (int64_t)n;
+}
+
+/* Never ends. */
+static int64_t read_endless(void *stream, uint8_t *out, size_t max)
+{
+    (void)stream;
+    memset(out, 'a', max);
+    return (int64_t)max;
+}
+
+static int64_t read_failing(void *stream, uint8_t *out, size_t max)
+{
+    size_t *left = stream;
+
+    (void)max;
+    if (*left == 0)
+        return API_STREAM_FAILED;
+    *left = 0;
+    *out = 'a';
+    return 1;
+}
+
+static void destroy_stream(void *stream)
+{
+    ldb_mem_free(stream);
+    count(&app.streams_destroyed);
+}
+
+static void answer_stream(struct api_exchange *x)
+{
+    static const struct api_stream_ops whole = {read_stream, destroy_stream};
+    static const struct api_stream_ops endless = {read_endless, destroy_stream};
+    static const struct api_stream_ops failing = {read_failing, destroy_stream};
+    size_t *left = ldb_mem_alloc(1, sizeof *left);
+
+    assert_non_null(left);
+    *left = STREAM_BYTES;
+    api_answer_stream(x, 200, "text/plain",
+                      path_is(x, "/endless")   ? &endless
+                      : path_is(x, "/failing") ? &failing
+                                               : &whole,
+                      left);
+}
+
+static void park(struct api_exchange *x)
+{
+    pthread_mutex_lock(&app.mu);
+    app.parked[app.parked_count++] = x;
+    pthread_cond_broadcast(&app.changed);
+    pthread_mutex_unlock(&app.mu);
+}
+
+void api_exchange_finish(struct api_exchange *x)
+{
+    if (path_is(x, "/park") || path_is(x, "/twice")) {
+        park(x);
+    } else if (path_is(x, "/pass")) {
+        pthread_mutex_lock(&app.mu);
+        app.pass[app.pass_count++] = x;
+        pthread_mutex_unlock(&app.mu);
+    } else if (path_is(x, "/now")) {
+        api_exchange_wake(x);
+    } else if (path_is(x, "/echo") || path_is(x, "/prefixed")) {
+        answer_text(x, ldb_slice_of_buf(&x->body));
+    } else if (path_is(x, "/header")) {
+        answer_header(x);
+    } else if (path_is(x, "/empty")) {
+        api_answer_empty(x, 204);
+    } else if (path_is(x, "/head")) {
+        api_answer_empty(x, 200);
+        x->response.head_length = 12345;
+    } else if (path_is(x, "/static")) {
+        api_answer_static(x, 200, "text/plain", ldb_slice_str("static"));
+    } else if (path_is(x, "/stream") || path_is(x, "/endless") ||
+               path_is(x, "/failing")) {
+        answer_stream(x);
+    } else {
+        answer_target(x);
+    }
+}
+
+void api_exchange_resume(struct api_exchange *x)
+{
+    if (path_is(x, "/twice") && x->state == NULL) {
+        x->state = x;
+        park(x);
+    } else {
+        answer_text(x, ldb_slice_str("woken"));
+    }
+}
+
+void api_exchange_abandon(struct api_exchange *x)
+{
+    (void)x;
+    count(&app.abandons);
+}
+
+void api_pass_end(struct api_context *context)
+{
+    struct api_exchange *all[64];
+    size_t n;
+
+    (void)context;
+    pthread_mutex_lock(&app.mu);
+    n = app.pass_count;
+    memcpy(all, app.pass, n * sizeof all[0]);
+    app.pass_count = 0;
+    pthread_mutex_unlock(&app.mu);
+    while (n > 0)
+        api_exchange_wake(all[--n]);
+}
+
+/* ---- an env whose clock jumps a second whenever it is read ---- */
+
+static struct ldb_env jumpy_env;
+static struct ldb_env_ops jumpy_ops;
+static _Atomic(uint64_t) jumpy_us;
+
+static uint64_t jump(struct ldb_env *env)
+{
+    (void)env;
+    return atomic_fetch_add(&jumpy_us, 1000000);
+}
+
+static struct ldb_env *make_jumpy(void)
+{
+    jumpy_ops = *ldb_env_posix()->ops;
+    jumpy_ops.monotonic_us = jump;
+    jumpy_env.ops = &jumpy_ops;
+    return &jumpy_env;
+}
+
+/* ---- fixture ---- */
+
+static struct svc_http_server *start(struct ldb_env *env, uint64_t budget)
+{
+    struct svc_http_options options = {
+        .env = env,
+        .loops = 1,
+        .connections_max = 64,
+        .upload_budget_bytes = budget,
+    };
+    struct svc_http_server *server = NULL;
+    struct ldb_error err = {0};
+
+    app.parked_count = 0;
+    app.begins = 0;
+    app.abandons = 0;
+    app.streams_destroyed = 0;
+    assert_int_equal(LDB_OK, svc_http_server_start(&options, &err, &server));
+    return server;
+}
+
+static struct svc_http_server *start_plain(void)
+{
+    return start(ldb_env_posix(), UINT64_C(1) << 30);
+}
+
+static void end(struct svc_http_server *server)
+{
+    svc_http_server_stop(server);
+    svc_http_server_destroy(server);
+    assert_int_equal(app.begins, app.abandons);
+}
+
+static int connect_to(struct svc_http_server *server)
+{
+    struct ldb_error err = {0};
+    int fd = -1;
+
+    assert_int_equal(LDB_OK, svc_http_pipe_open(server, &err, &fd));
+    return fd;
+}
+
+static void send_bytes(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+        assert_true(n > 0);
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+static void send_text(int fd, const char *text)
+{
+    send_bytes(fd, text, strlen(text));
+}
+
+/* Reads until want has come, or the end; the answer is NUL-terminated. */
+static char answer[1 << 21];
+
+static void read_until(int fd, const char *want)
+{
+    size_t len = 0;
+
+    answer[0] = '\0';
+    while (want == NULL || strstr(answer, want) == NULL) {
+        ssize_t n = recv(fd, answer + len, sizeof answer - 1 - len, 0);
+
+        if (n <= 0) {
+            if (want != NULL)
+                fail_msg("no \"%s\" in \"%.2000s\"", want, answer);
+            return;
+        }
+        len += (size_t)n;
+        answer[len] = '\0';
+        assert_true(len < sizeof answer - 1);
+    }
+}
+
+static void assert_starts(const char *prefix)
+{
+    if (strncmp(answer, prefix, strlen(prefix)) != 0)
+        fail_msg("\"%.300s\" does not start with \"%s\"", answer, prefix);
+}
+
+static void assert_has(const char *part)
+{
+    if (strstr(answer, part) == NULL)
+        fail_msg("no \"%s\" in \"%.2000s\"", part, answer);
+}
+
+/* Waits until n exchanges are parked. */
+static void await_parked(size_t n)
+{
+    pthread_mutex_lock(&app.mu);
+    while (app.parked_count < n)
+        pthread_cond_wait(&app.changed, &app.mu);
+    pthread_mutex_unlock(&app.mu);
+}
+
+static void await_count(const unsigned *counter, unsigned n)
+{
+    pthread_mutex_lock(&app.mu);
+    while (*counter < n)
+        pthread_cond_wait(&app.changed, &app.mu);
+    pthread_mutex_unlock(&app.mu);
+}
+
+/* Taken off the list first: a woken exchange may park again at once. */
+static void wake_parked(void)
+{
+    struct api_exchange *x;
+
+    pthread_mutex_lock(&app.mu);
+    x = app.parked[--app.parked_count];
+    pthread_mutex_unlock(&app.mu);
+    api_exchange_wake(x);
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+
+/* ---- requests ---- */
+
+static void target_reaches_the_handler_as_sent(void **state)
+{
+    static const struct {
+        const char *request;
+        const char *want;
+    } rows[] = {
+        {GET("/v1/kv/a%00b%2Fc%"), "/v1/kv/a%00b%2Fc%|"},
+        {GET("/p?x=%31&&y=a+b&=&%00"), "/p|x=%31&&y=a+b&=&%00"},
+        {GET("/p?"), "/p|"},
+        {GET("/a?b?c"), "/a|b?c"},
+        {GET("//..//.?"), "//..//.|"},
+    };
+    struct svc_http_server *server = start_plain();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int fd = connect_to(server);
+
+        send_text(fd, rows[i].request);
+        read_until(fd, rows[i].want);
+        assert_string_equal(strstr(answer, "\r\n\r\n") + 4, rows[i].want);
+        close(fd);
+    }
+    end(server);
+}
+
+static void header_is_found_by_any_case_and_counted(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, "GET /header HTTP/1.1\r\nHost: a\r\nX-Test: one\r\n"
+                  "X-TEST: two\r\n\r\n");
+    read_until(fd, "2:one");
+    send_text(fd, GET("/header"));
+    read_until(fd, "0:");
+    close(fd);
+    end(server);
+}
+
+static void requests_in_one_write_are_answered_in_order(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, GET("/1") GET("/pass") GET("/now") GET("/4"));
+    read_until(fd, "/4|");
+    assert_has("/1|");
+    assert_non_null(strstr(strstr(answer, "woken") + 1, "woken"));
+    close(fd);
+    end(server);
+}
+
+static void broken_heads_are_400_and_close(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *fields;
+    } rows[] = {
+        {"no host", ""},
+        {"two hosts", "Host: a\r\nHost: a\r\n"},
+        {"length and encoding",
+         "Host: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n"},
+        {"two lengths", "Host: a\r\nContent-Length: 3\r\n"
+                        "Content-Length: 3\r\n"},
+        {"differing lengths", "Host: a\r\nContent-Length: 3\r\n"
+                              "Content-Length: 4\r\n"},
+        {"other encoding", "Host: a\r\nTransfer-Encoding: gzip\r\n"},
+        {"two encodings", "Host: a\r\nTransfer-Encoding: chunked\r\n"
+                          "Transfer-Encoding: chunked\r\n"},
+    };
+    struct svc_http_server *server = start_plain();
+    char request[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int fd = connect_to(server);
+
+        snprintf(request, sizeof request, "PUT /echo HTTP/1.1\r\n%s\r\n",
+                 rows[i].fields);
+        send_text(fd, request);
+        read_until(fd, NULL); /* to the end: it closes */
+        if (strncmp(answer, "HTTP/1.1 400", 12) != 0 ||
+            strstr(answer, "/problems/malformed") == NULL)
+            fail_msg("%s: %s", rows[i].name, answer);
+        close(fd);
+    }
+    assert_int_equal(0, app.begins);
+    end(server);
+}
+
+/* ---- bodies ---- */
+
+static void body_comes_back_by_length_and_chunked(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+                  "hello");
+    read_until(fd, "hello");
+    send_text(fd, "PUT /echo HTTP/1.1\r\nHost: a\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n"
+                  "2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n");
+    read_until(fd, "abcde");
+    send_text(fd, "PUT /prefixed HTTP/1.1\r\nHost: a\r\n"
+                  "Content-Length: 3\r\n\r\nfix");
+    read_until(fd, "pre:fix");
+    close(fd);
+    end(server);
+}
+
+static void big_body_comes_back_and_its_buffer_is_used_again(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+    size_t len = BODY_LIMIT;
+    char *body = ldb_mem_alloc(1, len);
+    char head[128];
+
+    (void)state;
+    assert_non_null(body);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < len; i++)
+            body[i] = (char)('a' + (i + (size_t)round) % 23);
+        body[len - 1] = (char)('X' + round);
+        snprintf(head, sizeof head,
+                 "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                 len);
+        send_text(fd, head);
+        send_bytes(fd, body, len);
+        read_until(fd, (char[]){(char)('X' + round), '\0'});
+        assert_memory_equal(strstr(answer, "\r\n\r\n") + 4, body, len);
+    }
+    ldb_mem_free(body);
+    close(fd);
+    end(server);
+}
+
+static void body_over_the_limit_is_413_before_100_continue(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n"
+                  "Expect: 100-continue\r\n\r\n");
+    read_until(fd, NULL);
+    assert_starts("HTTP/1.1 413");
+    close(fd);
+    end(server);
+}
+
+static void refused_body_is_read_and_the_connection_stays(void **state)
+{
+    static const char *const heads[] = {
+        "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n",
+        "PUT /refused HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n",
+    };
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+    char *body = ldb_mem_zalloc(1, BODY_LIMIT + 1);
+
+    (void)state;
+    assert_non_null(body);
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        send_text(fd, heads[i]);
+        send_bytes(fd, body, BODY_LIMIT + 1);
+        read_until(fd, "}");
+        assert_starts(i == 0 ? "HTTP/1.1 413" : "HTTP/1.1 404");
+    }
+    send_text(fd, GET("/still"));
+    read_until(fd, "/still|");
+    ldb_mem_free(body);
+    close(fd);
+    end(server);
+}
+
+static void chunked_body_over_the_limit_is_413(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+    char *chunk = ldb_mem_zalloc(1, BODY_LIMIT);
+
+    (void)state;
+    assert_non_null(chunk);
+    send_text(fd, "PUT /echo HTTP/1.1\r\nHost: a\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n100000\r\n");
+    send_bytes(fd, chunk, BODY_LIMIT);
+    send_text(fd, "\r\n1\r\nx\r\n0\r\n\r\n");
+    read_until(fd, "}");
+    assert_starts("HTTP/1.1 413");
+    send_text(fd, GET("/still"));
+    read_until(fd, "/still|");
+    ldb_mem_free(chunk);
+    close(fd);
+    end(server);
+}
+
+static void upload_over_the_budget_is_503_until_space_is_back(void **state)
+{
+    struct svc_http_server *server =
+        start(ldb_env_posix(), 3 * 100000 + 3 * 20000);
+    struct svc_http_figures figures;
+    char *body = ldb_mem_zalloc(1, 100000);
+    int first = connect_to(server);
+    int second = connect_to(server);
+
+    (void)state;
+    assert_non_null(body);
+    send_text(first, "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000"
+                     "\r\nExpect: 100-continue\r\n\r\n");
+    read_until(first, "100 Continue\r\n\r\n");
+    svc_http_server_figures(server, &figures);
+    assert_int_equal(300000, figures.upload_bytes);
+    send_text(second, "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20001"
+                      "\r\nExpect: 100-continue\r\n\r\n");
+    read_until(second, NULL);
+    assert_starts("HTTP/1.1 503");
+    assert_has("/problems/overloaded");
+    assert_has("Retry-After: ");
+    close(second);
+    /* A small body is never refused. */
+    second = connect_to(server);
+    send_text(second, "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+                      "\r\nhello");
+    read_until(second, "hello");
+    send_bytes(first, body, 100000);
+    await_count(&app.abandons, app.begins);
+    send_text(second, GET("/after")); /* the same loop, one after the other */
+    read_until(second, "/after|");
+    svc_http_server_figures(server, &figures);
+    assert_int_equal(0, figures.upload_bytes);
+    ldb_mem_free(body);
+    close(first);
+    close(second);
+    end(server);
+}
+
+/* ---- answers ---- */
+
+static void answers_have_their_length_and_form(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, GET("/empty"));
+    read_until(fd, "\r\n\r\n");
+    assert_starts("HTTP/1.1 204");
+    send_text(fd, "HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n");
+    read_until(fd, "\r\n\r\n");
+    assert_has("Content-Length: 12345\r\n");
+    send_text(fd, GET("/static"));
+    read_until(fd, "\r\n\r\nstatic");
+    assert_has("Content-Type: text/plain\r\n");
+    send_text(fd, GET("/stream"));
+    read_until(fd, "\r\n0\r\n\r\n");
+    assert_has("Transfer-Encoding: chunked\r\n");
+    await_count(&app.streams_destroyed, 1);
+    close(fd);
+    end(server);
+    assert_int_equal(1, app.streams_destroyed);
+}
+
+static void failed_stream_is_cut_without_its_end(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, GET("/failing"));
+    read_until(fd, NULL);
+    assert_has("\r\na\r\n");
+    assert_null(strstr(answer, "\r\n0\r\n\r\n"));
+    close(fd);
+    await_count(&app.streams_destroyed, 1);
+    end(server);
+}
+
+static void stream_ends_when_its_client_leaves(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, GET("/endless"));
+    read_until(fd, "aaaa");
+    close(fd);
+    await_count(&app.streams_destroyed, 1);
+    end(server);
+    assert_int_equal(1, app.streams_destroyed);
+}
+
+/* ---- waiting ---- */
+
+static void waiting_exchange_is_answered_once_woken(void **state)
+{
+    /* The jumpy clock has it suspended before it is woken, or while. */
+    struct ldb_env *envs[] = {ldb_env_posix(), make_jumpy()};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct svc_http_server *server = start(envs[i], UINT64_C(1) << 30);
+        int fd = connect_to(server);
+
+        for (int round = 0; round < 50; round++) {
+            send_text(fd, round % 2 == 0 ? GET("/park") : GET("/twice"));
+            await_parked(1);
+            wake_parked();
+            if (round % 2 != 0) {
+                await_parked(1);
+                wake_parked();
+            }
+            read_until(fd, "woken");
+        }
+        close(fd);
+        end(server);
+    }
+}
+
+static void others_are_served_while_one_waits(void **state)
+{
+    struct svc_http_server *server = start(make_jumpy(), UINT64_C(1) << 30);
+    int waiting = connect_to(server);
+    int other = connect_to(server);
+
+    (void)state;
+    send_text(waiting, GET("/park"));
+    await_parked(1);
+    for (int round = 0; round < 20; round++) {
+        send_text(other, GET("/other"));
+        read_until(other, "/other|");
+    }
+    wake_parked();
+    read_until(waiting, "woken");
+    close(waiting);
+    close(other);
+    end(server);
+}
+
+static void exchange_outlives_its_client_until_woken(void **state)
+{
+    struct ldb_env *envs[] = {ldb_env_posix(), make_jumpy()};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct svc_http_server *server = start(envs[i], UINT64_C(1) << 30);
+        int fd = connect_to(server);
+        int other = connect_to(server);
+
+        send_text(fd, GET("/park"));
+        await_parked(1);
+        close(fd);
+        /* Some passes, in which the loop sees that the client left. */
+        for (int round = 0; round < 5; round++) {
+            send_text(other, GET("/other"));
+            read_until(other, "/other|");
+        }
+        await_count(&app.abandons, app.begins - 1);
+        wake_parked();
+        await_count(&app.abandons, app.begins);
+        close(other);
+        end(server);
+    }
+}
+
+static void stop_leaves_the_waiting_to_destroy(void **state)
+{
+    struct ldb_env *envs[] = {ldb_env_posix(), make_jumpy()};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct svc_http_server *server = start(envs[i], UINT64_C(1) << 30);
+        int fd = connect_to(server);
+
+        send_text(fd, GET("/park"));
+        await_parked(1);
+        svc_http_server_stop(server);
+        assert_int_equal(0, app.abandons);
+        wake_parked();
+        svc_http_server_destroy(server);
+        assert_int_equal(1, app.abandons);
+        close(fd);
+    }
+}
+
+static void drain_answers_what_was_accepted_then_closes(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+    int idle = connect_to(server);
+    struct pollfd done = {.fd = svc_http_server_done_fd(server),
+                          .events = POLLIN};
+
+    (void)state;
+    send_text(idle, GET("/idle"));
+    read_until(idle, "/idle|");
+    send_text(fd, GET("/park"));
+    await_parked(1);
+    svc_http_server_drain(server);
+    assert_false(svc_http_server_done(server));
+    wake_parked();
+    read_until(fd, NULL);
+    assert_has("woken");
+    assert_has("Connection: close\r\n");
+    read_until(idle, NULL);
+    assert_int_equal(1, poll(&done, 1, -1));
+    assert_true(svc_http_server_done(server));
+    close(fd);
+    close(idle);
+    end(server);
+}
+
+/* ---- many at once ---- */
+
+#define CLIENTS       16
+#define CLIENT_ROUNDS 200
+
+static void *wake_all_the_time(void *context)
+{
+    atomic_bool *is_over = context;
+
+    for (;;) {
+        struct api_exchange *x = NULL;
+
+        pthread_mutex_lock(&app.mu);
+        while (app.parked_count == 0 && !atomic_load(is_over))
+            pthread_cond_wait(&app.changed, &app.mu);
+        if (app.parked_count > 0)
+            x = app.parked[--app.parked_count];
+        pthread_mutex_unlock(&app.mu);
+        if (x == NULL)
+            return NULL;
+        api_exchange_wake(x);
+    }
+}
+
+static void many_clients_wait_are_woken_and_leave(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    atomic_bool is_over = false;
+    pthread_t waker;
+    int fds[CLIENTS];
+
+    (void)state;
+    assert_int_equal(0,
+                     pthread_create(&waker, NULL, wake_all_the_time, &is_over));
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = connect_to(server);
+    for (int round = 0; round < CLIENT_ROUNDS; round++) {
+        for (int i = 0; i < CLIENTS; i++)
+            send_text(fds[i], i % 3 == 0 ? GET("/twice") : GET("/park"));
+        for (int i = 0; i < CLIENTS; i++) {
+            if ((round + i) % 7 == 0) { /* leaves without reading */
+                close(fds[i]);
+                fds[i] = connect_to(server);
+            } else {
+                read_until(fds[i], "woken");
+            }
+        }
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    svc_http_server_stop(server);
+    pthread_mutex_lock(&app.mu);
+    atomic_store(&is_over, true);
+    pthread_cond_broadcast(&app.changed);
+    pthread_mutex_unlock(&app.mu);
+    pthread_join(waker, NULL);
+    end(server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(target_reaches_the_handler_as_sent),
+        cmocka_unit_test(header_is_found_by_any_case_and_counted),
+        cmocka_unit_test(requests_in_one_write_are_answered_in_order),
+        cmocka_unit_test(broken_heads_are_400_and_close),
+        cmocka_unit_test(body_comes_back_by_length_and_chunked),
+        cmocka_unit_test(big_body_comes_back_and_its_buffer_is_used_again),
+        cmocka_unit_test(body_over_the_limit_is_413_before_100_continue),
+        cmocka_unit_test(refused_body_is_read_and_the_connection_stays),
+        cmocka_unit_test(chunked_body_over_the_limit_is_413),
+        cmocka_unit_test(upload_over_the_budget_is_503_until_space_is_back),
+        cmocka_unit_test(answers_have_their_length_and_form),
+        cmocka_unit_test(failed_stream_is_cut_without_its_end),
+        cmocka_unit_test(stream_ends_when_its_client_leaves),
+        cmocka_unit_test(waiting_exchange_is_answered_once_woken),
+        cmocka_unit_test(others_are_served_while_one_waits),
+        cmocka_unit_test(exchange_outlives_its_client_until_woken),
+        cmocka_unit_test(stop_leaves_the_waiting_to_destroy),
+        cmocka_unit_test(drain_answers_what_was_accepted_then_closes),
+        cmocka_unit_test(many_clients_wait_are_woken_and_leave),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
