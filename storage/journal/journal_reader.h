@@ -1,12 +1,24 @@
 /*
  * Reads records from a journal or MANIFEST, with the damage rules of FORMAT
- * section 6 as section 23 rows 13-16 decide them: a torn or zeroed tail is the
- * end; damage before the end drops the block (a chunk of unknown type with a
- * good checksum drops that chunk alone) and is reported; FIRST or FULL inside
- * an open record drops the open one and keeps the new one.
+ * section 6 as section 23 rows 13-16 decide them. What cannot be used is a
+ * *run* of bytes, from the first bad one (or the start of the record that it
+ * cuts) on:
  *
- * Strict: damage before the end is LDB_CORRUPTION instead (a torn or zeroed
- * tail still is the end; a MANIFEST is read strict).
+ * - A chunk that the file's end cuts, and a record without its last chunk
+ *   there, are the end of the file.
+ * - A header of zeros, a length past the block and a wrong checksum spoil the
+ *   rest of the block. A chunk of unknown type with a good checksum, or a
+ *   MIDDLE or LAST without its FIRST, is passed over alone. FIRST or FULL
+ *   inside an open record spoils the open one and begins a new one.
+ * - When a record begins after a run, in a later block or, by the lengths in
+ *   the headers, later in the same one, the run was *damage*: its bytes are
+ *   dropped and reported, or strict reading ends with LDB_CORRUPTION.
+ * - A run that goes on to the end of the file is the *tail*, strict or not: it
+ *   is what a power cut leaves of the last record (its bytes short, zeroed or
+ *   garbage, its blocks in any order). A MANIFEST's record is synced before the
+ *   next is appended, so that no crash leaves a record behind a torn one; it is
+ *   read strict.
+ *
  * Thread-safety: one caller.
  */
 #ifndef STORAGE_JOURNAL_JOURNAL_READER_H
@@ -16,14 +28,19 @@
 
 struct ldb_journal_reader;
 
-/* bytes were dropped at about offset for reason (static text). */
+/*
+ * A run of bytes at offset was dropped for reason (static text). Told when the
+ * run's end is known: at the next record, or at the end of the file, where a
+ * tail is told too unless it is merely cut short or all zeros.
+ */
 typedef void (*ldb_journal_drop)(void *context, uint64_t offset, uint64_t bytes,
                                  const char *reason);
 
 struct ldb_journal_reader_options {
     bool strict;
-    bool skip_checksums;     /* true: do not verify (StrictJournalChecksum off) */
-    uint64_t record_max;     /* bytes; a longer record is damage. 0: 1 GiB */
+    bool skip_checksums; /* true: do not verify (StrictJournalChecksum off) */
+    uint64_t record_max; /* bytes, the most held in memory; a longer record
+                            is damage. 0: 1 GiB */
     ldb_journal_drop on_drop; /* NULL: not told */
     void *context;
 };
@@ -52,7 +69,10 @@ uint64_t ldb_journal_reader_record_offset(const struct ldb_journal_reader *r);
 /* File offset after the last byte of the record last returned (0: none). */
 uint64_t ldb_journal_reader_end_offset(const struct ldb_journal_reader *r);
 
-/* Bytes dropped so far (tail excluded), and bytes of a torn or zeroed tail. */
+/*
+ * Bytes of damage dropped so far, tail excluded; and once the end was reached
+ * bytes of the tail, all from the last whole record or damage on.
+ */
 uint64_t ldb_journal_reader_dropped_bytes(const struct ldb_journal_reader *r);
 uint64_t ldb_journal_reader_tail_bytes(const struct ldb_journal_reader *r);
 
