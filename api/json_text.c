@@ -530,26 +530,6 @@ void api_json_member_double(struct api_json *json, const char *name,
     api_json_double(json, value);
 }
 
-void api_json_item(struct api_json *json, enum api_encoding asked,
-                   struct ldb_slice key, const struct ldb_slice *value,
-                   ldb_sequence sequence)
-{
-    enum api_encoding encoding = api_encoding_for(
-        asked, key, value == NULL ? (struct ldb_slice){0} : *value);
-
-    api_json_object_begin(json);
-    api_json_name(json, "key");
-    api_json_bytes(json, encoding, key);
-    if (value != NULL) {
-        api_json_name(json, "value");
-        api_json_bytes(json, encoding, *value);
-    }
-    api_json_member_u64(json, "sequence", sequence);
-    if (encoding != asked)
-        api_json_member_text(json, "encoding", api_encoding_name(encoding));
-    api_json_object_end(json);
-}
-
 /* ---- documents coming in ---- */
 
 /* Deepest nesting of brackets outside strings; jansson's own bound is 2,048,

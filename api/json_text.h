@@ -115,14 +115,6 @@ void api_json_member_text(struct api_json *json, const char *name,
 void api_json_member_double(struct api_json *json, const char *name,
                             double value);
 
-/*
- * The members "key", "value" (unless values is false), "sequence", and
- * "encoding" where it is not the one asked: a whole item object.
- */
-void api_json_item(struct api_json *json, enum api_encoding asked,
-                   struct ldb_slice key, const struct ldb_slice *value,
-                   ldb_sequence sequence);
-
 /* ---- documents coming in ---- */
 
 /*
