@@ -1,0 +1,47 @@
+#include "api/context.h"
+
+#include "api/json_text.h"
+#include "api/metrics.h"
+#include "api/router.h"
+#include "storage/base/status.h"
+
+static const struct api_limits default_limits = {
+    .key_bytes = 65536,
+    .value_bytes = (size_t)64 << 20,
+    /* A value and a key of the largest size and the batch around them. */
+    .batch_bytes = 68157440,
+    .json_batch_bytes = (size_t)96 << 20,
+    .range_items_default = 100,
+    .range_items_max = 10000,
+    .page_bytes = (size_t)8 << 20,
+};
+
+enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
+                                 struct ldb_env *env, struct ldb_error *err)
+{
+    *context = (struct api_context){
+        .db = db,
+        .env = env,
+        .limits = default_limits,
+        .version = "",
+        .commit = "unknown",
+        .data_dir = "",
+        .cluster_id = "",
+        .node_id = "",
+        .role = "leader",
+        .sync_default = true,
+        .disk_reserve_bytes = (uint64_t)64 << 20,
+    };
+    api_json_use_ldb_mem();
+    context->metrics = api_metrics_create(api_route_none() + 1);
+    if (context->metrics == NULL)
+        return ldb_error_no_memory(err);
+    context->started_us = api_now_us(context);
+    return LDB_OK;
+}
+
+void api_context_release(struct api_context *context)
+{
+    api_metrics_destroy(context->metrics);
+    context->metrics = NULL;
+}

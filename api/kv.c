@@ -1,0 +1,403 @@
+#include "api/kv.h"
+
+#include <string.h>
+
+#include "api/conditions.h"
+#include "api/context.h"
+#include "api/item_text.h"
+#include "api/params.h"
+#include "api/problem.h"
+#include "api/write.h"
+#include "storage/base/buf.h"
+#include "storage/base/checked.h"
+#include "storage/base/mem.h"
+
+/* ---- PUT and DELETE ---- */
+
+struct kv_write {
+    struct ldb_slice key;
+    struct api_conditions conditions;
+    struct ldb_condition engine_conditions[2];
+    struct api_write w;
+};
+
+/* A batch of one operation is no larger than this and its key and value. */
+#define ONE_OPERATION_MAX (LDB_BATCH_HEADER_SIZE + 1 + 2 * LDB_VARINT32_MAX)
+
+static bool begin_write(struct api_exchange *x)
+{
+    static const char *const allowed[] = {"enc", "sync", "replicas", NULL};
+    struct kv_write *put = ldb_arena_alloc_aligned(x->arena, sizeof(*put));
+    struct api_params params;
+    enum api_encoding enc;
+
+    if (put == NULL) {
+        api_answer_no_memory(x);
+        return false;
+    }
+    memset(put, 0, sizeof(*put));
+    api_write_init(&put->w, x->context->limits.value_bytes +
+                                x->context->limits.key_bytes +
+                                ONE_OPERATION_MAX);
+    if (!api_params_parse(x, allowed, &params) ||
+        !api_params_enc(x, &params, &enc) || !api_path_key(x, enc, &put->key) ||
+        !api_write_params(x, &params, &put->w) ||
+        !api_conditions_parse(x, &put->conditions) || !api_min_sequence(x))
+        return false;
+    put->w.write.conditions = put->engine_conditions;
+    put->w.write.condition_count = api_conditions_for_write(
+        &put->conditions, put->key, put->engine_conditions);
+    x->state = put;
+    return true;
+}
+
+void api_kv_put_begin(struct api_exchange *x)
+{
+    struct ldb_slice content_range;
+
+    if (!begin_write(x))
+        return;
+    if (!api_header_once(x, "Content-Range", &content_range))
+        return;
+    if (content_range.data != NULL) {
+        /* RFC 9110 section 14.5: a PUT of a part must not become the whole. */
+        api_answer_problemf(x, API_PROBLEM_MALFORMED,
+                            "Content-Range: a value is stored whole");
+        return;
+    }
+    x->body_limit = x->context->limits.value_bytes;
+}
+
+void api_kv_delete_begin(struct api_exchange *x)
+{
+    (void)begin_write(x);
+}
+
+void api_kv_put_finish(struct api_exchange *x)
+{
+    struct kv_write *put = x->state;
+    enum ldb_status s;
+
+    s = ldb_buf_reserve(&put->w.batch.rep,
+                        ONE_OPERATION_MAX + put->key.len + x->body.len);
+    if (s == LDB_OK)
+        s = ldb_batch_put(&put->w.batch, put->key, ldb_slice_of_buf(&x->body));
+    /* The batch has the value now: a large one is not held twice. */
+    ldb_buf_release(&x->body);
+    if (s != LDB_OK)
+        api_answer_status(x, s, NULL);
+    else
+        (void)!api_write_submit(x, &put->w);
+}
+
+void api_kv_delete_finish(struct api_exchange *x)
+{
+    struct kv_write *put = x->state;
+    enum ldb_status s = ldb_batch_delete(&put->w.batch, put->key);
+
+    if (s != LDB_OK)
+        api_answer_status(x, s, NULL);
+    else
+        (void)!api_write_submit(x, &put->w);
+}
+
+void api_kv_write_resume(struct api_exchange *x)
+{
+    struct kv_write *put = x->state;
+
+    if (put->w.write.status != LDB_OK) {
+        api_write_answer_failure(x, &put->w, false);
+        return;
+    }
+    if (x->method == API_PUT)
+        api_header_etag(x, &put->w.headers, put->w.write.sequence);
+    api_header_sequence(x, &put->w.headers, put->w.write.sequence);
+    api_answer_empty(x, 204);
+}
+
+void api_kv_write_abandon(struct api_exchange *x)
+{
+    struct kv_write *put = x->state;
+
+    if (put != NULL)
+        api_write_release(&put->w);
+}
+
+/* ---- GET and HEAD ---- */
+
+/* The representations, the preferred one first. */
+static const char *const get_types[] = {API_TYPE_BYTES, API_TYPE_JSON};
+
+struct kv_read {
+    struct ldb_slice key;
+    enum api_encoding encoding;
+    bool as_json;
+    struct api_conditions conditions;
+    struct ldb_buf value;
+    ldb_sequence sequence;
+    ldb_sequence seen;
+    struct api_entry_headers headers;
+};
+
+void api_kv_get_begin(struct api_exchange *x)
+{
+    static const char *const allowed[] = {"enc", "encoding", NULL};
+    struct kv_read *get = ldb_arena_alloc_aligned(x->arena, sizeof(*get));
+    struct api_params params;
+    enum api_encoding enc;
+    size_t choice;
+
+    if (get == NULL) {
+        api_answer_no_memory(x);
+        return;
+    }
+    memset(get, 0, sizeof(*get));
+    if (!api_params_parse(x, allowed, &params) ||
+        !api_params_enc(x, &params, &enc) ||
+        !api_params_encoding(x, &params, &get->encoding) ||
+        !api_path_key(x, enc, &get->key) ||
+        !api_accept(x, get_types, sizeof(get_types) / sizeof(get_types[0]),
+                    &choice) ||
+        !api_conditions_parse(x, &get->conditions) || !api_min_sequence(x))
+        return;
+    get->as_json = choice == 1;
+    x->state = get;
+}
+
+static void answer_false_match(struct api_exchange *x,
+                               const struct kv_read *get, bool exists)
+{
+    struct api_problem problem = {
+        .kind = API_PROBLEM_PRECONDITION_FAILED,
+        .has_current = true,
+        .current_exists = exists,
+        .current = get->sequence,
+    };
+
+    api_problem_detail(&problem, exists ? "the key is at another sequence"
+                                        : "there is no such key");
+    api_answer_problem(x, &problem);
+}
+
+/* Preconditions in the order of RFC 9110 section 13.2.2. */
+static bool conditions_hold(struct api_exchange *x, struct kv_read *get,
+                            bool exists)
+{
+    const struct api_conditions *conditions = &get->conditions;
+
+    if (conditions->match.given &&
+        !api_tag_list_has(&conditions->match, exists, get->sequence)) {
+        answer_false_match(x, get, exists);
+        return false;
+    }
+    if (conditions->none_match.given &&
+        api_tag_list_has(&conditions->none_match, exists, get->sequence)) {
+        api_header_etag(x, &get->headers, get->sequence);
+        api_answer_empty(x, 304);
+        return false;
+    }
+    return true;
+}
+
+/* ---- Range ---- */
+
+enum range_kind {
+    RANGE_NONE, /* none, or one to ignore: the whole value */
+    RANGE_PART,
+    RANGE_OUTSIDE, /* nothing of it is in the value */
+};
+
+static bool take_number(struct ldb_slice *left, bool *out_given, uint64_t *out)
+{
+    size_t digits = 0;
+
+    while (digits < left->len && left->data[digits] >= '0' &&
+           left->data[digits] <= '9')
+        digits++;
+    *out_given = digits > 0;
+    *out = 0;
+    if (digits > 0 && !ldb_parse_u64(ldb_slice_make(left->data, digits), out))
+        return false;
+    *left = ldb_slice_make(left->data + digits, left->len - digits);
+    return true;
+}
+
+/*
+ * One byte range of RFC 9110 section 14.1.2. Other units, several ranges and
+ * what does not parse are ignored, as the section lets a server do.
+ */
+static enum range_kind parse_range(struct ldb_slice text, size_t value_len,
+                                   size_t *out_start, size_t *out_len)
+{
+    struct ldb_slice unit = ldb_slice_str("bytes=");
+    bool has_first;
+    bool has_last;
+    uint64_t first;
+    uint64_t last;
+
+    if (!ldb_slice_starts_with(text, unit))
+        return RANGE_NONE;
+    text = ldb_slice_make(text.data + unit.len, text.len - unit.len);
+    if (!take_number(&text, &has_first, &first) || text.len == 0 ||
+        text.data[0] != '-')
+        return RANGE_NONE;
+    text = ldb_slice_make(text.data + 1, text.len - 1);
+    if (!take_number(&text, &has_last, &last) || text.len != 0 ||
+        (!has_first && !has_last) || (has_first && has_last && last < first))
+        return RANGE_NONE;
+    if (!has_first) { /* the last so many bytes */
+        if (last == 0 || value_len == 0)
+            return RANGE_OUTSIDE;
+        first = last < value_len ? value_len - last : 0;
+        last = value_len - 1;
+    }
+    if (first >= value_len)
+        return RANGE_OUTSIDE;
+    if (!has_last || last >= value_len)
+        last = value_len - 1;
+    *out_start = (size_t)first;
+    *out_len = (size_t)(last - first) + 1;
+    return RANGE_PART;
+}
+
+/* If-Range: the range counts only for the entry it names (strong tag). */
+static bool range_is_wanted(struct api_exchange *x, const struct kv_read *get)
+{
+    struct ldb_slice value = x->ops->header(x, "If-Range", NULL);
+    struct api_tag_list list;
+
+    if (value.data == NULL)
+        return true;
+    /* A date, or no memory to look: the whole value is always right. */
+    return api_tag_list_parse(x->arena, value, false, &list) == API_TAGS_OK &&
+           !list.any && api_tag_list_has(&list, true, get->sequence);
+}
+
+static void answer_outside(struct api_exchange *x, const struct kv_read *get)
+{
+    struct api_problem problem = {.kind = API_PROBLEM_MALFORMED, .status = 416};
+
+    if (!api_header_printf(x, "Content-Range", "bytes */%zu", get->value.len)) {
+        api_answer_no_memory(x);
+        return;
+    }
+    api_problem_detail(&problem, "the value has %zu bytes", get->value.len);
+    api_answer_problem(x, &problem);
+}
+
+static void answer_bytes(struct api_exchange *x, struct kv_read *get)
+{
+    unsigned sent = 0;
+    struct ldb_slice range = x->ops->header(x, "Range", &sent);
+    enum range_kind kind = RANGE_NONE;
+    size_t start = 0;
+    size_t len = 0;
+
+    if (sent == 1 && x->method == API_GET && range_is_wanted(x, get))
+        kind = parse_range(range, get->value.len, &start, &len);
+    switch (kind) {
+    case RANGE_OUTSIDE:
+        answer_outside(x, get);
+        return;
+    case RANGE_PART:
+        if (!api_header_printf(x, "Content-Range", "bytes %zu-%zu/%zu", start,
+                               start + len - 1, get->value.len)) {
+            api_answer_no_memory(x);
+            return;
+        }
+        memmove(get->value.data, get->value.data + start, len);
+        get->value.len = len;
+        api_answer_buf(x, 206, API_TYPE_BYTES, &get->value);
+        return;
+    case RANGE_NONE:
+        api_answer_buf(x, 200, API_TYPE_BYTES, &get->value);
+        return;
+    }
+}
+
+/* ---- the JSON form: a stream, so that a value is held once ---- */
+
+struct value_stream {
+    struct ldb_buf value;
+    struct api_item_text text;
+};
+
+static int64_t value_stream_read(void *stream, uint8_t *out, size_t max)
+{
+    struct value_stream *s = stream;
+
+    return (int64_t)api_item_text_next(&s->text, out, max);
+}
+
+static void value_stream_destroy(void *stream)
+{
+    struct value_stream *s = stream;
+
+    api_item_text_release(&s->text);
+    ldb_buf_release(&s->value);
+    ldb_mem_free(s);
+}
+
+static const struct api_stream_ops value_stream_ops = {
+    .read = value_stream_read,
+    .destroy = value_stream_destroy,
+};
+
+static void answer_json(struct api_exchange *x, struct kv_read *get)
+{
+    struct value_stream *s = ldb_mem_zalloc(1, sizeof(*s));
+    struct ldb_slice value;
+
+    if (s == NULL) {
+        api_answer_no_memory(x);
+        return;
+    }
+    s->value = get->value;
+    get->value = (struct ldb_buf)LDB_BUF_INIT(0);
+    value = ldb_slice_of_buf(&s->value);
+    api_item_text_init(&s->text);
+    if (api_item_text_set(&s->text, get->encoding, get->key, &value,
+                          get->sequence) != LDB_OK) {
+        value_stream_destroy(s);
+        api_answer_no_memory(x);
+        return;
+    }
+    api_answer_stream(x, 200, API_TYPE_JSON, &value_stream_ops, s);
+}
+
+static void answer_found(struct api_exchange *x, struct kv_read *get)
+{
+    api_header_sequence(x, &get->headers, get->seen);
+    if (!conditions_hold(x, get, true))
+        return;
+    api_header_etag(x, &get->headers, get->sequence);
+    if (!api_header_add(x, "Accept-Ranges", "bytes") ||
+        !api_header_add(x, "Vary", "Accept"))
+        api_answer_no_memory(x);
+    else if (get->as_json)
+        answer_json(x, get);
+    else
+        answer_bytes(x, get);
+}
+
+void api_kv_get_finish(struct api_exchange *x)
+{
+    struct kv_read *get = x->state;
+    struct ldb_error error = {0};
+    enum ldb_status s;
+
+    /* A folder of another library may hold larger values than we accept. */
+    get->value = (struct ldb_buf)LDB_BUF_INIT(LDB_BATCH_ITEM_MAX);
+    s = ldb_get(x->context->db, get->key, NULL, &error, &get->value,
+                &get->sequence, &get->seen);
+    if (s == LDB_OK) {
+        answer_found(x, get);
+    } else if (s != LDB_NOT_FOUND) {
+        api_answer_status(x, s, &error);
+    } else {
+        api_header_sequence(x, &get->headers, get->seen);
+        if (conditions_hold(x, get, false))
+            api_answer_problemf(x, API_PROBLEM_NOT_FOUND, "no such key");
+    }
+    ldb_buf_release(&get->value);
+}
