@@ -1,0 +1,60 @@
+/*
+ * What a range request asks for, and a cursor that walks it: bounds from
+ * start, end, prefix and a page's cursor, in either direction.
+ *
+ * A page's cursor is opaque to clients: base64url of one byte (the direction)
+ * and the last key of the page before. It holds no view: two pages are two
+ * reads. (Named views come with snapshots.)
+ *
+ * Thread-safety: one caller at a time.
+ */
+#ifndef API_RANGE_SCAN_H
+#define API_RANGE_SCAN_H
+
+#include "api/params.h"
+
+struct api_range_query {
+    struct ldb_slice lower; /* inclusive */
+    bool has_upper;
+    struct ldb_slice upper; /* exclusive */
+    bool is_reverse;
+    bool with_values;
+    enum api_encoding encoding;
+    bool has_limit;
+    uint64_t limit;
+};
+
+/*
+ * Parses x's query; what it points to lies in x's arena. is_page: limit= is
+ * held to the page's maximum. False: answered 400, 413 or 503.
+ */
+LDB_MUST_CHECK bool api_range_query_parse(struct api_exchange *x, bool is_page,
+                                          struct api_range_query *out);
+
+/* An open walk. Its bounds are its own copies. */
+struct api_range_scan {
+    struct ldb_cursor *cursor;
+    struct ldb_buf bounds; /* lower, then upper */
+    size_t lower_len;
+    bool has_upper;
+    bool is_reverse;
+};
+
+/* Pins the view and goes to the first entry. Errors: the engine's. */
+LDB_MUST_CHECK enum ldb_status
+api_range_scan_open(struct ldb_db *db, const struct api_range_query *query,
+                    bool skip_cache, struct ldb_error *err,
+                    struct api_range_scan *out);
+void api_range_scan_close(struct api_range_scan *scan);
+
+/* Whether the cursor is on an entry of the range. */
+bool api_range_scan_valid(const struct api_range_scan *scan);
+/* Valid on entry. */
+void api_range_scan_next(struct api_range_scan *scan);
+
+/* Appends the cursor text that goes on after last_key. */
+LDB_MUST_CHECK enum ldb_status api_range_cursor_write(bool is_reverse,
+                                                      struct ldb_slice last_key,
+                                                      struct ldb_buf *out);
+
+#endif
