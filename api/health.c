@@ -1,0 +1,139 @@
+#include "api/health.h"
+
+#include "api/context.h"
+#include "api/json_text.h"
+#include "api/params.h"
+#include "api/problem.h"
+#include "api/response.h"
+#include "storage/base/buf.h"
+
+/* Bytes of the small documents here; the texts in them are the service's. */
+#define DOCUMENT_MAX 4096
+
+/* Not ready is always 503, whatever the kind's usual status. */
+#define NOT_READY_STATUS 503
+
+/* The journal format's and our folder's version: docs/formats.md. */
+#define FORMAT_VERSION 1
+
+static const char *reason_of_health(enum ldb_health health,
+                                    enum api_problem_kind *out_kind)
+{
+    switch (health) {
+    case LDB_HEALTH_DISK_FULL:
+        *out_kind = API_PROBLEM_DISK_FULL;
+        return "disk-full";
+    case LDB_HEALTH_SYNC_FAILED:
+        *out_kind = API_PROBLEM_READ_ONLY;
+        return "fsync-failed";
+    case LDB_HEALTH_WRITE_FAILED:
+        *out_kind = API_PROBLEM_READ_ONLY;
+        return "write-failed";
+    case LDB_HEALTH_CORRUPTION:
+        *out_kind = API_PROBLEM_CORRUPTION;
+        return "corruption";
+    case LDB_HEALTHY:
+    case LDB_HEALTH_BACKGROUND: /* retried; when it does not heal: stalled */
+        break;
+    }
+    return NULL;
+}
+
+static const char *not_ready(struct api_problem *problem,
+                             enum api_problem_kind kind, const char *reason,
+                             const char *detail)
+{
+    *problem = (struct api_problem){
+        .kind = kind, .status = NOT_READY_STATUS, .reason = reason};
+    api_problem_detail(problem, "%s", detail);
+    return reason;
+}
+
+const char *api_not_ready_reason(const struct api_context *context,
+                                 struct api_problem *problem)
+{
+    enum api_problem_kind kind = API_PROBLEM_INTERNAL;
+    struct ldb_error error = {0};
+    struct ldb_stats stats;
+    const char *reason;
+    uint64_t free_bytes;
+
+    reason = reason_of_health(ldb_health(context->db, &error), &kind);
+    if (reason != NULL)
+        return not_ready(problem, kind, reason, error.message);
+    if (context->read_only)
+        return NULL; /* the rest is about writes */
+    if (context->disk_reserve_bytes > 0 &&
+        context->env->ops->free_space(context->env, context->data_dir, &error,
+                                      &free_bytes) == LDB_OK &&
+        free_bytes < context->disk_reserve_bytes)
+        return not_ready(problem, API_PROBLEM_DISK_FULL, "disk-full",
+                         "the disk has less free space than its reserve");
+    ldb_stats(context->db, &stats);
+    if (stats.stopped)
+        return not_ready(problem, API_PROBLEM_STALLED, "stalled",
+                         "writes wait for flush or compaction");
+    return NULL;
+}
+
+/* False: answered. */
+static bool takes_no_parameters(struct api_exchange *x)
+{
+    static const char *const allowed[] = {NULL};
+    struct api_params params;
+
+    return api_params_parse(x, allowed, &params);
+}
+
+static void answer_document(struct api_exchange *x, struct api_json *json)
+{
+    if (json->status == LDB_OK)
+        json->status = ldb_buf_append_byte(json->buf, '\n');
+    if (json->status == LDB_OK)
+        api_answer_buf(x, 200, API_TYPE_JSON, json->buf);
+    else
+        api_answer_status(x, json->status, NULL);
+    ldb_buf_release(json->buf);
+}
+
+void api_healthz_finish(struct api_exchange *x)
+{
+    if (takes_no_parameters(x))
+        api_answer_static(x, 200, API_TYPE_JSON,
+                          ldb_slice_str("{\"alive\":true}\n"));
+}
+
+void api_readyz_finish(struct api_exchange *x)
+{
+    struct ldb_buf body = LDB_BUF_INIT(DOCUMENT_MAX);
+    struct api_json json = api_json_make(&body);
+    struct api_problem problem;
+
+    if (!takes_no_parameters(x))
+        return;
+    if (api_not_ready_reason(x->context, &problem) != NULL) {
+        api_answer_problem(x, &problem);
+        return;
+    }
+    api_json_object_begin(&json);
+    api_json_member_bool(&json, "ready", true);
+    api_json_member_text(&json, "role", x->context->role);
+    api_json_object_end(&json);
+    answer_document(x, &json);
+}
+
+void api_version_finish(struct api_exchange *x)
+{
+    struct ldb_buf body = LDB_BUF_INIT(DOCUMENT_MAX);
+    struct api_json json = api_json_make(&body);
+
+    if (!takes_no_parameters(x))
+        return;
+    api_json_object_begin(&json);
+    api_json_member_text(&json, "version", x->context->version);
+    api_json_member_text(&json, "commit", x->context->commit);
+    api_json_member_u64(&json, "format", FORMAT_VERSION);
+    api_json_member_u64(&json, "epoch", x->context->epoch);
+    api_json_object_end(&json);
+    answer_document(x, &json);
+}

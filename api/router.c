@@ -1,0 +1,257 @@
+#include "api/router.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/batch.h"
+#include "api/context.h"
+#include "api/health.h"
+#include "api/kv.h"
+#include "api/metrics.h"
+#include "api/problem.h"
+#include "api/range.h"
+#include "api/response.h"
+#include "api/stats.h"
+
+#define GET_HEAD (API_METHOD_BIT(API_GET) | API_METHOD_BIT(API_HEAD))
+
+static const struct api_route routes[] = {
+    {
+        .name = "GET /v1/kv/{key}",
+        .path = "/v1/kv/",
+        .is_prefix = true,
+        .methods = GET_HEAD,
+        .begin = api_kv_get_begin,
+        .finish = api_kv_get_finish,
+    },
+    {
+        .name = "PUT /v1/kv/{key}",
+        .path = "/v1/kv/",
+        .is_prefix = true,
+        .methods = API_METHOD_BIT(API_PUT),
+        .begin = api_kv_put_begin,
+        .finish = api_kv_put_finish,
+        .resume = api_kv_write_resume,
+        .abandon = api_kv_write_abandon,
+    },
+    {
+        .name = "DELETE /v1/kv/{key}",
+        .path = "/v1/kv/",
+        .is_prefix = true,
+        .methods = API_METHOD_BIT(API_DELETE),
+        .begin = api_kv_delete_begin,
+        .finish = api_kv_delete_finish,
+        .resume = api_kv_write_resume,
+        .abandon = api_kv_write_abandon,
+    },
+    {
+        .name = "POST /v1/batch",
+        .path = "/v1/batch",
+        .methods = API_METHOD_BIT(API_POST),
+        .begin = api_batch_begin,
+        .finish = api_batch_finish,
+        .resume = api_batch_resume,
+        .abandon = api_batch_abandon,
+    },
+    {
+        .name = "GET /v1/range",
+        .path = "/v1/range",
+        .methods = GET_HEAD,
+        .finish = api_range_finish,
+    },
+    {
+        .name = "GET /stats",
+        .path = "/stats",
+        .methods = GET_HEAD,
+        .finish = api_stats_finish,
+    },
+    {
+        .name = "GET /healthz",
+        .path = "/healthz",
+        .methods = GET_HEAD,
+        .finish = api_healthz_finish,
+    },
+    {
+        .name = "GET /readyz",
+        .path = "/readyz",
+        .methods = GET_HEAD,
+        .finish = api_readyz_finish,
+    },
+    {
+        .name = "GET /version",
+        .path = "/version",
+        .methods = GET_HEAD,
+        .finish = api_version_finish,
+    },
+};
+
+#define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+
+const struct api_route *api_routes(size_t *out_count)
+{
+    *out_count = ROUTE_COUNT;
+    return routes;
+}
+
+size_t api_route_none(void)
+{
+    return ROUTE_COUNT;
+}
+
+const char *api_method_text(enum api_method method)
+{
+    switch (method) {
+    case API_GET:
+        return "GET";
+    case API_HEAD:
+        return "HEAD";
+    case API_PUT:
+        return "PUT";
+    case API_POST:
+        return "POST";
+    case API_DELETE:
+        return "DELETE";
+    case API_METHOD_OTHER:
+        break;
+    }
+    return "";
+}
+
+static bool path_matches(const struct api_route *route, struct ldb_slice path)
+{
+    struct ldb_slice own = ldb_slice_str(route->path);
+
+    return route->is_prefix ? ldb_slice_starts_with(path, own)
+                            : ldb_slice_equal(path, own);
+}
+
+static void answer_no_route(struct api_exchange *x, unsigned methods)
+{
+    char allow[64] = "";
+    size_t len = 0;
+
+    if (methods == 0) {
+        api_answer_problemf(x, API_PROBLEM_NOT_FOUND, "no such resource");
+        return;
+    }
+    for (enum api_method m = API_GET; m < API_METHOD_OTHER; m++) {
+        if ((methods & API_METHOD_BIT(m)) != 0)
+            len += (size_t)snprintf(allow + len, sizeof(allow) - len, "%s%s",
+                                    len == 0 ? "" : ", ", api_method_text(m));
+    }
+    assert(len < sizeof(allow));
+    if (!api_header_printf(x, "Allow", "%s", allow)) {
+        api_answer_no_memory(x);
+        return;
+    }
+    api_answer_problemf(x, API_PROBLEM_METHOD_NOT_ALLOWED,
+                        "this resource knows %s", allow);
+}
+
+/* Finds x->route and x->raw_rest; answers 404 or 405 where there is none. */
+static bool find_route(struct api_exchange *x)
+{
+    unsigned methods = 0;
+
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        size_t path_len;
+
+        if (!path_matches(&routes[i], x->raw_path))
+            continue;
+        methods |= routes[i].methods;
+        if (x->method == API_METHOD_OTHER ||
+            (routes[i].methods & API_METHOD_BIT(x->method)) == 0)
+            continue;
+        path_len = strlen(routes[i].path);
+        x->route = &routes[i];
+        x->raw_rest = ldb_slice_make(x->raw_path.data + path_len,
+                                     x->raw_path.len - path_len);
+        return true;
+    }
+    answer_no_route(x, methods);
+    return false;
+}
+
+/* A HEAD's answer is its GET's, without the body. */
+static void settle(struct api_exchange *x)
+{
+    struct api_response *response = &x->response;
+
+    if (!response->ready || x->method != API_HEAD)
+        return;
+    switch (response->body_kind) {
+    case API_BODY_NONE:
+        return;
+    case API_BODY_STATIC:
+        response->head_length = response->static_body.len;
+        break;
+    case API_BODY_BUF:
+        response->head_length = response->body.len;
+        break;
+    case API_BODY_STREAM:
+        response->head_length = API_LENGTH_UNKNOWN;
+        break;
+    }
+    api_response_release(response);
+}
+
+static bool add_node_headers(struct api_exchange *x)
+{
+    if (api_header_add(x, "Leveld-Role", x->context->role) &&
+        api_header_printf(x, "Leveld-Epoch", "%llu",
+                          (unsigned long long)x->context->epoch))
+        return true;
+    api_answer_no_memory(x);
+    return false;
+}
+
+void api_exchange_begin(struct api_exchange *x)
+{
+    x->route = NULL;
+    x->body_limit = 0;
+    x->state = NULL;
+    if (add_node_headers(x) && find_route(x)) {
+        if (x->route->begin != NULL)
+            x->route->begin(x);
+        if (!x->response.ready && x->content_length != API_LENGTH_UNKNOWN &&
+            x->content_length > x->body_limit)
+            api_answer_body_too_large(x);
+    }
+    settle(x);
+}
+
+void api_exchange_finish(struct api_exchange *x)
+{
+    assert(!x->response.ready && x->route != NULL);
+    x->route->finish(x);
+    settle(x);
+}
+
+void api_exchange_resume(struct api_exchange *x)
+{
+    assert(!x->response.ready && x->route->resume != NULL);
+    x->route->resume(x);
+    settle(x);
+}
+
+void api_exchange_abandon(struct api_exchange *x)
+{
+    size_t index = x->route == NULL ? ROUTE_COUNT : (size_t)(x->route - routes);
+    uint64_t now_us = api_now_us(x->context);
+
+    if (x->route != NULL && x->route->abandon != NULL)
+        x->route->abandon(x);
+    api_metrics_record(x->context->metrics, index,
+                       x->response.ready
+                           ? api_outcome_of_status(x->response.status)
+                           : API_OUTCOME_ABANDONED,
+                       now_us > x->started_us ? now_us - x->started_us : 0);
+}
+
+void api_pass_end(struct api_context *context)
+{
+    if (!atomic_load_explicit(&context->writes_queued, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&context->writes_queued, false, memory_order_relaxed);
+    ldb_write_drive(context->db);
+}
