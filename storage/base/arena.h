@@ -19,8 +19,8 @@ struct ldb_arena {
     struct ldb_arena_block *blocks; /* newest first */
     uint8_t *next;
     size_t left;
-    size_t block_size;               /* bytes of a fresh block */
-    _Atomic(size_t) memory_bytes;    /* relaxed: a figure */
+    size_t block_size;            /* bytes of a fresh block */
+    _Atomic(size_t) memory_bytes; /* relaxed: a figure */
 };
 
 /* block_size 0 means the default, 4096 bytes (LevelDB's arena block). */

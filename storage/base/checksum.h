@@ -8,7 +8,7 @@
 
 #include "storage/base/slice.h"
 
-/* Added by the mask; FORMAT section 5. */
+/* Added by the mask; docs/formats.md "Checksums". */
 #define LDB_CRC_MASK_DELTA UINT32_C(0xa282ead8)
 
 /* CRC-32C of bytes. */

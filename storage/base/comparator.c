@@ -1,6 +1,13 @@
 #include "storage/base/comparator.h"
 
-/* FORMAT section 8: the rules, equal in both libraries. */
+/*
+ * Index blocks hold what these two return, and LevelDB and goleveldb agree:
+ *
+ * separator(a, b)  at the first differing byte i, inside both: a[0..i] with
+ *                  its last byte + 1, where that is still below b[i]; else a.
+ * successor(a)     cut after the first byte that is not 0xff, which gets + 1;
+ *                  of nothing but 0xff: a.
+ */
 
 static int bytewise_compare(void *context, struct ldb_slice a,
                             struct ldb_slice b)

@@ -9,7 +9,7 @@
 
 #include "storage/include/ldb_types.h"
 
-#define LDB_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LDB_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define LDB_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* The function may use this instruction set; callers ask LDB_CPU_HAS first. */
@@ -20,16 +20,16 @@
 
 /* clang proves lock discipline with these (-Wthread-safety); gcc ignores. */
 #if defined(__clang__)
-#define LDB_THREAD_ATTRIBUTE(x) __attribute__((x))
+#define LDB_THREAD(x) __attribute__((x))
 #else
-#define LDB_THREAD_ATTRIBUTE(x)
+#define LDB_THREAD(x)
 #endif
-#define LDB_CAPABILITY(name) LDB_THREAD_ATTRIBUTE(capability(name))
-#define LDB_REQUIRES(...) LDB_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
-#define LDB_ACQUIRE(...) LDB_THREAD_ATTRIBUTE(acquire_capability(__VA_ARGS__))
-#define LDB_RELEASE(...) LDB_THREAD_ATTRIBUTE(release_capability(__VA_ARGS__))
-#define LDB_EXCLUDES(...) LDB_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
-#define LDB_NO_THREAD_SAFETY LDB_THREAD_ATTRIBUTE(no_thread_safety_analysis)
+#define LDB_CAPABILITY(name) LDB_THREAD(capability(name))
+#define LDB_REQUIRES(...)    LDB_THREAD(requires_capability(__VA_ARGS__))
+#define LDB_ACQUIRE(...)     LDB_THREAD(acquire_capability(__VA_ARGS__))
+#define LDB_RELEASE(...)     LDB_THREAD(release_capability(__VA_ARGS__))
+#define LDB_EXCLUDES(...)    LDB_THREAD(locks_excluded(__VA_ARGS__))
+#define LDB_NO_THREAD_SAFETY LDB_THREAD(no_thread_safety_analysis)
 
 /*
  * assert() stays on in release builds. assert_slow() is for loops measured as

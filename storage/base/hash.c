@@ -2,7 +2,7 @@
 
 #include "storage/base/writer.h"
 
-/* On disk, in every bloom filter: do not change. FORMAT section 5. */
+/* On disk, in every bloom filter: do not change. */
 #define HASH_MULTIPLIER UINT32_C(0xc6a4a793)
 
 uint32_t ldb_hash(struct ldb_slice bytes, uint32_t seed)

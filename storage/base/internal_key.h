@@ -1,7 +1,7 @@
 /*
  * Internal key = user key, then 8 bytes: sequence << 8 | kind, little-endian.
  * Order: user key ascending, then the 64-bit tag descending (newest first).
- * FORMAT section 8.
+ * docs/formats.md "Internal key".
  */
 #ifndef STORAGE_BASE_INTERNAL_KEY_H
 #define STORAGE_BASE_INTERNAL_KEY_H
@@ -85,7 +85,9 @@ static inline int ldb_internal_compare(const struct ldb_comparator *cmp,
 
 /*
  * Shortened index keys: out (cleared first) gets a key with a <= out < b, or
- * one >= a. FORMAT section 8 "separator", "successor".
+ * one >= a: the comparator's separator or successor of the user keys with the
+ * tag that sorts first, where that is shorter than a's user key and greater;
+ * else a itself.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_internal_separator(const struct ldb_comparator *cmp, struct ldb_slice a,

@@ -1,7 +1,14 @@
 /*
- * The LOG file: lines for people, in goleveldb's format and rotation (FORMAT
- * section 4): a date line when the day changes and at each open, LOG renamed
- * to LOG.old before a line when it is over 1 MiB.
+ * The LOG file: lines for people, in goleveldb's format and rotation:
+ *
+ *     =============== Nov 22, 2026 (UTC) ===============
+ *     08:38:49.426603 log@legend F·NumFile S·FileSize ...
+ *     08:38:49.434807 db@open opening
+ *
+ * Times are local. The date line comes first at each open, when the day
+ * changes and in a fresh file; the legend follows it at each open. LOG becomes
+ * LOG.old before a line when it is over 1 MiB, not counting the date lines
+ * written since the open.
  *
  * A failing disk never fails the database: write errors of LOG are dropped.
  * Thread-safety: any thread.
@@ -25,7 +32,10 @@ LDB_MUST_CHECK enum ldb_status ldb_log_open(struct ldb_env *env,
 /* NULL is fine. */
 void ldb_log_close(struct ldb_log *log);
 
-/* One line, without the newline; NULL log drops it. Cut at 4,096 bytes. */
+/*
+ * One line, without the newline; NULL log drops it. Cut at 4,096 bytes, between
+ * UTF-8 characters; control bytes become blanks.
+ */
 void ldb_log_line(struct ldb_log *log, const char *format, ...)
     LDB_PRINTF(2, 3);
 

@@ -7,8 +7,9 @@
 
 #include "storage/base/buf.h"
 
-#define LDB_VARINT32_MAX 5  /* bytes of the longest encoding; FORMAT section 1 */
-#define LDB_VARINT64_MAX 10 /* likewise */
+/* Bytes of the longest encoding: 7 bits in each. */
+#define LDB_VARINT32_MAX 5
+#define LDB_VARINT64_MAX 10
 
 static inline void ldb_store_fixed16(uint8_t *p, uint16_t v)
 {
@@ -36,8 +37,9 @@ static inline uint32_t ldb_load_fixed32(const uint8_t *p)
 
 static inline uint64_t ldb_load_fixed64(const uint8_t *p)
 {
-    return (uint64_t)ldb_load_fixed32(p) |
-           (uint64_t)ldb_load_fixed32(p + 4) << 32;
+    uint64_t high = ldb_load_fixed32(p + 4);
+
+    return high << 32 | ldb_load_fixed32(p);
 }
 
 /* Writes at p, which has LDB_VARINT64_MAX bytes of room; the byte after. */
@@ -53,7 +55,7 @@ LDB_MUST_CHECK enum ldb_status ldb_put_varint64(struct ldb_buf *buf,
                                                 uint64_t v);
 
 /* varint length, then the bytes. */
-LDB_MUST_CHECK enum ldb_status
-ldb_put_length_prefixed(struct ldb_buf *buf, struct ldb_slice bytes);
+LDB_MUST_CHECK enum ldb_status ldb_put_length_prefixed(struct ldb_buf *buf,
+                                                       struct ldb_slice bytes);
 
 #endif

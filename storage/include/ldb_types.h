@@ -68,7 +68,7 @@ enum ldb_status {
 /* The code's text, static; never NULL. */
 LDB_API const char *ldb_status_text(enum ldb_status status);
 
-/* Bytes of ldb_error.message with its NUL. Chosen: two paths and two numbers. */
+/* Bytes of ldb_error.message, NUL and all. Chosen: two paths, two numbers. */
 #define LDB_ERROR_MESSAGE_SIZE 256
 
 /*

@@ -44,7 +44,7 @@ static void compare_is_bytewise_through_either_door(void **state)
                 0);
 }
 
-/* FORMAT section 8. */
+/* Rows for each rule at the head of comparator.c. */
 static void separators_follow_the_format(void **state)
 {
     static const struct {

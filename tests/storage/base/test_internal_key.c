@@ -112,7 +112,7 @@ static void keys_ascend_and_their_versions_descend(void **state)
     ldb_buf_release(&b);
 }
 
-/* FORMAT section 8: only a shorter and greater user key is used. */
+/* Only a shorter and greater user key is used. */
 static void separators_follow_the_format(void **state)
 {
     static const struct {
