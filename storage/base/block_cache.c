@@ -144,7 +144,8 @@ static struct ldb_cache_entry **find_locked(struct shard *shard, uint64_t hash,
 static void grow_locked(struct shard *shard)
 {
     size_t count = shard->bucket_count * 2;
-    struct ldb_cache_entry **buckets = ldb_mem_zalloc(count, sizeof(*buckets));
+    struct ldb_cache_entry **buckets =
+        ldb_mem_zalloc(count, sizeof(struct ldb_cache_entry *));
 
     if (buckets == NULL)
         return;
@@ -257,7 +258,8 @@ enum ldb_status ldb_block_cache_create(size_t capacity_bytes,
     for (size_t i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &cache->shards[i];
 
-        shard->buckets = ldb_mem_zalloc(FIRST_BUCKETS, sizeof(*shard->buckets));
+        shard->buckets =
+            ldb_mem_zalloc(FIRST_BUCKETS, sizeof(struct ldb_cache_entry *));
         if (shard->buckets == NULL) {
             ldb_block_cache_destroy(cache);
             return ldb_error_no_memory(err);
