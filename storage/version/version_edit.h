@@ -34,7 +34,8 @@ void ldb_file_meta_unref(struct ldb_file_meta *meta);
 
 struct ldb_edit_pointer { /* tag 5 */
     uint32_t level;
-    struct ldb_slice key; /* internal key, owned by the edit */
+    struct ldb_slice key; /* internal key, its bytes in owned_key */
+    uint8_t *owned_key;   /* the edit's */
 };
 
 struct ldb_edit_deleted { /* tag 6 */
@@ -66,7 +67,7 @@ struct ldb_version_edit {
     size_t added_count;
 };
 
-/* Empty; {0} is the same. */
+/* Empty; {0} is the same. clear: the same after use, as release. */
 void ldb_version_edit_init(struct ldb_version_edit *edit);
 void ldb_version_edit_release(struct ldb_version_edit *edit);
 void ldb_version_edit_clear(struct ldb_version_edit *edit);
@@ -91,21 +92,26 @@ LDB_MUST_CHECK enum ldb_status
 ldb_version_edit_add_file(struct ldb_version_edit *edit, uint32_t level,
                           struct ldb_file_meta *meta);
 
-/* Appends the record's bytes, fields in goleveldb's order. */
+/* Appends the record's bytes, fields in goleveldb's order; nothing on failure.
+ */
 LDB_MUST_CHECK enum ldb_status
 ldb_version_edit_encode(const struct ldb_version_edit *edit,
                         struct ldb_buf *out);
 
 /*
  * Reads a record into edit (cleared first). CORRUPTION names the field and
- * the byte in the record; the edit is then empty. Checked: levels, internal
- * keys well formed, smallest <= largest is not (needs the comparator).
+ * the byte in the record; the edit is then empty, as after NO_MEMORY. Checked:
+ * levels, file numbers (LDB_FILE_NUMBER_MAX), sizes (int64), sequences and
+ * internal keys; smallest <= largest is not (needs the comparator).
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_version_edit_decode(struct ldb_version_edit *edit, struct ldb_slice record,
                         struct ldb_error *err);
 
-/* One line of text for people (leveld dump, LOG). */
+/*
+ * One line of text for people (leveld dump, LOG), appended, as in
+ * "edit log=3 next=5 sequence=4 add=LEVEL:NUMBER:SIZE:SMALLEST-LARGEST".
+ */
 LDB_MUST_CHECK enum ldb_status
 ldb_version_edit_describe(const struct ldb_version_edit *edit,
                           struct ldb_buf *out);
