@@ -155,13 +155,13 @@ void ldb_filter_block_init(struct ldb_filter_block *filter,
     array_offset = ldb_load_fixed32(contents.data + tail);
     if (array_offset > tail)
         return;
+    if (contents.data[contents.len - 1] > 63)
+        return;
     filter->data = contents.data;
     filter->offsets = contents.data + array_offset;
     /* The array's own offset stands behind it: the end of the last filter. */
     filter->filter_count = (tail - array_offset) / 4;
     filter->base_lg = contents.data[contents.len - 1];
-    if (filter->base_lg > 63)
-        filter->filter_count = 0;
 }
 
 bool ldb_filter_block_may_match(const struct ldb_filter_block *filter,
