@@ -9,23 +9,25 @@
 #include "storage/base/env.h"
 
 /*
- * Points CURRENT at MANIFEST-number, durably: CURRENT.bak, CURRENT.N, rename,
- * directory sync. The MANIFEST must be synced.
+ * Points CURRENT at MANIFEST-number, durably: CURRENT.bak, directory sync,
+ * CURRENT.N, rename, directory sync. The MANIFEST's content must be synced. On
+ * failure CURRENT may already be the new one, and after a power cut either: no
+ * MANIFEST may be deleted until a later call succeeds.
  */
 LDB_MUST_CHECK enum ldb_status ldb_current_set(struct ldb_env *env,
                                                const char *dir, uint64_t number,
                                                struct ldb_error *err);
 
 /*
- * The number of the live MANIFEST. NOT_FOUND: a folder without any database
- * file; CORRUPTION: database files and no usable entry point.
+ * The number of the live MANIFEST. NOT_FOUND: a folder without a database, or
+ * with no more than what a creation that was cut off leaves (a MANIFEST, a
+ * CURRENT.N that is not whole); CORRUPTION: journals, tables, CURRENT or
+ * CURRENT.bak, and no usable entry point. Writes nothing.
  * out_settled: false when what was chosen is not CURRENT itself or a CURRENT.N
  * lies about: the opener then calls ldb_current_set() and removes CURRENT.N.
  */
-LDB_MUST_CHECK enum ldb_status ldb_current_read(struct ldb_env *env,
-                                                const char *dir,
-                                                struct ldb_error *err,
-                                                uint64_t *out_number,
-                                                bool *out_settled);
+LDB_MUST_CHECK enum ldb_status
+ldb_current_read(struct ldb_env *env, const char *dir, struct ldb_error *err,
+                 uint64_t *out_number, bool *out_settled);
 
 #endif
