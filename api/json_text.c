@@ -561,6 +561,12 @@ static unsigned nesting_of(struct ldb_slice text)
     return deepest;
 }
 
+/*
+ * An allocation for jansson failed on this thread. Its own error says so in
+ * some places only; in others it is a syntax error.
+ */
+static _Thread_local bool json_alloc_failed;
+
 json_t *api_json_parse(struct ldb_slice text, unsigned depth_max, char *why,
                        size_t why_size)
 {
@@ -576,12 +582,13 @@ json_t *api_json_parse(struct ldb_slice text, unsigned depth_max, char *why,
                        depth_max);
         return NULL;
     }
+    json_alloc_failed = false;
     root = json_loadb((const char *)text.data, text.len,
                       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (root != NULL)
         return root;
-    if (json_error_code(&error) == json_error_out_of_memory)
-        (void)snprintf(why, why_size, "%s", "");
+    if (json_alloc_failed)
+        why[0] = '\0';
     else
         (void)snprintf(why, why_size, "JSON, line %d column %d: %s", error.line,
                        error.column, error.text);
@@ -596,7 +603,10 @@ struct ldb_slice api_json_string_bytes(const json_t *string)
 
 static void *json_alloc(size_t size)
 {
-    return ldb_mem_alloc(1, size);
+    void *block = ldb_mem_alloc(1, size);
+
+    json_alloc_failed = json_alloc_failed || block == NULL;
+    return block;
 }
 
 void api_json_use_ldb_mem(void)

@@ -78,7 +78,7 @@ static const struct option options[] = {
     CHOICE("role", "LEVELD_ROLE", role, "leader", "leader|follower",
            "role of this node; this version knows leader only"),
     TEXT("cluster-id", "LEVELD_CLUSTER_ID", cluster_id, "",
-         "32 hex digits the folder must have, or gets when it is new"),
+         "32 hex digits: refuse a folder that is not of this cluster"),
     BOOL("sync", "LEVELD_SYNC", sync_default, "yes",
          "writes that do not say sync= are durable before their answer"),
     DURATION("stop-timeout", "LEVELD_STOP_TIMEOUT", stop_timeout_us, "10s", 0,

@@ -1,0 +1,69 @@
+/*
+ * The epochs of a folder's history, oldest first; kept in leveld/epochs. A
+ * node that begins to lead after anything but its own verified clean stop
+ * begins a new one, whose sequences lie above every one that an earlier
+ * leader can have handed out; so a sequence number never names two writes.
+ *
+ * Thread-safety: one caller at a time.
+ */
+#ifndef REPLICATION_EPOCH_HISTORY_H
+#define REPLICATION_EPOCH_HISTORY_H
+
+#include "storage/base/env.h"
+
+/*
+ * How far an epoch's base lies above what recovery found: more writes than a
+ * journal's unsynced tail can have lost.
+ */
+#define REPL_EPOCH_SKIP (UINT64_C(1) << 32)
+
+struct repl_epoch {
+    uint64_t number; /* from 1, one higher each */
+    uint64_t id;     /* random: equal numbers, other ids: a split brain */
+    ldb_sequence previous_last; /* last sequence found of the epoch before */
+    ldb_sequence base;          /* its first sequence is base + 1 */
+    uint64_t first_journal;     /* the journal its first write goes to */
+};
+
+struct repl_epoch_history {
+    struct repl_epoch *items; /* owned */
+    size_t count;
+    size_t capacity;
+};
+
+/* Frees the items; a zeroed history is an empty one. */
+void repl_epoch_history_release(struct repl_epoch_history *history);
+
+/* The newest; NULL when there is none. */
+const struct repl_epoch *
+repl_epoch_history_last(const struct repl_epoch_history *history);
+
+/*
+ * Makes the epoch that follows, without adding it. last: the last sequence
+ * that recovery found. is_fresh: the folder was empty, so that epoch 1 begins
+ * at 0. Errors: NOT_SUPPORTED when sequence numbers run out; IO (random).
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_epoch_history_next(const struct repl_epoch_history *history,
+                        struct ldb_env *env, ldb_sequence last, bool is_fresh,
+                        uint64_t first_journal, struct ldb_error *err,
+                        struct repl_epoch *out);
+
+/* Adds it in memory; undone by setting count. Errors: NO_MEMORY. */
+LDB_MUST_CHECK enum ldb_status
+repl_epoch_history_append(struct repl_epoch_history *history,
+                          const struct repl_epoch *epoch,
+                          struct ldb_error *err);
+
+/* Fills a zeroed history. Errors: those of repl_sidecar_read(). */
+LDB_MUST_CHECK enum ldb_status
+repl_epoch_history_load(struct ldb_env *env, const char *dir,
+                        struct ldb_error *err, struct repl_epoch_history *out);
+
+/* Durable when OK: only then may the newest epoch write its first byte. */
+LDB_MUST_CHECK enum ldb_status
+repl_epoch_history_store(struct ldb_env *env, const char *dir,
+                         const struct repl_epoch_history *history,
+                         struct ldb_error *err);
+
+#endif

@@ -1,0 +1,256 @@
+#include "api/batch_json.h"
+
+#include <string.h>
+
+#include "api/json_text.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/mem_fault.h"
+
+static const struct api_limits small_limits = {.key_bytes = 8,
+                                               .value_bytes = 16};
+
+struct parsed {
+    struct ldb_arena arena;
+    struct ldb_batch batch;
+    struct api_batch_json json;
+    struct api_problem problem;
+    bool is_ok;
+};
+
+static void parse(struct parsed *p, const char *text)
+{
+    memset(p, 0, sizeof(*p));
+    ldb_arena_init(&p->arena, 0);
+    ldb_batch_init(&p->batch, 64);
+    p->is_ok =
+        api_batch_json_parse(&p->arena, &small_limits, ldb_slice_str(text),
+                             NULL, &p->batch, &p->json, &p->problem);
+}
+
+static void release(struct parsed *p)
+{
+    ldb_batch_release(&p->batch);
+    ldb_arena_release(&p->arena);
+}
+
+static void operations_become_batch_bytes_in_order(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, "{\"ops\":[{\"op\":\"put\",\"key\":\"a\",\"value\":\"1\"},"
+              "{\"op\":\"delete\",\"key\":\"b\"},"
+              "{\"op\":\"put\",\"key\":\"\",\"value\":\"\"}]}");
+    assert_true(p.is_ok);
+    assert_ldb_hex("0000000000000000 03000000 01 01 61 01 31 00 01 62"
+                   "01 00 00",
+                   ldb_slice_of_buf(&p.batch.rep));
+    release(&p);
+}
+
+static void strings_are_read_in_their_encoding(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p,
+          "{\"encoding\":\"hex\",\"ops\":[{\"op\":\"put\",\"key\":\"00fF\","
+          "\"value\":\"\"},{\"op\":\"put\",\"key\":\"AAE=\",\"value\":\"/w==\","
+          "\"encoding\":\"base64\"},{\"op\":\"delete\",\"key\":\"a\\u0000\","
+          "\"encoding\":\"utf8\"}]}");
+    assert_true(p.is_ok);
+    assert_ldb_hex("0000000000000000 03000000 01 02 00ff 00"
+                   "01 02 0001 01 ff 00 02 6100",
+                   ldb_slice_of_buf(&p.batch.rep));
+    release(&p);
+}
+
+static void an_empty_batch_is_legal(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, "{\"ops\":[]}");
+    assert_true(p.is_ok);
+    assert_int_equal(p.batch.count, 0);
+    assert_int_equal(p.json.condition_count, 0);
+    release(&p);
+}
+
+static void ranges_stand_where_they_were_written(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, "{\"ops\":[{\"op\":\"delete-range\",\"start\":\"a\","
+              "\"end\":\"b\"},{\"op\":\"put\",\"key\":\"k\",\"value\":\"v\"},"
+              "{\"op\":\"delete-range\",\"end\":\"\"},"
+              "{\"op\":\"delete-range\",\"start\":\"62\","
+              "\"encoding\":\"hex\"}]}");
+    assert_true(p.is_ok);
+    assert_int_equal(p.json.range_count, 3);
+    assert_int_equal(p.json.ranges[0].before_op, 0);
+    assert_ldb_bytes("a", p.json.ranges[0].start);
+    assert_true(p.json.ranges[0].has_end);
+    assert_ldb_bytes("b", p.json.ranges[0].end);
+    assert_int_equal(p.json.ranges[1].before_op, 1);
+    assert_ldb_bytes("", p.json.ranges[1].start);
+    assert_true(p.json.ranges[1].has_end);
+    assert_int_equal(p.json.ranges[2].before_op, 1);
+    assert_ldb_bytes("b", p.json.ranges[2].start);
+    assert_false(p.json.ranges[2].has_end);
+    release(&p);
+}
+
+static void conditions_are_kept_in_order(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, "{\"ops\":[],\"if\":[{\"key\":\"a\",\"sequence\":12},"
+              "{\"key\":\"62\",\"encoding\":\"hex\",\"exists\":false},"
+              "{\"key\":\"c\",\"exists\":true}]}");
+    assert_true(p.is_ok);
+    assert_int_equal(p.json.condition_count, 3);
+    assert_int_equal(p.json.conditions[0].kind, LDB_CONDITION_SEQUENCE_IN);
+    assert_int_equal(p.json.conditions[0].sequence_count, 1);
+    assert_int_equal(p.json.conditions[0].sequences[0], 12);
+    assert_ldb_bytes("a", p.json.conditions[0].key);
+    assert_int_equal(p.json.conditions[1].kind, LDB_CONDITION_ABSENT);
+    assert_ldb_bytes("b", p.json.conditions[1].key);
+    assert_int_equal(p.json.conditions[2].kind, LDB_CONDITION_PRESENT);
+    release(&p);
+}
+
+#define PUT(members) "{\"ops\":[{\"op\":\"put\"," members "}]}"
+#define IF(members)  "{\"ops\":[],\"if\":[{" members "}]}"
+
+static void bad_documents_are_refused_with_their_place(void **state)
+{
+    static const struct {
+        const char *text;
+        enum api_problem_kind kind;
+        const char *detail; /* part of it */
+    } bad[] = {
+        {"", API_PROBLEM_BAD_BATCH, "empty"},
+        {"{", API_PROBLEM_BAD_BATCH, "line 1"},
+        {"[]", API_PROBLEM_BAD_BATCH, "object"},
+        {"{}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
+        {"{\"ops\":{}}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
+        {"{\"ops\":[],\"x\":1}", API_PROBLEM_BAD_BATCH, "unknown member"},
+        {"{\"ops\":[],\"if\":{}}", API_PROBLEM_BAD_BATCH, "\"if\" is a list"},
+        {"{\"ops\":[],\"encoding\":\"latin1\"}", API_PROBLEM_BAD_BATCH,
+         "utf8, base64 or hex"},
+        {"{\"ops\":[],\"encoding\":1}", API_PROBLEM_BAD_BATCH,
+         "utf8, base64 or hex"},
+        {"{\"ops\":[],\"encoding\":\"base64url\"}", API_PROBLEM_BAD_BATCH,
+         "utf8, base64 or hex"},
+        {"{\"ops\":[1]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
+        {"{\"ops\":[{}]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
+        {"{\"ops\":[{\"op\":\"get\"}]}", API_PROBLEM_BAD_BATCH, "ops[0]"},
+        {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"},"
+         "{\"op\":\"delete\"}]}",
+         API_PROBLEM_BAD_BATCH, "ops[1]: a key"},
+        {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\",\"value\":\"b\"}]}",
+         API_PROBLEM_BAD_BATCH, "unknown member"},
+        {"{\"ops\":[{\"op\":\"delete-range\"}]}", API_PROBLEM_BAD_BATCH,
+         "\"start\" or \"end\""},
+        {"{\"ops\":[{\"op\":\"delete-range\",\"start\":1}]}",
+         API_PROBLEM_BAD_BATCH, "a key"},
+        {PUT("\"key\":\"a\""), API_PROBLEM_BAD_BATCH, "\"value\""},
+        {PUT("\"key\":1,\"value\":\"\""), API_PROBLEM_BAD_BATCH, "a key"},
+        {PUT("\"key\":\"a\",\"value\":null"), API_PROBLEM_BAD_BATCH, "value"},
+        {PUT("\"key\":\"a\",\"value\":\"\",\"value\":\"\""),
+         API_PROBLEM_BAD_BATCH, "duplicate"},
+        {PUT("\"key\":\"a\",\"value\":\"g\",\"encoding\":\"hex\""),
+         API_PROBLEM_BAD_BATCH, "encoding"},
+        {PUT("\"key\":\"123456789\",\"value\":\"\""), API_PROBLEM_TOO_LARGE,
+         "ops[0]: a key is over"},
+        {PUT("\"key\":\"a\",\"value\":\"12345678901234567\""),
+         API_PROBLEM_TOO_LARGE, "a value is over"},
+        {PUT("\"key\":{\"a\":{\"b\":1}}"), API_PROBLEM_BAD_BATCH, "deeper"},
+        {"{\"ops\":[{\"op\":\"put\",\"key\":\"a\",\"value\":"
+         "\"1234567890123456\"},{\"op\":\"put\",\"key\":\"b\",\"value\":"
+         "\"1234567890123456\"},{\"op\":\"put\",\"key\":\"c\",\"value\":"
+         "\"1234567890123456\"}]}",
+         API_PROBLEM_TOO_LARGE, "ops[2]: the batch"},
+        {IF("\"key\":\"a\""), API_PROBLEM_BAD_BATCH, "if[0]"},
+        {IF("\"key\":\"a\",\"sequence\":1,\"exists\":true"),
+         API_PROBLEM_BAD_BATCH, "either"},
+        {IF("\"key\":\"a\",\"sequence\":-1"), API_PROBLEM_BAD_BATCH,
+         "sequence number"},
+        {IF("\"key\":\"a\",\"sequence\":1.0"), API_PROBLEM_BAD_BATCH,
+         "sequence number"},
+        {IF("\"key\":\"a\",\"sequence\":\"1\""), API_PROBLEM_BAD_BATCH,
+         "sequence number"},
+        {IF("\"key\":\"a\",\"sequence\":72057594037927936"),
+         API_PROBLEM_BAD_BATCH, "sequence number"},
+        {IF("\"key\":\"a\",\"sequence\":99999999999999999999"),
+         API_PROBLEM_BAD_BATCH, "too big"},
+        {IF("\"key\":\"a\",\"exists\":1"), API_PROBLEM_BAD_BATCH,
+         "true or false"},
+        {IF("\"exists\":true"), API_PROBLEM_BAD_BATCH, "a key"},
+        {"{\"ops\":[],\"if\":[3]}", API_PROBLEM_BAD_BATCH, "if[0]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct parsed p;
+
+        parse(&p, bad[i].text);
+        if (p.is_ok || p.problem.kind != bad[i].kind ||
+            strstr(p.problem.detail, bad[i].detail) == NULL)
+            fail_msg("%s: %s", bad[i].text, p.problem.detail);
+        release(&p);
+    }
+}
+
+static void limits_hold_to_the_byte(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, PUT("\"key\":\"12345678\",\"value\":\"1234567890123456\""));
+    assert_true(p.is_ok);
+    release(&p);
+}
+
+static void a_failed_allocation_is_overloaded_not_malformed(void **state)
+{
+    (void)state;
+    api_json_use_ldb_mem();
+    for (uint64_t n = 1;; n++) {
+        struct parsed p;
+        bool failed;
+
+        mem_fault_start(n, MEM_FAULT_ONCE);
+        parse(&p, "{\"ops\":[{\"op\":\"put\",\"key\":\"ab\",\"value\":\"cd\","
+                  "\"encoding\":\"hex\"},{\"op\":\"delete-range\","
+                  "\"start\":\"a\"}],\"if\":[{\"key\":\"a\","
+                  "\"sequence\":1}]}");
+        failed = mem_fault_stop();
+        if (!failed)
+            assert_true(p.is_ok);
+        else if (!p.is_ok)
+            assert_int_equal(p.problem.kind, API_PROBLEM_OVERLOADED);
+        release(&p);
+        if (!failed)
+            break;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(operations_become_batch_bytes_in_order),
+        cmocka_unit_test(strings_are_read_in_their_encoding),
+        cmocka_unit_test(an_empty_batch_is_legal),
+        cmocka_unit_test(ranges_stand_where_they_were_written),
+        cmocka_unit_test(conditions_are_kept_in_order),
+        cmocka_unit_test(bad_documents_are_refused_with_their_place),
+        cmocka_unit_test(limits_hold_to_the_byte),
+        cmocka_unit_test(a_failed_allocation_is_overloaded_not_malformed),
+    };
+
+    return cmocka_run_group_tests_name("batch_json", tests, NULL, NULL);
+}

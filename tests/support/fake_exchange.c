@@ -1,0 +1,264 @@
+#include "tests/support/fake_exchange.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "api/problem.h"
+#include "api/response.h"
+#include "storage/base/buf.h"
+#include "storage/base/mutex.h"
+#include "tests/support/assert_ldb.h"
+
+/* Bytes of an answer: the largest value as escapes. */
+#define BODY_MAX ((size_t)1 << 30)
+
+struct fake_exchange {
+    struct api_exchange x; /* first: ops get it back */
+    struct ldb_arena arena;
+    const struct fake_request *request;
+    struct ldb_mutex mu;
+    struct ldb_cond woken;
+    unsigned wakes; /* guarded by mu */
+};
+
+static struct ldb_slice header_value(const char *line, const char *name)
+{
+    size_t len = strlen(name);
+
+    if (strncasecmp(line, name, len) != 0 || line[len] != ':')
+        return (struct ldb_slice){0};
+    line += len + 1;
+    while (*line == ' ')
+        line++;
+    return ldb_slice_str(line);
+}
+
+static struct ldb_slice fake_header(struct api_exchange *x, const char *name,
+                                    unsigned *out_count)
+{
+    struct fake_exchange *fake = (struct fake_exchange *)x;
+    const char *const *lines = fake->request->headers;
+    struct ldb_slice first = {0};
+    unsigned count = 0;
+
+    for (; lines != NULL && *lines != NULL; lines++) {
+        struct ldb_slice value = header_value(*lines, name);
+
+        if (value.data != NULL && count++ == 0)
+            first = value;
+    }
+    if (out_count != NULL)
+        *out_count = count;
+    return first;
+}
+
+static void fake_wake(struct api_exchange *x)
+{
+    struct fake_exchange *fake = (struct fake_exchange *)x;
+
+    ldb_mutex_lock(&fake->mu);
+    fake->wakes++;
+    ldb_cond_signal(&fake->woken);
+    ldb_mutex_unlock(&fake->mu);
+}
+
+static const struct api_exchange_ops fake_ops = {
+    .header = fake_header,
+    .wake = fake_wake,
+};
+
+static enum api_method method_of(const char *text)
+{
+    static const struct {
+        const char *text;
+        enum api_method method;
+    } methods[] = {
+        {"GET", API_GET},   {"HEAD", API_HEAD},     {"PUT", API_PUT},
+        {"POST", API_POST}, {"DELETE", API_DELETE},
+    };
+
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (strcmp(methods[i].text, text) == 0)
+            return methods[i].method;
+    }
+    return API_METHOD_OTHER;
+}
+
+struct fake_exchange *fake_exchange_create(struct api_context *context,
+                                           const struct fake_request *request)
+{
+    struct fake_exchange *fake = test_calloc(1, sizeof(*fake));
+    const char *query = strchr(request->target, '?');
+    size_t path_len = query == NULL ? strlen(request->target)
+                                    : (size_t)(query - request->target);
+
+    ldb_arena_init(&fake->arena, 0);
+    ldb_mutex_init(&fake->mu);
+    ldb_cond_init(&fake->woken);
+    fake->request = request;
+    fake->x.ops = &fake_ops;
+    fake->x.context = context;
+    fake->x.method = method_of(request->method);
+    fake->x.method_text = request->method;
+    fake->x.raw_path = ldb_slice_make(request->target, path_len);
+    if (query != NULL)
+        fake->x.raw_query = ldb_slice_str(query + 1);
+    fake->x.content_length =
+        request->is_chunked ? API_LENGTH_UNKNOWN : request->body.len;
+    fake->x.started_us = api_now_us(context);
+    fake->x.arena = &fake->arena;
+    return fake;
+}
+
+struct api_exchange *fake_exchange_get(struct fake_exchange *fake)
+{
+    return &fake->x;
+}
+
+void fake_exchange_destroy(struct fake_exchange *fake)
+{
+    api_response_release(&fake->x.response);
+    ldb_buf_release(&fake->x.body);
+    ldb_arena_release(&fake->arena);
+    ldb_cond_release(&fake->woken);
+    ldb_mutex_release(&fake->mu);
+    test_free(fake);
+}
+
+/* One wake for one wait. */
+static void wait_for_wake(struct fake_exchange *fake)
+{
+    ldb_mutex_lock(&fake->mu);
+    while (fake->wakes == 0)
+        ldb_cond_wait(&fake->woken, &fake->mu);
+    fake->wakes--;
+    ldb_mutex_unlock(&fake->mu);
+}
+
+/* False: refused. */
+static bool collect_body(struct fake_exchange *fake, struct fake_answer *out)
+{
+    struct api_exchange *x = &fake->x;
+
+    x->body = (struct ldb_buf)LDB_BUF_INIT(x->body_limit);
+    if (ldb_buf_append(&x->body, fake->request->body) == LDB_OK)
+        return true;
+    out->is_body_refused = true;
+    if (fake->request->body.len > x->body_limit)
+        api_answer_body_too_large(x);
+    else
+        api_answer_no_memory(x);
+    return false;
+}
+
+static void run_exchange(struct fake_exchange *fake, struct fake_answer *out)
+{
+    struct api_exchange *x = &fake->x;
+
+    api_exchange_begin(x);
+    if (x->response.ready || !collect_body(fake, out))
+        return;
+    api_exchange_finish(x);
+    while (!x->response.ready) {
+        api_pass_end(x->context);
+        wait_for_wake(fake);
+        if (fake->request->leaves)
+            return;
+        api_exchange_resume(x);
+    }
+}
+
+static void must(enum ldb_status s)
+{
+    assert_ldb_status(LDB_OK, s, NULL);
+}
+
+static void read_stream(struct fake_exchange *fake, struct fake_answer *out)
+{
+    struct api_response *response = &fake->x.response;
+    size_t max = fake->request->read_max == 0 ? 4096 : fake->request->read_max;
+
+    for (;;) {
+        int64_t len;
+
+        must(ldb_buf_reserve(&out->body, max));
+        len = response->stream_ops->read(response->stream,
+                                         out->body.data + out->body.len, max);
+        if (len <= 0) {
+            out->is_cut = len == API_STREAM_FAILED;
+            return;
+        }
+        assert_true((size_t)len <= max);
+        out->body.len += (size_t)len;
+    }
+}
+
+static void keep_answer(struct fake_exchange *fake, struct fake_answer *out)
+{
+    struct api_response *response = &fake->x.response;
+
+    out->is_ready = response->ready;
+    out->status = response->status;
+    out->content_type =
+        response->content_type == NULL ? "" : response->content_type;
+    out->body_kind = response->body_kind;
+    out->head_length = response->head_length;
+    for (const struct api_header *h = response->headers; h != NULL; h = h->next)
+        must(ldb_buf_printf(&out->headers, "%s: %s\n", h->name, h->value));
+    switch (response->body_kind) {
+    case API_BODY_NONE:
+        break;
+    case API_BODY_STATIC:
+        must(ldb_buf_append(&out->body, response->static_body));
+        break;
+    case API_BODY_BUF:
+        must(ldb_buf_append(&out->body, ldb_slice_of_buf(&response->body)));
+        break;
+    case API_BODY_STREAM:
+        read_stream(fake, out);
+        break;
+    }
+}
+
+void fake_run(struct api_context *context, const struct fake_request *request,
+              struct fake_answer *out)
+{
+    struct fake_exchange *fake = fake_exchange_create(context, request);
+
+    *out = (struct fake_answer){.headers = LDB_BUF_INIT((size_t)1 << 20),
+                                .body = LDB_BUF_INIT(BODY_MAX)};
+    run_exchange(fake, out);
+    keep_answer(fake, out);
+    api_exchange_abandon(&fake->x);
+    fake_exchange_destroy(fake);
+}
+
+void fake_answer_release(struct fake_answer *answer)
+{
+    ldb_buf_release(&answer->headers);
+    ldb_buf_release(&answer->body);
+}
+
+const char *fake_answer_header(const struct fake_answer *answer,
+                               const char *name, char *out, size_t out_size)
+{
+    struct ldb_slice left = ldb_slice_of_buf(&answer->headers);
+    size_t name_len = strlen(name);
+
+    while (left.len > 0) {
+        const uint8_t *end = memchr(left.data, '\n', left.len);
+        size_t len = (size_t)(end - left.data);
+
+        if (len >= name_len + 2 && left.data[name_len] == ':' &&
+            strncasecmp((const char *)left.data, name, name_len) == 0) {
+            size_t value_len = len - name_len - 2;
+
+            assert_true(value_len < out_size);
+            memcpy(out, left.data + name_len + 2, value_len);
+            out[value_len] = '\0';
+            return out;
+        }
+        left = ldb_slice_make(end + 1, left.len - len - 1);
+    }
+    return NULL;
+}
