@@ -50,8 +50,9 @@ struct ldb_writable_file {
 struct ldb_random_file_ops {
     /*
      * Exactly n bytes at offset; fewer in the file, as long as it was when
-     * opened, is LDB_CORRUPTION ("file ends at"). out->data points into scratch (n bytes of room) or into the
-     * file's own mapping, which lives until close.
+     * opened, is LDB_CORRUPTION ("file ends at"). out->data points into scratch
+     * (n bytes of room) or into the file's own mapping, which lives until
+     * close.
      */
     enum ldb_status (*read_at)(struct ldb_random_file *file, uint64_t offset,
                                size_t n, uint8_t *scratch,
@@ -145,8 +146,8 @@ struct ldb_env_ops {
     /* Microseconds that only grow, asleep too, from an unknown start. */
     uint64_t (*monotonic_us)(struct ldb_env *env);
     /* Unpredictable bytes. */
-    enum ldb_status (*random_bytes)(struct ldb_env *env, uint8_t *out,
-                                    size_t n, struct ldb_error *err);
+    enum ldb_status (*random_bytes)(struct ldb_env *env, uint8_t *out, size_t n,
+                                    struct ldb_error *err);
 
     /* Runs body(context) on a thread of that name (15 bytes are kept). */
     enum ldb_status (*thread_start)(struct ldb_env *env, const char *name,
@@ -193,9 +194,11 @@ ldb_env_replace_file(struct ldb_env *env, const char *dir, const char *path,
                      struct ldb_error *err);
 
 /* ops shorthands that read like functions. */
-#define ldb_file_append(file, bytes, err) ((file)->ops->append(file, bytes, err))
+#define ldb_file_append(file, bytes, err)                                      \
+    ((file)->ops->append(file, bytes, err))
 #define ldb_file_sync(file, err) ((file)->ops->sync(file, err))
-#define ldb_file_truncate(file, len, err) ((file)->ops->truncate(file, len, err))
+#define ldb_file_truncate(file, len, err)                                      \
+    ((file)->ops->truncate(file, len, err))
 #define ldb_file_close(file, err) ((file)->ops->close(file, err))
 #define ldb_random_read_at(file, offset, n, scratch, out, err)                 \
     ((file)->ops->read_at(file, offset, n, scratch, out, err))
