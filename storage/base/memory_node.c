@@ -197,6 +197,7 @@ static void set_entry(struct ldb_memory_entries *entries, char *name,
         return;
     }
     assert(entries->count < entries->capacity);
+    assert(entries->items != NULL);
     memmove(&entries->items[i + 1], &entries->items[i],
             (entries->count - i) * sizeof(entries->items[0]));
     entries->items[i] = (struct ldb_memory_entry){.name = name, .node = node};
