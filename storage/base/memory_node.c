@@ -190,6 +190,7 @@ static void set_entry(struct ldb_memory_entries *entries, char *name,
 {
     size_t i;
 
+    assert(entries->items != NULL);
     if (find_entry(entries, ldb_slice_str(name), &i)) {
         drop(entries->items[i].node, dead);
         entries->items[i].node = node;
@@ -197,7 +198,6 @@ static void set_entry(struct ldb_memory_entries *entries, char *name,
         return;
     }
     assert(entries->count < entries->capacity);
-    assert(entries->items != NULL);
     memmove(&entries->items[i + 1], &entries->items[i],
             (entries->count - i) * sizeof(entries->items[0]));
     entries->items[i] = (struct ldb_memory_entry){.name = name, .node = node};
