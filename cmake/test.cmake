@@ -10,8 +10,10 @@ set(LEVELD_TEST_ENVIRONMENT
     "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
     "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
 
-# Tests that start processes or walk many files get this long; others 120 s.
-set(LEVELD_LONG_TESTS "^(e2e|interop|crash|property|sim)/")
+# Seconds for tests that start processes or walk many files (CI runs them at
+# full length); others get 120.
+set(LEVELD_LONG 1800)
+set(LEVELD_LONG_TESTS "^(e2e|interop|fault|crash|property|sim)/")
 
 function(add_unit_test file)
     file(RELATIVE_PATH path "${PROJECT_SOURCE_DIR}/tests" "${file}")
@@ -36,7 +38,7 @@ function(add_unit_test file)
         LABELS "${label}"
         TIMEOUT 120)
     if(name MATCHES "${LEVELD_LONG_TESTS}")
-        set_tests_properties("${name}" PROPERTIES TIMEOUT 600)
+        set_tests_properties("${name}" PROPERTIES TIMEOUT ${LEVELD_LONG})
     endif()
 endfunction()
 
@@ -61,14 +63,25 @@ function(add_fuzz_target file)
     endif()
 endfunction()
 
-# A script as a CTest case; exit code 77 means skipped, with the reason on a
-# line that starts with "skip:".
+# add_script_test(NAME COMMAND...): exit code 77 means skipped, with the reason
+# on a line that starts with "skip:".
 function(add_script_test name)
+    string(REGEX REPLACE "/.*" "" label "${name}")
     add_test(NAME "${name}" COMMAND ${ARGN}
         WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties("${name}" PROPERTIES
         ENVIRONMENT "${LEVELD_TEST_ENVIRONMENT}"
-        LABELS scripts
+        LABELS "${label}"
         SKIP_RETURN_CODE 77
         TIMEOUT 120)
+    if(name MATCHES "${LEVELD_LONG_TESTS}")
+        set_tests_properties("${name}" PROPERTIES TIMEOUT ${LEVELD_LONG})
+    endif()
+endfunction()
+
+# add_python_test(FILE): tests/e2e/test_b.py becomes the CTest case e2e/test_b.
+function(add_python_test file)
+    file(RELATIVE_PATH path "${PROJECT_SOURCE_DIR}/tests" "${file}")
+    string(REGEX REPLACE "\\.py$" "" name "${path}")
+    add_script_test("${name}" ${PYTHON3} "${file}")
 endfunction()
