@@ -1,0 +1,56 @@
+#include "service/process_figures.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* "SIZE RESIDENT ..." in pages: proc(5), /proc/pid/statm. */
+static uint64_t read_resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    uint64_t size = 0;
+    uint64_t resident = 0;
+
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%" SCNu64 " %" SCNu64, &size, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Entries of a folder of /proc, but "." and "..". */
+static uint64_t count_entries(const char *path)
+{
+    DIR *folder = opendir(path);
+    const struct dirent *entry;
+    uint64_t count = 0;
+
+    if (folder == NULL)
+        return 0;
+    while ((entry = readdir(folder)) != NULL)
+        count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
+static uint64_t to_us(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
+}
+
+void svc_process_figures_read(struct api_process_figures *out)
+{
+    struct rusage usage;
+
+    out->resident_bytes = read_resident_bytes();
+    out->open_files = count_entries("/proc/self/fd");
+    out->threads = count_entries("/proc/self/task");
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        out->resident_max_bytes = (uint64_t)usage.ru_maxrss * 1024;
+        out->cpu_user_us = to_us(usage.ru_utime);
+        out->cpu_system_us = to_us(usage.ru_stime);
+    }
+}
