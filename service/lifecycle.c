@@ -1,0 +1,471 @@
+#include "service/lifecycle.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/context.h"
+#include "replication/node.h"
+#include "service/http_server.h"
+#include "service/process_figures.h"
+#include "service/version.h"
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+
+/*
+ * Free space beyond two memtables that healing waits for, so that it does not
+ * run into a full disk again at once. Chosen.
+ */
+#define HEAL_SPACE_BYTES ((uint64_t)16 << 20)
+
+struct svc_service {
+    const struct svc_config *config; /* borrowed */
+    struct ldb_env *env;             /* borrowed */
+    struct repl_node node;
+    struct repl_epoch epoch;
+    bool is_new_epoch;
+    struct ldb_db *db;
+    struct ldb_recovery recovery;
+    struct api_context context;
+    bool has_context;
+    struct svc_http_server *http;
+    enum ldb_health health;    /* as last logged */
+    bool heals;                /* the epoch below was begun for healing */
+    struct repl_epoch healing; /* is the epoch once the database is reopened */
+};
+
+/* ---- starting ---- */
+
+static void fill_engine_options(const struct svc_config *config,
+                                struct ldb_env *env, struct ldb_options *out)
+{
+    ldb_options_init(out);
+    out->env = env;
+    out->create_if_missing = config->create && !config->read_only;
+    out->read_only = config->read_only;
+    out->strict_journal = config->strict_journal;
+    out->verify_checksums = config->verify_checksums;
+    out->compress = config->compress;
+    out->bloom_bits = (unsigned)config->bloom_bits;
+    out->write_buffer_bytes = (size_t)config->write_buffer_bytes;
+    out->immutable_memtables_max = (unsigned)config->immutable_memtables_max;
+    out->table_bytes = config->table_bytes;
+    out->block_bytes = (size_t)config->block_bytes;
+    out->block_cache_bytes = (size_t)config->block_cache_bytes;
+    out->open_tables_max = (unsigned)config->open_tables_max;
+    out->l0_compaction_trigger = (unsigned)config->l0_compaction_trigger;
+    out->l0_slowdown_trigger = (unsigned)config->l0_slowdown_trigger;
+    out->l0_stop_trigger = (unsigned)config->l0_stop_trigger;
+    out->level1_bytes = config->level1_bytes;
+    out->batch_bytes_max = (size_t)config->batch_bytes_max;
+    out->write_queue_bytes_max = (size_t)config->write_queue_bytes_max;
+}
+
+/* Nothing is written before this is OK. */
+static enum ldb_status check_cluster(const struct svc_service *service,
+                                     struct ldb_error *err)
+{
+    const char *wanted = service->config->cluster_id;
+
+    if (wanted[0] == '\0')
+        return LDB_OK;
+    if (!service->node.has_identity)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "%s has no identity, --cluster-id %s",
+                             service->config->data_dir, wanted);
+    if (strcmp(wanted, service->node.identity.cluster_id) != 0)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "%s is of cluster %s, --cluster-id %s",
+                             service->config->data_dir,
+                             service->node.identity.cluster_id, wanted);
+    return LDB_OK;
+}
+
+static enum ldb_status load_node(struct svc_service *service,
+                                 struct ldb_error *err)
+{
+    repl_node_release(&service->node);
+    return repl_node_load(&service->node, service->env,
+                          service->config->data_dir, err);
+}
+
+/* The epoch that this process writes in, or shows when it only reads. */
+static enum ldb_status begin_epoch(struct svc_service *service,
+                                   struct ldb_error *err)
+{
+    const struct repl_epoch *last;
+    struct ldb_stats stats;
+    enum ldb_status s;
+
+    if (service->config->read_only) {
+        last = repl_epoch_history_last(&service->node.history);
+        if (last != NULL)
+            service->epoch = *last;
+        return LDB_OK;
+    }
+    ldb_stats(service->db, &stats);
+    s = repl_node_begin(&service->node, &service->recovery,
+                        stats.journal_number, err, &service->epoch,
+                        &service->is_new_epoch);
+    if (s == LDB_OK)
+        s = ldb_raise_sequence(service->db, service->epoch.base, err);
+    return s;
+}
+
+static enum ldb_status open_database(struct svc_service *service,
+                                     struct ldb_error *err)
+{
+    struct ldb_options options;
+    enum ldb_status s;
+
+    /* A newer format or another cluster's folder: nothing may be written. */
+    s = load_node(service, err);
+    if (s == LDB_OK)
+        s = check_cluster(service, err);
+    if (s != LDB_OK)
+        return s;
+    fill_engine_options(service->config, service->env, &options);
+    s = ldb_open(service->config->data_dir, &options, &service->recovery, err,
+                 &service->db);
+    /* Again: until now another process may have held and changed it. */
+    if (s == LDB_OK)
+        s = load_node(service, err);
+    if (s == LDB_OK)
+        s = begin_epoch(service, err);
+    return s;
+}
+
+static void fill_process_figures(void *context, struct api_process_figures *out)
+{
+    const struct svc_service *service = context;
+    struct svc_http_figures http;
+
+    svc_process_figures_read(out);
+    svc_http_server_figures(service->http, &http);
+    out->connections = http.connections;
+    out->connections_total = http.connections_total;
+    out->upload_bytes = http.upload_bytes;
+    out->upload_bytes_max = http.upload_bytes_max;
+}
+
+static enum ldb_status make_context(struct svc_service *service,
+                                    struct ldb_error *err)
+{
+    const struct svc_config *config = service->config;
+    struct api_context *context = &service->context;
+    enum ldb_status s;
+
+    s = api_context_init(context, service->db, service->env, err);
+    if (s != LDB_OK)
+        return s;
+    service->has_context = true;
+    context->limits.key_bytes = (size_t)config->key_bytes_max;
+    context->limits.value_bytes = (size_t)config->value_bytes_max;
+    context->limits.batch_bytes = (size_t)config->batch_bytes_max;
+    context->limits.json_batch_bytes = (size_t)config->json_batch_bytes_max;
+    context->limits.page_bytes = (size_t)config->page_bytes_max;
+    context->version = SVC_VERSION;
+    context->commit = SVC_COMMIT;
+    context->data_dir = config->data_dir;
+    context->cluster_id = service->node.identity.cluster_id;
+    context->node_id = service->node.identity.node_id;
+    context->role = "leader";
+    context->epoch = service->epoch.number;
+    context->read_only = config->read_only;
+    context->sync_default = config->sync_default;
+    context->disk_reserve_bytes = config->disk_reserve_bytes;
+    context->process_figures = fill_process_figures;
+    context->service = service;
+    return LDB_OK;
+}
+
+static unsigned loop_count(const struct svc_config *config)
+{
+    long cores;
+
+    if (config->loops != 0)
+        return (unsigned)config->loops;
+    cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > 256 ? 256 : (unsigned)cores;
+}
+
+static enum ldb_status start_http(struct svc_service *service, bool with_listen,
+                                  struct ldb_error *err)
+{
+    const struct svc_config *config = service->config;
+    char host[SVC_HOST_SIZE];
+    bool is_loopback = false;
+    struct svc_http_options options = {
+        .context = &service->context,
+        .env = service->env,
+        .loops = loop_count(config),
+        .connections_max = (unsigned)config->connections_max,
+        .idle_timeout_s =
+            (unsigned)((config->idle_timeout_us + 999999) / 1000000),
+        .upload_budget_bytes = config->upload_budget_bytes,
+    };
+    enum ldb_status s;
+
+    if (with_listen) {
+        s = svc_config_split_address(config->listen, err, host, &options.port,
+                                     &is_loopback);
+        if (s != LDB_OK)
+            return s;
+        options.host = host;
+    }
+    return svc_http_server_start(&options, err, &service->http);
+}
+
+static void log_start(struct svc_service *service, uint64_t start_us)
+{
+    const struct svc_config *config = service->config;
+    const struct ldb_recovery *found = &service->recovery;
+    char host[SVC_HOST_SIZE] = "";
+    char address[SVC_HOST_SIZE + 32] = "none";
+    bool is_loopback = false;
+    struct svc_log_line line;
+    uint16_t port = svc_http_server_port(service->http);
+
+    if (port != 0 && svc_config_split_address(config->listen, NULL, host, &port,
+                                              &is_loopback) == LDB_OK)
+        snprintf(address, sizeof address,
+                 strchr(host, ':') == NULL ? "http://%s:%u" : "http://[%s]:%u",
+                 host, svc_http_server_port(service->http));
+    svc_log_begin(&line, SVC_LOG_INFO, "started");
+    svc_log_text(&line, "address", address);
+    svc_log_text(&line, "folder", config->data_dir);
+    svc_log_text(&line, "role", service->context.role);
+    svc_log_text(&line, "read_only", config->read_only ? "yes" : "no");
+    svc_log_u64(&line, "epoch", service->epoch.number);
+    svc_log_text(&line, "new_epoch", service->is_new_epoch ? "yes" : "no");
+    svc_log_text(&line, "cluster", service->node.identity.cluster_id);
+    svc_log_text(&line, "node", service->node.identity.node_id);
+    svc_log_text(&line, "created", found->created ? "yes" : "no");
+    svc_log_u64(&line, "sequence", ldb_last_sequence(service->db));
+    svc_log_u64(&line, "journals_replayed", found->journals_replayed);
+    svc_log_u64(&line, "records_replayed", found->records_replayed);
+    svc_log_u64(&line, "bytes_dropped", found->bytes_dropped);
+    svc_log_u64(&line, "tail_bytes", found->tail_bytes);
+    svc_log_u64(&line, "tables_written", found->tables_written);
+    svc_log_ms(&line, "recovery_ms", found->duration_us);
+    svc_log_ms(&line, "start_ms",
+               service->env->ops->monotonic_us(service->env) - start_us);
+    svc_log_text(&line, "version", SVC_VERSION);
+    svc_log_end(&line);
+    if (found->bytes_dropped != 0) {
+        svc_log_begin(&line, SVC_LOG_WARN, "journal-damage");
+        svc_log_text(&line, "folder", config->data_dir);
+        svc_log_u64(&line, "bytes_dropped", found->bytes_dropped);
+        svc_log_end(&line);
+    }
+}
+
+/* Stops what was started, in reverse; the first error is kept. */
+static enum ldb_status release(struct svc_service *service,
+                               struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+
+    if (service->http != NULL)
+        svc_http_server_stop(service->http);
+    if (service->db != NULL)
+        s = ldb_close(service->db, err);
+    service->db = NULL;
+    svc_http_server_destroy(service->http);
+    if (service->has_context)
+        api_context_release(&service->context);
+    repl_node_release(&service->node);
+    ldb_mem_free(service);
+    return s;
+}
+
+enum ldb_status svc_service_start(const struct svc_config *config,
+                                  struct ldb_env *env, bool with_listen,
+                                  struct ldb_error *err,
+                                  struct svc_service **out)
+{
+    struct svc_service *service = ldb_mem_zalloc(1, sizeof *service);
+    uint64_t start_us = env->ops->monotonic_us(env);
+    enum ldb_status s;
+
+    if (service == NULL)
+        return ldb_error_no_memory(err);
+    service->config = config;
+    service->env = env;
+    s = open_database(service, err);
+    if (s == LDB_OK)
+        s = make_context(service, err);
+    if (s == LDB_OK)
+        s = start_http(service, with_listen, err);
+    if (s != LDB_OK) {
+        /* The error that stopped the start is the one to tell. */
+        (void)release(service, NULL);
+        return s;
+    }
+    log_start(service, start_us);
+    *out = service;
+    return LDB_OK;
+}
+
+struct svc_http_server *svc_service_http(struct svc_service *service)
+{
+    return service->http;
+}
+
+/* ---- housekeeping ---- */
+
+static const char *health_text(enum ldb_health health)
+{
+    switch (health) {
+    case LDB_HEALTHY:
+        return "healthy";
+    case LDB_HEALTH_DISK_FULL:
+        return "disk-full";
+    case LDB_HEALTH_SYNC_FAILED:
+        return "sync-failed";
+    case LDB_HEALTH_WRITE_FAILED:
+        return "write-failed";
+    case LDB_HEALTH_BACKGROUND:
+        return "background-failing";
+    case LDB_HEALTH_CORRUPTION:
+        return "corruption";
+    }
+    return "unknown";
+}
+
+static void log_health(struct svc_service *service, enum ldb_health health,
+                       const struct ldb_error *why)
+{
+    struct svc_log_line line;
+
+    if (health == service->health)
+        return;
+    service->health = health;
+    svc_log_begin(&line, health == LDB_HEALTHY ? SVC_LOG_INFO : SVC_LOG_ERROR,
+                  "health");
+    svc_log_text(&line, "health", health_text(health));
+    if (health != LDB_HEALTHY)
+        svc_log_error(&line, why);
+    svc_log_end(&line);
+}
+
+/* Whether reopening can help: the disk was full, and is not any more. */
+static bool has_space_again(struct svc_service *service,
+                            const struct ldb_error *why)
+{
+    uint64_t wanted =
+        2 * service->config->write_buffer_bytes + HEAL_SPACE_BYTES;
+    uint64_t free_bytes;
+
+    return why->status == LDB_NO_SPACE &&
+           service->env->ops->free_space(service->env,
+                                         service->config->data_dir, NULL,
+                                         &free_bytes) == LDB_OK &&
+           free_bytes >= wanted;
+}
+
+/*
+ * Reopens in place under a new epoch. The epoch is durable and the sequence
+ * raised first, while writes are still refused, so that no write can come in
+ * between under a number that was handed out before.
+ */
+static enum ldb_status heal(struct svc_service *service, struct ldb_error *err)
+{
+    struct ldb_recovery recovery = {0};
+    struct ldb_stats stats;
+    enum ldb_status s = LDB_OK;
+
+    if (!service->heals) {
+        ldb_stats(service->db, &stats);
+        s = repl_node_begin_epoch(
+            &service->node, ldb_last_sequence(service->db),
+            stats.journal_number + 1, err, &service->healing);
+        if (s != LDB_OK)
+            return s;
+        service->heals = true;
+    }
+    s = ldb_raise_sequence(service->db, service->healing.base, err);
+    if (s == LDB_OK)
+        s = ldb_reopen(service->db, &recovery, err);
+    if (s == LDB_OK)
+        s = ldb_raise_sequence(service->db, service->healing.base, err);
+    if (s != LDB_OK)
+        return s;
+    service->heals = false;
+    service->epoch = service->healing;
+    service->context.epoch = service->epoch.number;
+    return LDB_OK;
+}
+
+void svc_service_tick(struct svc_service *service)
+{
+    struct ldb_error why = {0};
+    enum ldb_health health = ldb_health(service->db, &why);
+    struct ldb_error err = {0};
+    struct svc_log_line line;
+    bool is_healed;
+
+    log_health(service, health, &why);
+    if ((health != LDB_HEALTH_SYNC_FAILED &&
+         health != LDB_HEALTH_WRITE_FAILED) ||
+        service->config->read_only || !has_space_again(service, &why))
+        return;
+    is_healed = heal(service, &err) == LDB_OK;
+    svc_log_begin(&line, is_healed ? SVC_LOG_INFO : SVC_LOG_ERROR,
+                  is_healed ? "healed" : "heal-failed");
+    svc_log_u64(&line, "epoch", service->epoch.number);
+    if (!is_healed)
+        svc_log_error(&line, &err);
+    svc_log_end(&line);
+}
+
+/* ---- stopping ---- */
+
+void svc_service_drain(struct svc_service *service)
+{
+    svc_http_server_drain(service->http);
+}
+
+/*
+ * Waits until every write submitted before is done and durable, and tells the
+ * last sequence. Not OK: the stop is no clean one.
+ */
+static enum ldb_status settle(struct svc_service *service,
+                              struct ldb_error *err, ldb_sequence *out_last)
+{
+    struct ldb_write write = {.sync = true};
+    struct ldb_batch *batch = NULL;
+    enum ldb_status s;
+
+    s = ldb_batch_create(1024, err, &batch);
+    if (s != LDB_OK)
+        return s;
+    write.batch = batch;
+    s = ldb_write_wait(service->db, &write);
+    if (s != LDB_OK && err != NULL)
+        *err = write.error;
+    *out_last = ldb_last_sequence(service->db);
+    ldb_batch_destroy(batch);
+    return s;
+}
+
+enum ldb_status svc_service_stop(struct svc_service *service,
+                                 struct ldb_error *err)
+{
+    struct repl_node *node = &service->node;
+    ldb_sequence last = 0;
+    enum ldb_status s = LDB_OK;
+    enum ldb_status closed;
+
+    svc_http_server_stop(service->http);
+    if (!service->config->read_only)
+        s = settle(service, err, &last);
+    if (s == LDB_OK) {
+        s = ldb_close(service->db, err);
+        service->db = NULL;
+        if (s == LDB_OK && !service->config->read_only)
+            s = repl_node_end(node, last, err);
+    }
+    closed = release(service, s == LDB_OK ? err : NULL);
+    return s != LDB_OK ? s : closed;
+}
