@@ -343,7 +343,7 @@ static struct env_fault *open_folder(const struct file *files, size_t count)
     struct env_fault *fault = env_fault_create(NULL);
 
     make_folder(env_fault_env(fault), files, count);
-    env_fault_forget_calls(fault);
+    env_fault_forget_counts(fault);
     return fault;
 }
 
