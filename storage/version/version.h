@@ -9,26 +9,35 @@
 #ifndef STORAGE_VERSION_VERSION_H
 #define STORAGE_VERSION_VERSION_H
 
-#include "storage/table/table_cache.h"
-#include "storage/version/version_edit.h"
+#include "storage/version/level_iterator.h"
 
-struct ldb_version_set;
+struct ldb_file_list;
+struct ldb_live_versions;
+struct ldb_table_node;
 
 struct ldb_level {
-    struct ldb_file_meta **files;
+    struct ldb_file_meta *const *files; /* the list's */
     size_t count;
     uint64_t bytes;
+    struct ldb_file_list *list; /* one reference; shared by the versions in
+                                   which the level is the same */
 };
 
 struct ldb_version {
     _Atomic(uint32_t) refs; /* acquire/release */
-    struct ldb_version_set *set;      /* NULL in unit tests */
+    /* The list it is in, NULL: none; constant once shared. */
+    struct ldb_live_versions *live;
     const struct ldb_comparator *comparator;
     struct ldb_level levels[LDB_LEVEL_COUNT];
     /* The level that most needs compacting and how much (>= 1: now); set when
      * the version is made (compaction_pick.h's rule). */
     uint32_t compaction_level;
     double compaction_score;
+    /* The list's own, guarded by its mutex: the neighbours, and the tables
+     * that no newer version has. */
+    struct ldb_version *older;
+    struct ldb_version *newer;
+    struct ldb_table_node *last_tables;
 };
 
 struct ldb_version *ldb_version_ref(struct ldb_version *version);
@@ -43,7 +52,8 @@ void ldb_version_unref(struct ldb_version *version);
 /*
  * The newest entry of target's user key at or below its sequence. As
  * ldb_table_get(). Level 0: every overlapping table is asked and the highest
- * tag wins (FORMAT section 23 row 22); then one table a level.
+ * tag wins (FORMAT section 23 row 22); then one table a level. On a failure
+ * out_value is empty.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_version_get(struct ldb_version *version, struct ldb_table_cache *tables,
@@ -61,13 +71,6 @@ LDB_MUST_CHECK enum ldb_status ldb_version_add_iterators(
     struct ldb_version *version, struct ldb_table_cache *tables,
     const struct ldb_table_read *read, struct ldb_error *err,
     struct ldb_iterator **children, size_t room, size_t *count);
-
-/* One iterator over the tables of a sorted, non-overlapping list (borrowed). */
-LDB_MUST_CHECK enum ldb_status ldb_level_iterator_create(
-    const struct ldb_comparator *user_comparator,
-    struct ldb_file_meta *const *files, size_t count,
-    struct ldb_table_cache *tables, const struct ldb_table_read *read,
-    struct ldb_error *err, struct ldb_iterator **out);
 
 /* Index of the first file whose largest >= key (internal key), or count. */
 size_t ldb_find_file(const struct ldb_comparator *user_comparator,
