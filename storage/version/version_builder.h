@@ -23,10 +23,18 @@ ldb_version_builder_apply(struct ldb_version_builder *builder,
 
 /*
  * A fresh version (one reference, set NULL). CORRUPTION when two tables of a
- * level below 0 overlap, or one has smallest > largest.
+ * level below 0 overlap, or one has smallest > largest. Call once.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_version_builder_finish(struct ldb_version_builder *builder,
                            struct ldb_error *err, struct ldb_version **out);
+
+/*
+ * After finish(): the base's tables that the new version has in no level.
+ * Borrowed until destroy.
+ */
+struct ldb_file_meta *const *
+ldb_version_builder_removed(const struct ldb_version_builder *builder,
+                            size_t *out_count);
 
 #endif
