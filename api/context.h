@@ -16,7 +16,7 @@
 
 struct api_metrics;
 
-/* The defaults are API.md's; every one is shown in /stats. */
+/* The defaults are docs/http_api.md's; every one is shown in /stats. */
 struct api_limits {
     size_t key_bytes;             /* 65,536 */
     size_t value_bytes;           /* 67,108,864 */

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The one mutable global of the project (STYLE, "Language"). */
+/* The one mutable global of the project. */
 static _Atomic(int) log_level = SVC_LOG_INFO;
 static _Atomic(int) log_format = SVC_LOG_KEY_VALUE;
 

@@ -1,7 +1,7 @@
 /*
  * What to compact next: a pure function of a version, the compaction pointers
- * and the options (FORMAT section 15, goleveldb with geth's options), plus the
- * boundary tables of section 23 row 23.
+ * and the options (docs/formats.md, goleveldb with geth's options), plus the
+ * boundary tables of rule 23.
  */
 #ifndef STORAGE_COMPACTION_PICK_H
 #define STORAGE_COMPACTION_PICK_H

@@ -666,7 +666,7 @@ static enum ldb_status refuse_lock(struct ldb_env *env, const char *path,
 }
 
 /*
- * flock stops goleveldb, the fcntl lock stops LevelDB (FORMAT section 3). The
+ * flock stops goleveldb, the fcntl lock stops LevelDB (docs/formats.md). The
  * kind that belongs to the open file description also stops a second opener
  * in this process, and does not vanish when someone else closes the file.
  */

@@ -1,5 +1,5 @@
 /*
- * Journal framing: 32 KiB blocks of chunks (FORMAT section 6). The MANIFEST is
+ * Journal framing: 32 KiB blocks of chunks (docs/formats.md). The MANIFEST is
  * framed alike.
  */
 #ifndef STORAGE_JOURNAL_JOURNAL_FORMAT_H

@@ -1,6 +1,6 @@
 /*
- * Reads records from a journal or MANIFEST, with the damage rules of FORMAT
- * section 6 as section 23 rows 13-16 decide them. What cannot be used is a
+ * Reads records from a journal or MANIFEST, with the damage rules 13 to 16
+ * of docs/formats.md. What cannot be used is a
  * *run* of bytes, from the first bad one (or the start of the record that it
  * cuts) on:
  *

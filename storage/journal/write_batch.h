@@ -1,6 +1,6 @@
 /*
- * The atomic unit: a list of puts and deletes in LevelDB's batch form (FORMAT
- * section 7): sequence (8), count (4), operations. Operation i has sequence
+ * The atomic unit: a list of puts and deletes in LevelDB's batch form
+ * (docs/formats.md): sequence (8), count (4), operations. Operation i has sequence
  * first + i.
  *
  * Thread-safety: one caller at a time per batch.
@@ -13,13 +13,13 @@
 /* On disk: do not change. Bytes before the first operation. */
 #define LDB_BATCH_HEADER_SIZE 12
 
-/* Keys and values are shorter than this in both libraries: FORMAT section 7. */
+/* Keys and values are shorter than this in both libraries: docs/formats.md. */
 #define LDB_BATCH_ITEM_MAX ((size_t)INT32_MAX)
 
 /*
  * The batch's bytes, header included, in rep; nothing at all in rep while the
- * batch is fresh or cleared (an empty batch is not written: FORMAT section 23
- * row 31). Shown so that it can stand in other structs.
+ * batch is fresh or cleared (an empty batch is not written: docs/formats.md,
+ * rule 31). Shown so that it can stand in other structs.
  */
 struct ldb_batch {
     struct ldb_buf rep;

@@ -1,5 +1,5 @@
 /*
- * Sorted entries -> one block (FORMAT section 11): keys share prefixes with
+ * Sorted entries -> one block (docs/formats.md): keys share prefixes with
  * the key before, but for every restart_interval-th, whose offsets stand in
  * the restart array at the end.
  *

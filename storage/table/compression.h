@@ -11,7 +11,7 @@
 
 /*
  * A block is stored compressed only where that saves more than 1/8 of it
- * (FORMAT section 23, row 25; LevelDB's rule).
+ * (docs/formats.md, rule 25; LevelDB's rule).
  */
 static inline bool ldb_compression_pays(size_t plain_len, size_t stored_len)
 {

@@ -1,5 +1,5 @@
 /*
- * The filter block of a table (FORMAT section 12): filter i answers for the
+ * The filter block of a table (docs/formats.md): filter i answers for the
  * data blocks that start in [i * 2048, (i + 1) * 2048) of the file.
  *
  * Thread-safety: a builder has one caller at a time; a reader is constant.

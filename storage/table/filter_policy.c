@@ -1,5 +1,5 @@
 /*
- * The bloom filter of FORMAT section 12: bits, then one byte k. Each key sets
+ * The bloom filter of docs/formats.md: bits, then one byte k. Each key sets
  * or tests k bits at h, h + d, h + 2d, ... modulo the number of bits.
  */
 #include "storage/table/filter_policy.h"
@@ -7,10 +7,10 @@
 #include "storage/base/checked.h"
 #include "storage/base/hash.h"
 
-/* Seed of the hash; FORMAT section 12. */
+/* Seed of the hash; docs/formats.md. */
 #define BLOOM_SEED UINT32_C(0xbc9f1d34)
 
-/* Bits of the smallest filter; FORMAT section 12. */
+/* Bits of the smallest filter; docs/formats.md. */
 #define BLOOM_BITS_MIN 64
 
 /* Most probes a key; more in a stored filter means "unknown encoding". */

@@ -1,6 +1,6 @@
 /*
  * What builds and asks the filter of a table. The built-in bloom filter is
- * byte-identical to both libraries' (FORMAT section 12); a caller of
+ * byte-identical to both libraries' (docs/formats.md); a caller of
  * leveldb/c.h may bring its own.
  */
 #ifndef STORAGE_TABLE_FILTER_POLICY_H

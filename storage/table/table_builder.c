@@ -20,7 +20,7 @@
 /* Chosen: a table of 2 MiB is 32 writes; larger gains nothing measurable. */
 #define WRITE_BUFFER_SIZE ((size_t)64 * 1024)
 
-/* What the format and both libraries use; FORMAT section 11. */
+/* What the format and both libraries use; docs/formats.md. */
 #define BLOCK_SIZE_DEFAULT       4096
 #define RESTART_INTERVAL_DEFAULT 16
 #define INDEX_RESTART_INTERVAL   1

@@ -1,5 +1,5 @@
 /*
- * Sorted entries -> one table file (FORMAT section 11). Keys are internal
+ * Sorted entries -> one table file (docs/formats.md). Keys are internal
  * keys, strictly ascending.
  *
  * Thread-safety: one caller. Errors are sticky: after one, add and finish

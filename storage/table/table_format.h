@@ -1,5 +1,5 @@
 /*
- * The fixed parts of a table file (FORMAT section 11): block handle, block
+ * The fixed parts of a table file (docs/formats.md): block handle, block
  * trailer, footer.
  *
  *   block, trailer | ... | metaindex, trailer | index, trailer | footer

@@ -1,6 +1,6 @@
 /*
  * The names CURRENT, CURRENT.bak and CURRENT.N and the order of writing them
- * are goleveldb's (FORMAT section 2). At each instant at least one of them is
+ * are goleveldb's (docs/formats.md). At each instant at least one of them is
  * whole and synced and names a MANIFEST that is there:
  *
  *   CURRENT.bak written   CURRENT holds

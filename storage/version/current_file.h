@@ -1,6 +1,6 @@
 /*
  * CURRENT, which names the live MANIFEST: set and read by goleveldb's safe
- * order (FORMAT section 2; section 23 rows 5 and 6). At no instant is a folder
+ * order (docs/formats.md; rules 5 and 6). At no instant is a folder
  * without CURRENT once it had one.
  */
 #ifndef STORAGE_VERSION_CURRENT_FILE_H

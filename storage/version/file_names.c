@@ -6,7 +6,7 @@
 #include "storage/base/checked.h"
 #include "storage/base/mem.h"
 
-/* "NNNNNN" at least six digits wide; FORMAT section 1. */
+/* "NNNNNN" at least six digits wide; docs/formats.md. */
 #define NUMBER_FORMAT "%06" PRIu64
 
 /* The names with a number: what stands before it and after it. */

@@ -1,5 +1,5 @@
 /*
- * The names in a database folder (FORMAT section 1): print and parse. A name
+ * The names in a database folder (docs/formats.md): print and parse. A name
  * is ours only in the spelling that we print (digits, at least six where they
  * are padded): any other is foreign, never read and never deleted. So two names
  * never mean one file.

@@ -52,7 +52,7 @@ void ldb_version_unref(struct ldb_version *version);
 /*
  * The newest entry of target's user key at or below its sequence. As
  * ldb_table_get(). Level 0: every overlapping table is asked and the highest
- * tag wins (FORMAT section 23 row 22); then one table a level. On a failure
+ * tag wins (docs/formats.md, rule 22); then one table a level. On a failure
  * out_value is empty.
  */
 LDB_MUST_CHECK enum ldb_status

@@ -9,7 +9,7 @@
 #include "storage/base/status.h"
 #include "storage/version/file_names.h"
 
-/* On disk: do not change. Tags of fields; FORMAT section 9. 8 is retired. */
+/* On disk: do not change. Tags of fields; docs/formats.md. 8 is retired. */
 enum field_tag {
     TAG_COMPARATOR = 1,
     TAG_LOG_NUMBER = 2,
@@ -23,7 +23,7 @@ enum field_tag {
 
 /*
  * A seek costs about as much as compacting 16 KiB, and a table gets at least
- * 100: LevelDB's arithmetic and goleveldb's, FORMAT section 15.
+ * 100: LevelDB's arithmetic and goleveldb's, docs/formats.md.
  */
 #define SEEK_BYTES 16384
 #define SEEKS_MIN  100

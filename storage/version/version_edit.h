@@ -1,5 +1,5 @@
 /*
- * One change of the version, as a MANIFEST record (FORMAT section 9): encode,
+ * One change of the version, as a MANIFEST record (docs/formats.md): encode,
  * decode, describe. Only tags 1-7 are written; tag 9 is honoured on reading;
  * an unknown tag or a level over 6 is LDB_CORRUPTION.
  */
@@ -8,7 +8,7 @@
 
 #include "storage/base/internal_key.h"
 
-/* Levels 0..6; FORMAT section 23 row 12. */
+/* Levels 0..6; docs/formats.md, rule 12. */
 #define LDB_LEVEL_COUNT 7
 
 /*

@@ -219,7 +219,7 @@ static void assert_text(const char *expected, const struct ldb_buf *actual)
     assert_ldb_slice(ldb_slice_str(expected), ldb_slice_of_buf(actual));
 }
 
-/* ---- FORMAT section 6, row by row ---- */
+/* ---- docs/formats.md, row by row ---- */
 
 #define STEPS_MAX 10
 

@@ -103,7 +103,7 @@ static void assert_zeros(struct fixture *f, size_t offset, size_t len)
 
 /* ---- framing ---- */
 
-/* FORMAT 22.2: what goleveldb writes for three puts. */
+/* docs/formats.md: what goleveldb writes for three puts. */
 static void records_have_goleveldbs_bytes(void **state)
 {
     struct fixture *f = *state;

@@ -72,7 +72,7 @@ static void a_fresh_batch_holds_nothing(void **state)
     ldb_batch_release(NULL);
 }
 
-/* The first record of FORMAT 22.2, without the journal's framing. */
+/* The first record of docs/formats.md, without the journal's framing. */
 static void a_put_has_goleveldbs_bytes(void **state)
 {
     struct ldb_batch batch;

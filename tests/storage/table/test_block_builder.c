@@ -26,7 +26,7 @@ static void assert_finished(struct ldb_block_builder *builder, const char *hex)
     assert_int_equal(block.len, expected);
 }
 
-/* FORMAT section 22.2: the data block of 000002.ldb, uncompressed. */
+/* docs/formats.md: the data block of 000002.ldb, uncompressed. */
 static void the_data_block_of_the_dump_comes_out_byte_for_byte(void **state)
 {
     struct ldb_block_builder builder;

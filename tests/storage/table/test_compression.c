@@ -105,7 +105,7 @@ static void compression_pays_only_above_an_eighth(void **state)
     assert_false(ldb_compression_pays(800, 700));
     assert_false(ldb_compression_pays(800, 900));
     assert_false(ldb_compression_pays(0, 1));
-    /* FORMAT section 22.2: 86 bytes to 78 would not do. */
+    /* docs/formats.md: 86 bytes to 78 would not do. */
     assert_false(ldb_compression_pays(86, 78));
 }
 

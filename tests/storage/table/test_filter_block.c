@@ -54,7 +54,7 @@ static bool may_match(struct ldb_slice block,
     return ldb_filter_block_may_match(&filter, offset, ldb_slice_str(key));
 }
 
-/* FORMAT section 22.2. */
+/* docs/formats.md. */
 static void the_filter_block_of_the_dump_comes_out_byte_for_byte(void **state)
 {
     struct ldb_filter_block_builder builder;

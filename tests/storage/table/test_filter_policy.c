@@ -6,7 +6,7 @@
 #include "tests/support/bytes.h"
 #include "tests/support/mem_fault.h"
 
-/* FORMAT section 22.2: the filter of 000002.ldb; key0001 is in it twice. */
+/* docs/formats.md: the filter of 000002.ldb; key0001 is in it twice. */
 static void the_filter_of_the_dump_comes_out_byte_for_byte(void **state)
 {
     const struct ldb_slice keys[] = {ldb_slice_str("key0001"),

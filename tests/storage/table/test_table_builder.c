@@ -18,7 +18,7 @@
 static const struct ldb_filter_policy bloom = {.name = LDB_BLOOM_NAME_GOLEVELDB,
                                                .bloom_bits_per_key = 10};
 
-/* The three writes of FORMAT section 22.2, as a table has them. */
+/* The three writes of docs/formats.md, as a table has them. */
 static void dump_entries(struct vector_entry entries[3])
 {
     entries[0] = vector_entry_make("key0001", 3, 1, "35c1bddf35c1b");

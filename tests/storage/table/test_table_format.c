@@ -62,7 +62,7 @@ static void a_handle_fits_with_its_trailer_only(void **state)
     }
 }
 
-/* FORMAT section 22.2, the last 48 bytes of 000002.ldb. */
+/* docs/formats.md, the last 48 bytes of 000002.ldb. */
 #define FOOTER_HEX                                                             \
     "6a 30 9f 01 15"                                                           \
     "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00"                    \

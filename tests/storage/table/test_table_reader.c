@@ -398,7 +398,7 @@ static void a_filter_spares_the_data_blocks(void **state)
 
 /* ---- tables of other writers ---- */
 
-/* FORMAT section 22.2, 000002.ldb of goleveldb. */
+/* docs/formats.md, 000002.ldb of goleveldb. */
 static const char goleveldb_table[] =
     "5630000f0d6b65793030303101030005011c333563316264646605080c08070c"
     "0105162000353631653261656301081406090d32010209185034336233646135"
