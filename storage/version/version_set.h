@@ -64,19 +64,39 @@ ldb_version_set_create_new(struct ldb_version_set *set, struct ldb_error *err);
  * MANIFEST (a new one at the first call after recover(), when over the rotate
  * size, and after a failure: a snapshot of the state *after* the edit, then
  * CURRENT), syncs, and makes the result current. On failure the current
- * version is as before.
+ * version is as before. REQUIRES mu, which is released while the edit is
+ * encoded and written, and held again at the return.
+ *
+ * Durability: the caller has synced the tables that the edit adds; their
+ * directory entries are synced here, before the edit is written. Journals that
+ * the edit makes needless may be deleted after OK, not before.
+ *
+ * On failure the tables that the edit adds to the database pass to the set:
+ * the caller neither deletes nor adds them again, but writes them anew under
+ * fresh numbers. Where the outcome is unknown (the edit may be read after a
+ * crash) they are kept until a new MANIFEST stands; then, or at once where
+ * nothing was written, take_obsolete() gives them out. On NO_MEMORY some may
+ * stay until the next open.
+ *
+ * Errors: INVALID_ARGUMENT: a previous journal (tag 9) is still needed and the
+ * edit sets no log number; CORRUPTION: the edit makes no sound version; IO,
+ * NO_SPACE, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_version_set_apply(struct ldb_version_set *set,
-                      struct ldb_version_edit *edit, struct ldb_error *err)
-    /* REQUIRES *options.mu, released during I/O */;
+                      struct ldb_version_edit *edit, struct ldb_error *err);
 
-/* Borrowed; valid while mu is held (take a reference to keep it). */
+/* Borrowed; valid while mu is held (take a reference to keep it). NULL before
+ * recover() or create_new(). REQUIRES mu. */
 struct ldb_version *ldb_version_set_current(struct ldb_version_set *set);
+
+/* File numbers are at most this: goleveldb stores them in 63 bits. */
+#define LDB_FILE_NUMBER_MAX ((uint64_t)INT64_MAX)
 
 /* A number never used before. REQUIRES mu. */
 uint64_t ldb_version_set_new_file_number(struct ldb_version_set *set);
-/* Later numbers are greater than number. REQUIRES mu. */
+/* Later numbers are greater than number (of a file found in the folder; over
+ * LDB_FILE_NUMBER_MAX it is none of ours and ignored). REQUIRES mu. */
 void ldb_version_set_mark_used(struct ldb_version_set *set, uint64_t number);
 
 /* What the MANIFEST says: field 2, field 9, field 4 (raised as recover says),
@@ -101,7 +121,9 @@ ldb_version_set_compact_pointer(const struct ldb_version_set *set,
                                 uint32_t level);
 
 /*
- * Is table number in a live version? REQUIRES mu.
+ * Is table number in a live version, or kept for an edit whose outcome is
+ * unknown? Meant for a pass over the folder: the first call after a change of
+ * versions sorts all numbers, the next ones search. REQUIRES mu.
  */
 bool ldb_version_set_is_live(struct ldb_version_set *set, uint64_t number);
 
@@ -115,7 +137,8 @@ ldb_version_set_take_obsolete(struct ldb_version_set *set, uint64_t **out,
                               size_t *out_count);
 
 /* Calls on_obsolete(context) (any thread, no lock of the set's held) when a
- * dying version left files for take_obsolete(). */
+ * dying version left files for take_obsolete(). apply() calls it without mu;
+ * ldb_version_unref() with whatever its caller holds. */
 void ldb_version_set_on_obsolete(struct ldb_version_set *set,
                                  void (*on_obsolete)(void *context),
                                  void *context);

@@ -1,0 +1,49 @@
+/*
+ * The state that a MANIFEST's records add up to: the last version and the
+ * scalars, checked as FORMAT section 23 asks (rows 3, 8-12).
+ *
+ * Thread-safety: one caller.
+ */
+#ifndef STORAGE_VERSION_RECOVERED_H
+#define STORAGE_VERSION_RECOVERED_H
+
+#include "storage/base/env.h"
+#include "storage/version/version.h"
+
+/* One key per level, tag 5: where its next compaction begins. len 0: at the
+ * start. */
+void ldb_compact_pointers_init(struct ldb_buf pointers[LDB_LEVEL_COUNT]);
+void ldb_compact_pointers_release(struct ldb_buf pointers[LDB_LEVEL_COUNT]);
+/* Those of the edit replace those there. */
+LDB_MUST_CHECK enum ldb_status
+ldb_compact_pointers_copy(struct ldb_buf pointers[LDB_LEVEL_COUNT],
+                          const struct ldb_version_edit *edit);
+
+struct ldb_recovered {
+    struct ldb_version *version; /* one reference */
+    uint64_t log_number;
+    uint64_t prev_log_number;
+    /* Over the numbers of all that the MANIFEST names, and its own. */
+    uint64_t next_file_number;
+    /* Field 4, or the greatest in smallest and largest of the tables. */
+    ldb_sequence last_sequence;
+    struct ldb_buf pointers[LDB_LEVEL_COUNT];
+    uint64_t manifest_len; /* bytes of whole records */
+};
+
+/*
+ * Reads MANIFEST-number into *out, which needs no init and is to be released
+ * after OK alone. CORRUPTION: damage but for a torn or zeroed tail, a missing
+ * field or comparator, a number out of range, tables that overlap.
+ * INVALID_ARGUMENT: made with another comparator; the message names both.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_recovered_read(struct ldb_recovered *out, struct ldb_env *env,
+                   const char *dir, uint64_t number,
+                   const struct ldb_comparator *comparator,
+                   struct ldb_error *err);
+
+/* A zeroed struct is fine. */
+void ldb_recovered_release(struct ldb_recovered *recovered);
+
+#endif

@@ -1,0 +1,610 @@
+/*
+ * How a change becomes durable. The applier whose turn it is owns everything
+ * about the MANIFEST, so it works without mu: it builds the next version, then
+ *
+ *   append:   sync the directory (entries of new tables), append the edit to
+ *             the MANIFEST, sync it;
+ *   new file: write MANIFEST-N with one record, the state after the edit; sync
+ *             it and the directory; point CURRENT at it.
+ *
+ * When an append cannot be cut off again, its sync fails, or the switch of
+ * CURRENT fails half way, nobody knows whether a crash now would bring the edit
+ * back. So the tables it adds are kept, the file gets no further record, and
+ * the next applier begins a new file: once CURRENT names that, the failed edit
+ * is out for good. A new file that fails before the switch leaves all as it
+ * was: CURRENT names a sound MANIFEST throughout.
+ */
+#include "storage/version/version_set.h"
+
+#include <inttypes.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/version/current_file.h"
+#include "storage/version/live_versions.h"
+#include "storage/version/manifest.h"
+#include "storage/version/recovered.h"
+#include "storage/version/version_builder.h"
+#include "storage/version/version_internal.h"
+
+/* Defaults of the score: goleveldb's with geth's options (FORMAT section 15).
+ */
+#define L0_COMPACTION_TRIGGER 4
+#define LEVEL1_BYTES          (UINT64_C(100) << 20)
+#define LEVEL_MULTIPLIER      10
+
+/* Limit of a MANIFEST record. Chosen: what the journal reader accepts. */
+#define RECORD_MAX ((size_t)1 << 30)
+
+/*
+ * Locking:
+ * constant: options, dir, live (which has a mutex of its own).
+ * Guarded by *options.mu: the rest. manifest itself (not the pointer) belongs
+ * to the applier whose turn it is; only that applier changes the fields from
+ * current down to turn.
+ */
+struct ldb_version_set {
+    struct ldb_version_set_options options;
+    char *dir;
+    struct ldb_live_versions *live;
+    uint64_t next_file_number;
+    struct ldb_version *current; /* one reference */
+    uint64_t log_number;
+    uint64_t prev_log_number;
+    ldb_sequence last_sequence;
+    struct ldb_buf pointers[LDB_LEVEL_COUNT];
+    struct ldb_manifest *manifest; /* NULL: none is open */
+    uint64_t manifest_number;
+    uint64_t manifest_len;
+    bool needs_manifest; /* the next apply() begins a new one */
+    uint64_t next_ticket;
+    uint64_t turn; /* the ticket that may apply */
+    struct ldb_cond turn_changed;
+};
+
+/* ---- life ---- */
+
+enum ldb_status
+ldb_version_set_create(const struct ldb_version_set_options *options,
+                       struct ldb_error *err, struct ldb_version_set **out)
+{
+    struct ldb_version_set *set = ldb_mem_zalloc(1, sizeof(*set));
+
+    if (set == NULL)
+        return ldb_error_no_memory(err);
+    set->options = *options;
+    if (set->options.manifest_rotate_bytes == 0)
+        set->options.manifest_rotate_bytes = LDB_MANIFEST_ROTATE_BYTES;
+    if (set->options.l0_compaction_trigger == 0)
+        set->options.l0_compaction_trigger = L0_COMPACTION_TRIGGER;
+    if (set->options.level1_bytes == 0)
+        set->options.level1_bytes = LEVEL1_BYTES;
+    if (set->options.level_multiplier == 0)
+        set->options.level_multiplier = LEVEL_MULTIPLIER;
+    set->dir = ldb_mem_strdup(options->dir);
+    set->live = ldb_live_versions_create();
+    if (set->dir == NULL || set->live == NULL) {
+        ldb_live_versions_destroy(set->live);
+        ldb_mem_free(set->dir);
+        ldb_mem_free(set);
+        return ldb_error_no_memory(err);
+    }
+    set->options.dir = set->dir;
+    ldb_compact_pointers_init(set->pointers);
+    ldb_cond_init(&set->turn_changed);
+    *out = set;
+    return LDB_OK;
+}
+
+void ldb_version_set_destroy(struct ldb_version_set *set)
+{
+    if (set == NULL)
+        return;
+    assert(set->turn == set->next_ticket);
+    ldb_live_versions_on_obsolete(set->live, NULL, NULL);
+    ldb_version_unref(set->current);
+    ldb_live_versions_destroy(set->live);
+    ldb_manifest_close(set->manifest);
+    ldb_compact_pointers_release(set->pointers);
+    ldb_cond_release(&set->turn_changed);
+    ldb_mem_free(set->dir);
+    ldb_mem_free(set);
+}
+
+/* Makes version (its reference is taken over) the current one; the one before
+ * is the caller's to unref. */
+static void install_version(struct ldb_version_set *set,
+                            struct ldb_version *version,
+                            struct ldb_table_node *removed)
+{
+    ldb_live_versions_add(set->live, version, removed);
+    set->current = version;
+}
+
+static void score(const struct ldb_version_set *set,
+                  struct ldb_version *version)
+{
+    ldb_version_score(version, set->options.l0_compaction_trigger,
+                      set->options.level1_bytes, set->options.level_multiplier);
+}
+
+void ldb_version_score(struct ldb_version *version,
+                       uint32_t l0_compaction_trigger, uint64_t level1_bytes,
+                       uint32_t level_multiplier)
+{
+    double limit = (double)level1_bytes;
+
+    version->compaction_level = 0;
+    version->compaction_score =
+        (double)version->levels[0].count / (double)l0_compaction_trigger;
+    /* The last level has nowhere to go. */
+    for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++) {
+        double level_score = (double)version->levels[level].bytes / limit;
+
+        if (level_score > version->compaction_score) {
+            version->compaction_level = level;
+            version->compaction_score = level_score;
+        }
+        limit *= (double)level_multiplier;
+    }
+}
+
+/* ---- opening ---- */
+
+/* Those that are not empty; the old ones stay behind for the caller. */
+static void take_pointers(struct ldb_version_set *set,
+                          struct ldb_buf pointers[LDB_LEVEL_COUNT])
+{
+    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
+        struct ldb_buf old = set->pointers[level];
+
+        if (pointers[level].len == 0)
+            continue;
+        set->pointers[level] = pointers[level];
+        pointers[level] = old;
+    }
+}
+
+enum ldb_status ldb_version_set_recover(struct ldb_version_set *set,
+                                        struct ldb_error *err)
+{
+    struct ldb_recovered found = {0};
+    uint64_t number = 0;
+    bool is_settled = false; /* the first apply() sets CURRENT anew anyway */
+    enum ldb_status s;
+
+    assert(set->current == NULL);
+    s = ldb_current_read(set->options.env, set->dir, err, &number, &is_settled);
+    if (s == LDB_OK)
+        s = ldb_recovered_read(&found, set->options.env, set->dir, number,
+                               set->options.comparator, err);
+    if (s != LDB_OK)
+        return s;
+    score(set, found.version);
+    install_version(set, found.version, NULL);
+    found.version = NULL;
+    take_pointers(set, found.pointers);
+    set->log_number = found.log_number;
+    set->prev_log_number = found.prev_log_number;
+    set->next_file_number = found.next_file_number;
+    set->last_sequence = found.last_sequence;
+    set->manifest_number = number;
+    set->manifest_len = found.manifest_len;
+    set->needs_manifest = true;
+    ldb_recovered_release(&found);
+    return LDB_OK;
+}
+
+enum ldb_status ldb_version_set_create_new(struct ldb_version_set *set,
+                                           struct ldb_error *err)
+{
+    const struct ldb_comparator *comparator = set->options.comparator;
+    struct ldb_version_edit edit = {0};
+    struct ldb_buf record = LDB_BUF_INIT(RECORD_MAX);
+    struct ldb_version_builder *builder = NULL;
+    struct ldb_version *version = NULL;
+    struct ldb_manifest *manifest = NULL;
+    enum ldb_status s;
+
+    assert(set->current == NULL);
+    s = ldb_version_builder_create(comparator, NULL, err, &builder);
+    if (s == LDB_OK)
+        s = ldb_version_builder_finish(builder, err, &version);
+    if (s != LDB_OK)
+        goto out;
+    s = ldb_version_edit_set_comparator(&edit, comparator->name);
+    ldb_version_edit_set_log_number(&edit, 0);
+    ldb_version_edit_set_next_file_number(&edit, 1);
+    ldb_version_edit_set_last_sequence(&edit, 0);
+    if (s == LDB_OK)
+        s = ldb_version_edit_encode(&edit, &record);
+    if (s != LDB_OK) {
+        s = ldb_error_set(err, s, "new MANIFEST: %s", ldb_status_text(s));
+        goto out;
+    }
+    s = ldb_manifest_create(set->options.env, set->dir, 0,
+                            ldb_slice_of_buf(&record), err, &manifest);
+    if (s == LDB_OK)
+        s = ldb_current_set(set->options.env, set->dir, 0, err);
+    if (s != LDB_OK)
+        goto out;
+    score(set, version);
+    install_version(set, version, NULL);
+    version = NULL;
+    set->next_file_number = 1;
+    set->manifest_len = ldb_manifest_len(manifest);
+    set->manifest = manifest;
+    manifest = NULL;
+out:
+    ldb_manifest_close(manifest);
+    ldb_version_unref(version);
+    ldb_version_builder_destroy(builder);
+    ldb_version_edit_release(&edit);
+    ldb_buf_release(&record);
+    return s;
+}
+
+/* ---- apply ---- */
+
+/* One apply() on its way. */
+struct change {
+    struct ldb_version_edit *edit;
+    /* Set under mu, when the turn has come. */
+    struct ldb_version *base; /* one reference */
+    bool begins_manifest;
+    uint64_t manifest_number;   /* of the new one */
+    uint64_t log_number;        /* state after the edit */
+    ldb_sequence last_sequence; /* likewise */
+    /* Made without mu. */
+    struct ldb_version *version;
+    struct ldb_table_node *fresh;   /* tables that base lacks */
+    struct ldb_table_node *removed; /* tables of base that version lacks */
+    struct ldb_buf pointers[LDB_LEVEL_COUNT];
+    struct ldb_buf record;
+    struct ldb_manifest *manifest; /* the new one; after installing the old */
+    bool is_outcome_unknown;
+};
+
+/* REQUIRES mu. The analysis cannot follow options.mu, a pointer. */
+LDB_NO_THREAD_SAFETY static void wait_for_turn(struct ldb_version_set *set)
+{
+    uint64_t ticket = set->next_ticket++;
+
+    while (set->turn != ticket)
+        ldb_cond_wait(&set->turn_changed, set->options.mu);
+}
+
+/* REQUIRES mu. */
+static void end_turn(struct ldb_version_set *set)
+{
+    set->turn++;
+    ldb_cond_broadcast(&set->turn_changed);
+}
+
+/* REQUIRES mu. */
+static enum ldb_status begin_change(struct ldb_version_set *set,
+                                    struct change *change,
+                                    struct ldb_error *err)
+{
+    struct ldb_version_edit *edit = change->edit;
+
+    assert(set->current != NULL);
+    change->base = ldb_version_ref(set->current);
+    /* A new MANIFEST says nothing of it (tag 9 is not written), and setting a
+     * log number says that it is in tables. */
+    if (set->prev_log_number != 0 && !edit->has_log_number)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "journal %06" PRIu64 " is not in tables yet",
+                             set->prev_log_number);
+    change->begins_manifest =
+        set->needs_manifest ||
+        set->manifest_len >= set->options.manifest_rotate_bytes;
+    if (change->begins_manifest)
+        change->manifest_number = ldb_version_set_new_file_number(set);
+    ldb_version_edit_set_next_file_number(edit, set->next_file_number);
+    change->log_number =
+        edit->has_log_number ? edit->log_number : set->log_number;
+    change->last_sequence =
+        edit->has_last_sequence ? edit->last_sequence : set->last_sequence;
+    return LDB_OK;
+}
+
+static enum ldb_status find_fresh(struct change *change)
+{
+    const struct ldb_version_edit *edit = change->edit;
+
+    for (size_t i = 0; i < edit->added_count; i++) {
+        struct ldb_file_meta *meta = edit->added[i].meta;
+        enum ldb_status s;
+
+        if (ldb_version_contains(change->base, meta))
+            continue;
+        s = ldb_table_nodes_push(&change->fresh, meta);
+        if (s != LDB_OK)
+            return s;
+    }
+    return LDB_OK;
+}
+
+static enum ldb_status find_removed(struct change *change,
+                                    const struct ldb_version_builder *builder)
+{
+    size_t count = 0;
+    struct ldb_file_meta *const *removed =
+        ldb_version_builder_removed(builder, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        enum ldb_status s = ldb_table_nodes_push(&change->removed, removed[i]);
+
+        if (s != LDB_OK)
+            return s;
+    }
+    return LDB_OK;
+}
+
+static enum ldb_status build_version(const struct ldb_version_set *set,
+                                     struct change *change,
+                                     struct ldb_error *err)
+{
+    struct ldb_version_builder *builder = NULL;
+    enum ldb_status s = ldb_version_builder_create(set->options.comparator,
+                                                   change->base, err, &builder);
+
+    if (s == LDB_OK)
+        s = ldb_version_builder_apply(builder, change->edit, err);
+    if (s == LDB_OK)
+        s = ldb_version_builder_finish(builder, err, &change->version);
+    if (s == LDB_OK && find_removed(change, builder) != LDB_OK)
+        s = ldb_error_no_memory(err);
+    if (s == LDB_OK)
+        score(set, change->version);
+    ldb_version_builder_destroy(builder);
+    return s;
+}
+
+/* The pointer of each level after the edit, into snapshot. */
+static enum ldb_status add_pointers(const struct ldb_version_set *set,
+                                    const struct change *change,
+                                    struct ldb_version_edit *snapshot)
+{
+    enum ldb_status s = LDB_OK;
+
+    for (uint32_t l = 0; s == LDB_OK && l < LDB_LEVEL_COUNT; l++) {
+        const struct ldb_buf *pointer = change->pointers[l].len > 0
+                                            ? &change->pointers[l]
+                                            : &set->pointers[l];
+
+        if (pointer->len > 0)
+            s = ldb_version_edit_set_pointer(snapshot, l,
+                                             ldb_slice_of_buf(pointer));
+    }
+    return s;
+}
+
+/* The first record of a new MANIFEST: all of the state after the edit. */
+static enum ldb_status encode_snapshot(const struct ldb_version_set *set,
+                                       struct change *change)
+{
+    struct ldb_version_edit snapshot = {0};
+    enum ldb_status s;
+
+    s = ldb_version_edit_set_comparator(&snapshot,
+                                        set->options.comparator->name);
+    ldb_version_edit_set_log_number(&snapshot, change->log_number);
+    ldb_version_edit_set_next_file_number(&snapshot,
+                                          change->edit->next_file_number);
+    ldb_version_edit_set_last_sequence(&snapshot, change->last_sequence);
+    if (s == LDB_OK)
+        s = add_pointers(set, change, &snapshot);
+    for (uint32_t l = 0; s == LDB_OK && l < LDB_LEVEL_COUNT; l++) {
+        const struct ldb_level *level = &change->version->levels[l];
+
+        for (size_t i = 0; s == LDB_OK && i < level->count; i++)
+            s = ldb_version_edit_add_file(&snapshot, l, level->files[i]);
+    }
+    if (s == LDB_OK)
+        s = ldb_version_edit_encode(&snapshot, &change->record);
+    ldb_version_edit_release(&snapshot);
+    return s;
+}
+
+static enum ldb_status encode_change(const struct ldb_version_set *set,
+                                     struct change *change,
+                                     struct ldb_error *err)
+{
+    enum ldb_status s =
+        ldb_compact_pointers_copy(change->pointers, change->edit);
+
+    if (s == LDB_OK)
+        s = change->begins_manifest
+                ? encode_snapshot(set, change)
+                : ldb_version_edit_encode(change->edit, &change->record);
+    if (s != LDB_OK)
+        return ldb_error_set(err, s, "MANIFEST record: %s", ldb_status_text(s));
+    return LDB_OK;
+}
+
+static enum ldb_status append_change(struct ldb_version_set *set,
+                                     struct change *change,
+                                     struct ldb_error *err)
+{
+    struct ldb_env *env = set->options.env;
+    enum ldb_status s = LDB_OK;
+
+    if (change->fresh != NULL)
+        s = env->ops->sync_dir(env, set->dir, err);
+    if (s != LDB_OK)
+        return s;
+    return ldb_manifest_append(set->manifest, ldb_slice_of_buf(&change->record),
+                               err, &change->is_outcome_unknown);
+}
+
+static enum ldb_status begin_manifest(struct ldb_version_set *set,
+                                      struct change *change,
+                                      struct ldb_error *err)
+{
+    struct ldb_env *env = set->options.env;
+    enum ldb_status s = ldb_manifest_create(
+        env, set->dir, change->manifest_number,
+        ldb_slice_of_buf(&change->record), err, &change->manifest);
+
+    if (s != LDB_OK)
+        return s;
+    s = ldb_current_set(env, set->dir, change->manifest_number, err);
+    if (s != LDB_OK)
+        change->is_outcome_unknown =
+            !ldb_manifest_withdraw(env, set->dir, change->manifest_number);
+    return s;
+}
+
+/* REQUIRES mu. What the change holds afterwards is what it replaced. */
+static void install_change(struct ldb_version_set *set, struct change *change)
+{
+    struct ldb_version *old = set->current;
+
+    assert(old == change->base);
+    install_version(set, change->version, change->removed);
+    change->version = old;
+    change->removed = NULL;
+    take_pointers(set, change->pointers);
+    set->log_number = change->log_number;
+    set->last_sequence = change->last_sequence;
+    if (change->edit->has_log_number)
+        set->prev_log_number = 0;
+    if (change->begins_manifest) {
+        struct ldb_manifest *manifest = set->manifest;
+
+        set->manifest = change->manifest;
+        change->manifest = manifest;
+        set->manifest_number = change->manifest_number;
+        set->needs_manifest = false;
+    }
+    set->manifest_len = ldb_manifest_len(set->manifest);
+}
+
+/* Without mu: may free much, and calls on_obsolete. */
+static void end_change(struct ldb_version_set *set, struct change *change,
+                       enum ldb_status status)
+{
+    if (status == LDB_OK) {
+        ldb_table_nodes_destroy(change->fresh);
+        if (change->begins_manifest)
+            ldb_live_versions_settle(set->live);
+    } else if (change->is_outcome_unknown) {
+        ldb_live_versions_hold(set->live, change->fresh);
+    } else {
+        ldb_live_versions_drop(set->live, change->fresh);
+    }
+    ldb_version_unref(change->base);
+    ldb_version_unref(change->version);
+    ldb_table_nodes_destroy(change->removed);
+    ldb_manifest_close(change->manifest);
+    ldb_compact_pointers_release(change->pointers);
+    ldb_buf_release(&change->record);
+}
+
+/* The analysis cannot follow options.mu, a pointer to the caller's mutex. */
+LDB_NO_THREAD_SAFETY enum ldb_status
+ldb_version_set_apply(struct ldb_version_set *set,
+                      struct ldb_version_edit *edit, struct ldb_error *err)
+{
+    struct change change = {.edit = edit, .record = LDB_BUF_INIT(RECORD_MAX)};
+    enum ldb_status s;
+
+    ldb_compact_pointers_init(change.pointers);
+    wait_for_turn(set);
+    s = begin_change(set, &change, err);
+    ldb_mutex_unlock(set->options.mu);
+    if (find_fresh(&change) != LDB_OK)
+        s = ldb_error_no_memory(err);
+    if (s == LDB_OK)
+        s = build_version(set, &change, err);
+    if (s == LDB_OK)
+        s = encode_change(set, &change, err);
+    if (s == LDB_OK)
+        s = change.begins_manifest ? begin_manifest(set, &change, err)
+                                   : append_change(set, &change, err);
+    ldb_mutex_lock(set->options.mu);
+    if (s == LDB_OK)
+        install_change(set, &change);
+    else if (change.is_outcome_unknown)
+        set->needs_manifest = true;
+    ldb_mutex_unlock(set->options.mu);
+    end_change(set, &change, s);
+    ldb_mutex_lock(set->options.mu);
+    end_turn(set);
+    return s;
+}
+
+/* ---- questions ---- */
+
+struct ldb_version *ldb_version_set_current(struct ldb_version_set *set)
+{
+    return set->current;
+}
+
+uint64_t ldb_version_set_new_file_number(struct ldb_version_set *set)
+{
+    assert(set->next_file_number < LDB_FILE_NUMBER_MAX);
+    return set->next_file_number++;
+}
+
+void ldb_version_set_mark_used(struct ldb_version_set *set, uint64_t number)
+{
+    if (number >= set->next_file_number && number < LDB_FILE_NUMBER_MAX)
+        set->next_file_number = number + 1;
+}
+
+uint64_t ldb_version_set_log_number(const struct ldb_version_set *set)
+{
+    return set->log_number;
+}
+
+uint64_t ldb_version_set_prev_log_number(const struct ldb_version_set *set)
+{
+    return set->prev_log_number;
+}
+
+ldb_sequence
+ldb_version_set_recovered_sequence(const struct ldb_version_set *set)
+{
+    return set->last_sequence;
+}
+
+uint64_t ldb_version_set_next_file_number(const struct ldb_version_set *set)
+{
+    return set->next_file_number;
+}
+
+void ldb_version_set_manifest(const struct ldb_version_set *set,
+                              uint64_t *out_number, uint64_t *out_len)
+{
+    *out_number = set->manifest_number;
+    *out_len = set->manifest_len;
+}
+
+struct ldb_slice
+ldb_version_set_compact_pointer(const struct ldb_version_set *set,
+                                uint32_t level)
+{
+    assert(level < LDB_LEVEL_COUNT);
+    return ldb_slice_of_buf(&set->pointers[level]);
+}
+
+bool ldb_version_set_is_live(struct ldb_version_set *set, uint64_t number)
+{
+    return ldb_live_versions_has(set->live, number);
+}
+
+enum ldb_status ldb_version_set_take_obsolete(struct ldb_version_set *set,
+                                              uint64_t **out, size_t *out_count)
+{
+    return ldb_live_versions_take(set->live, out, out_count);
+}
+
+void ldb_version_set_on_obsolete(struct ldb_version_set *set,
+                                 void (*on_obsolete)(void *context),
+                                 void *context)
+{
+    ldb_live_versions_on_obsolete(set->live, on_obsolete, context);
+}
