@@ -22,7 +22,7 @@ struct ldb_compaction {
     size_t input_count[2];
     struct ldb_file_meta **grandparents; /* of level + 2, in key order */
     size_t grandparent_count;
-    bool is_trivial_move;      /* move inputs[0][0] down, no rewriting */
+    bool is_trivial_move; /* move inputs[0][0] down, no rewriting */
     bool is_manual;
     /* Largest internal key of inputs[0]: the new pointer. Borrowed from it. */
     struct ldb_slice pointer;
@@ -46,12 +46,10 @@ ldb_compaction_pick(struct ldb_version *version,
  * open), cut at source_limit but at level 0; *out NULL when there are none.
  * The caller goes on after pointer until NULL.
  */
-LDB_MUST_CHECK enum ldb_status
-ldb_compaction_pick_range(struct ldb_version *version,
-                          const struct ldb_compaction_limits *limits,
-                          uint32_t level, const struct ldb_slice *begin,
-                          const struct ldb_slice *end, struct ldb_error *err,
-                          struct ldb_compaction **out);
+LDB_MUST_CHECK enum ldb_status ldb_compaction_pick_range(
+    struct ldb_version *version, const struct ldb_compaction_limits *limits,
+    uint32_t level, const struct ldb_slice *begin, const struct ldb_slice *end,
+    struct ldb_error *err, struct ldb_compaction **out);
 
 /* Adds every input deletion and the pointer to edit. */
 LDB_MUST_CHECK enum ldb_status

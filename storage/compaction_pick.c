@@ -1,0 +1,411 @@
+#include "storage/compaction_pick.h"
+
+#include <inttypes.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+
+/* Compactions lead from a level to the next, so never from the last. */
+#define LAST_SOURCE_LEVEL (LDB_LEVEL_COUNT - 2)
+
+/* A growing list of borrowed tables. */
+struct file_set {
+    struct ldb_file_meta **files;
+    size_t count;
+};
+
+static void file_set_release(struct file_set *set)
+{
+    ldb_mem_free(set->files);
+    *set = (struct file_set){0};
+}
+
+static enum ldb_status file_set_add(struct file_set *set,
+                                    struct ldb_file_meta *meta)
+{
+    struct ldb_file_meta **grown =
+        ldb_mem_realloc(set->files, set->count + 1, sizeof(*set->files));
+
+    if (grown == NULL)
+        return LDB_NO_MEMORY;
+    grown[set->count++] = meta;
+    set->files = grown;
+    return LDB_OK;
+}
+
+static uint64_t file_set_bytes(const struct file_set *set)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        bytes += set->files[i]->size;
+    return bytes;
+}
+
+/* Internal keys of which all of some tables lie within. */
+struct key_span {
+    bool is_set;
+    struct ldb_slice smallest;
+    struct ldb_slice largest;
+};
+
+static void widen(struct key_span *span, const struct ldb_comparator *cmp,
+                  const struct file_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const struct ldb_file_meta *meta = set->files[i];
+
+        if (!span->is_set ||
+            ldb_internal_compare(cmp, meta->smallest, span->smallest) < 0)
+            span->smallest = meta->smallest;
+        if (!span->is_set ||
+            ldb_internal_compare(cmp, meta->largest, span->largest) > 0)
+            span->largest = meta->largest;
+        span->is_set = true;
+    }
+}
+
+/* Adds the level's tables that overlap the span's user keys. */
+static enum ldb_status add_overlapping(const struct ldb_version *version,
+                                       uint32_t level,
+                                       const struct key_span *span,
+                                       struct file_set *set)
+{
+    struct ldb_slice begin = ldb_internal_user_key(span->smallest);
+    struct ldb_slice end = ldb_internal_user_key(span->largest);
+
+    return ldb_version_overlapping(version, level, &begin, &end, &set->files,
+                                   &set->count);
+}
+
+/*
+ * Where the set's last user key goes on in the level's next table, that one
+ * holds older entries of it; left behind they would stand above the newer ones
+ * (or lose the delete mark that hides them), so it comes along. Level 0 has
+ * been widened by user keys already.
+ */
+static enum ldb_status add_boundary_tables(const struct ldb_version *version,
+                                           uint32_t level_number,
+                                           struct file_set *set)
+{
+    const struct ldb_comparator *cmp = version->comparator;
+    const struct ldb_level *level = &version->levels[level_number];
+    struct key_span span = {0};
+    struct ldb_slice last;
+    size_t i;
+
+    widen(&span, cmp, set);
+    if (level_number == 0 || !span.is_set)
+        return LDB_OK;
+    last = span.largest;
+    i = ldb_find_file(cmp, level->files, level->count, last) + 1;
+    for (; i < level->count; i++) {
+        struct ldb_file_meta *meta = level->files[i];
+
+        if (ldb_compare(cmp, ldb_internal_user_key(meta->smallest),
+                        ldb_internal_user_key(last)) != 0)
+            break;
+        if (file_set_add(set, meta) != LDB_OK)
+            return LDB_NO_MEMORY;
+        last = meta->largest;
+    }
+    return LDB_OK;
+}
+
+/* ---- setting up ---- */
+
+/* A compaction in the making. */
+struct setup {
+    struct ldb_version *version;
+    const struct ldb_compaction_limits *limits;
+    uint32_t level;
+    struct file_set inputs[2];
+    struct file_set grandparents;
+};
+
+static void setup_release(struct setup *setup)
+{
+    file_set_release(&setup->inputs[0]);
+    file_set_release(&setup->inputs[1]);
+    file_set_release(&setup->grandparents);
+}
+
+/* All that must be compacted with the inputs of one level. */
+static enum ldb_status close_inputs(const struct setup *setup, uint32_t level,
+                                    const struct key_span *span,
+                                    struct file_set *set)
+{
+    enum ldb_status s = add_overlapping(setup->version, level, span, set);
+
+    if (s == LDB_OK)
+        s = add_boundary_tables(setup->version, level, set);
+    return s;
+}
+
+static struct key_span span_of_inputs(const struct setup *setup)
+{
+    struct key_span span = {0};
+
+    widen(&span, setup->version->comparator, &setup->inputs[0]);
+    widen(&span, setup->version->comparator, &setup->inputs[1]);
+    return span;
+}
+
+/*
+ * More tables of the level, where that brings no further table of the next one
+ * in and the whole stays small: work that comes for free.
+ */
+static enum ldb_status expand(struct setup *setup)
+{
+    const struct ldb_comparator *cmp = setup->version->comparator;
+    uint64_t limit =
+        setup->limits->expand_limit_factor * setup->limits->table_size;
+    struct key_span span = span_of_inputs(setup);
+    struct file_set upper = {0};
+    struct file_set lower = {0};
+    enum ldb_status s = LDB_OK;
+
+    if (setup->inputs[1].count == 0)
+        return LDB_OK;
+    s = close_inputs(setup, setup->level, &span, &upper);
+    if (s != LDB_OK || upper.count <= setup->inputs[0].count ||
+        file_set_bytes(&upper) + file_set_bytes(&setup->inputs[1]) >= limit)
+        goto out;
+    span = (struct key_span){0};
+    widen(&span, cmp, &upper);
+    s = close_inputs(setup, setup->level + 1, &span, &lower);
+    if (s != LDB_OK || lower.count != setup->inputs[1].count)
+        goto out;
+    file_set_release(&setup->inputs[0]);
+    setup->inputs[0] = upper;
+    upper = (struct file_set){0};
+out:
+    file_set_release(&upper);
+    file_set_release(&lower);
+    return s;
+}
+
+/* inputs[0] has the first choice; finds the rest. */
+static enum ldb_status complete(struct setup *setup)
+{
+    const struct ldb_comparator *cmp = setup->version->comparator;
+    struct key_span span = {0};
+    enum ldb_status s = LDB_OK;
+
+    if (setup->level == 0) {
+        struct file_set all = {0};
+
+        widen(&span, cmp, &setup->inputs[0]);
+        s = add_overlapping(setup->version, 0, &span, &all);
+        file_set_release(&setup->inputs[0]);
+        setup->inputs[0] = all;
+    } else {
+        s = add_boundary_tables(setup->version, setup->level,
+                                &setup->inputs[0]);
+    }
+    if (s != LDB_OK)
+        return s;
+    span = (struct key_span){0};
+    widen(&span, cmp, &setup->inputs[0]);
+    s = close_inputs(setup, setup->level + 1, &span, &setup->inputs[1]);
+    if (s == LDB_OK)
+        s = expand(setup);
+    if (s != LDB_OK || setup->level + 2 >= LDB_LEVEL_COUNT)
+        return s;
+    span = span_of_inputs(setup);
+    return add_overlapping(setup->version, setup->level + 2, &span,
+                           &setup->grandparents);
+}
+
+static bool is_trivial(const struct setup *setup, bool is_manual)
+{
+    return !is_manual && setup->inputs[0].count == 1 &&
+           setup->inputs[1].count == 0 &&
+           file_set_bytes(&setup->grandparents) <=
+               setup->limits->grandparent_limit_factor *
+                   setup->limits->table_size;
+}
+
+/* Completes the setup and turns it into a compaction; it is then empty. */
+static enum ldb_status finish(struct setup *setup, bool is_manual,
+                              struct ldb_error *err,
+                              struct ldb_compaction **out)
+{
+    struct ldb_compaction *compaction = NULL;
+    struct key_span span = {0};
+
+    if (complete(setup) != LDB_OK)
+        goto no_memory;
+    compaction = ldb_mem_zalloc(1, sizeof(*compaction));
+    if (compaction == NULL)
+        goto no_memory;
+    widen(&span, setup->version->comparator, &setup->inputs[0]);
+    *compaction = (struct ldb_compaction){
+        .version = ldb_version_ref(setup->version),
+        .level = setup->level,
+        .inputs = {setup->inputs[0].files, setup->inputs[1].files},
+        .input_count = {setup->inputs[0].count, setup->inputs[1].count},
+        .grandparents = setup->grandparents.files,
+        .grandparent_count = setup->grandparents.count,
+        .is_trivial_move = is_trivial(setup, is_manual),
+        .is_manual = is_manual,
+        .pointer = span.largest};
+    *out = compaction;
+    return LDB_OK;
+no_memory:
+    setup_release(setup);
+    return ldb_error_no_memory(err);
+}
+
+void ldb_compaction_destroy(struct ldb_compaction *compaction)
+{
+    if (compaction == NULL)
+        return;
+    ldb_mem_free(compaction->inputs[0]);
+    ldb_mem_free(compaction->inputs[1]);
+    ldb_mem_free(compaction->grandparents);
+    ldb_version_unref(compaction->version);
+    ldb_mem_free(compaction);
+}
+
+/* ---- picking ---- */
+
+/* Level 0: the newest table. Below: the first that ends after the pointer, and
+ * from the start again when there is none. */
+static struct ldb_file_meta *first_input(const struct ldb_version *version,
+                                         uint32_t level_number,
+                                         struct ldb_slice pointer)
+{
+    const struct ldb_comparator *cmp = version->comparator;
+    const struct ldb_level *level = &version->levels[level_number];
+    size_t i;
+
+    if (level_number == 0 || pointer.len < LDB_TAG_SIZE)
+        return level->files[0];
+    i = ldb_find_file(cmp, level->files, level->count, pointer);
+    if (i < level->count &&
+        ldb_internal_compare(cmp, level->files[i]->largest, pointer) == 0)
+        i++;
+    return level->files[i < level->count ? i : 0];
+}
+
+enum ldb_status
+ldb_compaction_pick(struct ldb_version *version,
+                    const struct ldb_compaction_limits *limits,
+                    const struct ldb_slice pointers[LDB_LEVEL_COUNT],
+                    struct ldb_error *err, struct ldb_compaction **out)
+{
+    struct setup setup = {.version = version,
+                          .limits = limits,
+                          .level = version->compaction_level};
+
+    if (version->compaction_score < 1) {
+        *out = NULL;
+        return LDB_OK;
+    }
+    assert(setup.level <= LAST_SOURCE_LEVEL);
+    assert(version->levels[setup.level].count > 0);
+    if (file_set_add(&setup.inputs[0], first_input(version, setup.level,
+                                                   pointers[setup.level])) !=
+        LDB_OK)
+        return ldb_error_no_memory(err);
+    return finish(&setup, false, err, out);
+}
+
+enum ldb_status ldb_compaction_pick_range(
+    struct ldb_version *version, const struct ldb_compaction_limits *limits,
+    uint32_t level, const struct ldb_slice *begin, const struct ldb_slice *end,
+    struct ldb_error *err, struct ldb_compaction **out)
+{
+    struct setup setup = {.version = version, .limits = limits, .level = level};
+    uint64_t limit = limits->source_limit_factor * limits->table_size;
+    uint64_t bytes = 0;
+    size_t kept = 0;
+
+    if (level > LAST_SOURCE_LEVEL)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "level %" PRIu32 " cannot be compacted, the last "
+                             "that can is %d",
+                             level, LAST_SOURCE_LEVEL);
+    if (ldb_version_overlapping(version, level, begin, end,
+                                &setup.inputs[0].files,
+                                &setup.inputs[0].count) != LDB_OK)
+        return ldb_error_no_memory(err);
+    if (setup.inputs[0].count == 0) {
+        *out = NULL;
+        return LDB_OK;
+    }
+    /* Not at level 0: there a table left behind may be older and overlap. */
+    while (kept < setup.inputs[0].count && (level == 0 || bytes < limit))
+        bytes += setup.inputs[0].files[kept++]->size;
+    setup.inputs[0].count = kept;
+    return finish(&setup, true, err, out);
+}
+
+/* ---- running ---- */
+
+enum ldb_status
+ldb_compaction_edit_inputs(const struct ldb_compaction *compaction,
+                           struct ldb_version_edit *edit)
+{
+    enum ldb_status s = ldb_version_edit_set_pointer(edit, compaction->level,
+                                                     compaction->pointer);
+
+    for (uint32_t which = 0; which < 2; which++) {
+        for (size_t i = 0; s == LDB_OK && i < compaction->input_count[which];
+             i++)
+            s = ldb_version_edit_delete_file(
+                edit, compaction->level + which,
+                compaction->inputs[which][i]->number);
+    }
+    return s;
+}
+
+bool ldb_compaction_should_stop_before(
+    const struct ldb_compaction *compaction,
+    const struct ldb_compaction_limits *limits,
+    struct ldb_compaction_cursor *cursor, struct ldb_slice internal_key)
+{
+    const struct ldb_comparator *cmp = compaction->version->comparator;
+    uint64_t limit = limits->grandparent_limit_factor * limits->table_size;
+
+    while (cursor->grandparent < compaction->grandparent_count) {
+        const struct ldb_file_meta *meta =
+            compaction->grandparents[cursor->grandparent];
+
+        if (ldb_internal_compare(cmp, internal_key, meta->largest) <= 0)
+            break;
+        if (cursor->seen_key)
+            cursor->overlapped_bytes += meta->size;
+        cursor->grandparent++;
+    }
+    cursor->seen_key = true;
+    if (cursor->overlapped_bytes <= limit)
+        return false;
+    cursor->overlapped_bytes = 0;
+    return true;
+}
+
+bool ldb_compaction_is_base_level_for(const struct ldb_compaction *compaction,
+                                      struct ldb_compaction_cursor *cursor,
+                                      struct ldb_slice user_key)
+{
+    const struct ldb_version *version = compaction->version;
+    const struct ldb_comparator *cmp = version->comparator;
+
+    for (uint32_t l = compaction->level + 2; l < LDB_LEVEL_COUNT; l++) {
+        const struct ldb_level *level = &version->levels[l];
+        size_t *i = &cursor->base_level[l];
+
+        while (*i < level->count &&
+               ldb_compare(cmp, user_key,
+                           ldb_internal_user_key(level->files[*i]->largest)) >
+                   0)
+            (*i)++;
+        if (*i < level->count &&
+            ldb_compare(cmp, user_key,
+                        ldb_internal_user_key(level->files[*i]->smallest)) >= 0)
+            return false;
+    }
+    return true;
+}
