@@ -37,7 +37,7 @@ struct ldb_options {
     struct ldb_env *env;
     /* NULL: bytewise. Borrowed until close. [Comparer / comparator] */
     const struct ldb_comparator *comparator;
-    /* NULL: the built-in bloom filter of bloom_bits. [Filter / filter_policy] */
+    /* NULL: the built-in bloom filter. [Filter / filter_policy] */
     const struct ldb_filter_policy *filter;
     /* Bits a key of the built-in filter; 0: no filter. Default 10, geth's. */
     unsigned bloom_bits;
@@ -95,7 +95,7 @@ LDB_API void ldb_options_init(struct ldb_options *options);
 
 /* ---- open and close ---- */
 
-/* What opening found and did; for the start-up line and the clean-stop marker. */
+/* What opening found and did; for the start-up line and the clean-stop mark. */
 struct ldb_recovery {
     bool created;               /* there was no database */
     uint64_t manifest_number;   /* as found, before anything was written */
@@ -135,9 +135,9 @@ LDB_API LDB_MUST_CHECK enum ldb_status ldb_close(struct ldb_db *db,
 
 /* ---- batches ---- */
 
-LDB_API LDB_MUST_CHECK enum ldb_status
-ldb_batch_create(size_t bytes_max, struct ldb_error *err,
-                 struct ldb_batch **out);
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_batch_create(size_t bytes_max,
+                                                        struct ldb_error *err,
+                                                        struct ldb_batch **out);
 LDB_API void ldb_batch_destroy(struct ldb_batch *batch);
 /* The other batch functions (put, delete, append, parse, iterate) are in
  * storage/journal/write_batch.h. */
@@ -183,7 +183,8 @@ struct ldb_write {
     /* ---- set by the caller ---- */
     struct ldb_batch *batch; /* its sequence field is filled in */
     bool sync;               /* durable before done */
-    const struct ldb_condition *conditions; /* all must hold, else PRECONDITION */
+    /* All must hold, else PRECONDITION. */
+    const struct ldb_condition *conditions;
     size_t condition_count;
     const struct ldb_delete_range *ranges; /* ascending before_op */
     size_t range_count;
@@ -326,9 +327,8 @@ ldb_approximate_size(struct ldb_db *db, struct ldb_slice start,
                      uint64_t *out_bytes);
 
 /* Appends the text of a property ("leveldb.stats", ...); NOT_FOUND: unknown. */
-LDB_API LDB_MUST_CHECK enum ldb_status ldb_property(struct ldb_db *db,
-                                                    const char *name,
-                                                    struct ldb_buf *out);
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_property(struct ldb_db *db, const char *name, struct ldb_buf *out);
 
 /* Deletes the database in path (not foreign files). NOT_FOUND: none. */
 LDB_API LDB_MUST_CHECK enum ldb_status
@@ -355,9 +355,9 @@ LDB_API enum ldb_health ldb_health(struct ldb_db *db, struct ldb_error *error);
  * synced length, drops the memtables, replays, starts a new journal. Readers
  * keep what they saw until it is done. Then raise the sequence (a new epoch).
  */
-LDB_API LDB_MUST_CHECK enum ldb_status
-ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
-           struct ldb_error *err);
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_reopen(struct ldb_db *db,
+                                                  struct ldb_recovery *recovery,
+                                                  struct ldb_error *err);
 
 /* ---- figures ---- */
 
@@ -385,11 +385,11 @@ struct ldb_stats {
     unsigned live_snapshots;
     unsigned live_cursors;
     /* since open */
-    uint64_t writes;         /* write requests committed */
-    uint64_t operations;     /* puts and deletes in them */
-    uint64_t user_bytes;     /* keys and values in them */
-    uint64_t groups;         /* commits: one journal write each */
-    uint64_t syncs;          /* journal fdatasyncs */
+    uint64_t writes;     /* write requests committed */
+    uint64_t operations; /* puts and deletes in them */
+    uint64_t user_bytes; /* keys and values in them */
+    uint64_t groups;     /* commits: one journal write each */
+    uint64_t syncs;      /* journal fdatasyncs */
     uint64_t sync_us;
     uint64_t journal_written_bytes;
     uint64_t gets;
@@ -401,8 +401,8 @@ struct ldb_stats {
     uint64_t slowdown_us;
     uint64_t stop_count; /* writes stopped: level 0 or memtables full */
     uint64_t stop_us;
-    bool stopped;           /* now */
-    size_t queue_writes;    /* waiting now */
+    bool stopped;        /* now */
+    size_t queue_writes; /* waiting now */
     size_t queue_bytes;
     uint64_t block_cache_hits;
     uint64_t block_cache_misses;

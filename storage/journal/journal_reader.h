@@ -1,8 +1,7 @@
 /*
- * Reads records from a journal or MANIFEST, with the damage rules 13 to 16
- * of docs/formats.md. What cannot be used is a
- * *run* of bytes, from the first bad one (or the start of the record that it
- * cuts) on:
+ * Reads records from a journal or MANIFEST, with the damage rules 13 to 16 of
+ * docs/formats.md. What cannot be used is a *run* of bytes, from the first bad
+ * one (or the start of the record that it cuts) on:
  *
  * - A chunk that the file's end cuts, and a record without its last chunk
  *   there, are the end of the file.

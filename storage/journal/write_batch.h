@@ -1,7 +1,7 @@
 /*
  * The atomic unit: a list of puts and deletes in LevelDB's batch form
- * (docs/formats.md): sequence (8), count (4), operations. Operation i has sequence
- * first + i.
+ * (docs/formats.md): sequence (8), count (4), operations. Operation i has
+ * sequence first + i.
  *
  * Thread-safety: one caller at a time per batch.
  */
