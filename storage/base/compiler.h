@@ -18,6 +18,12 @@
 #define LDB_CPU_HAS(isa) __builtin_cpu_supports(isa)
 #endif
 
+/*
+ * Drops a result that must be looked at: say beside it why it may be. (gcc
+ * takes no cast to void for it.)
+ */
+#define LDB_IGNORE(call) ((void)!(call))
+
 /* clang proves lock discipline with these (-Wthread-safety); gcc ignores. */
 #if defined(__clang__)
 #define LDB_THREAD(x) __attribute__((x))

@@ -1,0 +1,313 @@
+/*
+ * What a user iterates: each key's newest entry at or below the view's
+ * sequence, delete marks hidden, both ways (contract: ldb.h).
+ *
+ * Forwards the internal iterator stands on the entry shown. Backwards it
+ * stands before the entries of the key shown, which is kept in buffers: a
+ * key's entries come newest first, so going back they are met oldest first
+ * and all must be seen.
+ */
+#include <stdatomic.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/read.h"
+
+struct ldb_cursor {
+    struct ldb_db *db;
+    struct ldb_read read;
+    struct ldb_iterator *it; /* over internal keys */
+    bool valid;
+    bool is_forward; /* where `it` stands, see above */
+    ldb_sequence sequence;
+    struct ldb_slice key; /* shown */
+    struct ldb_slice value;
+    struct ldb_buf saved_key; /* forwards: the key to skip; backwards: shown */
+    struct ldb_buf saved_value;
+    struct ldb_buf target; /* internal key of a seek */
+    enum ldb_status status;
+    struct ldb_error error;
+};
+
+static void fail(struct ldb_cursor *cursor, enum ldb_status status)
+{
+    cursor->valid = false;
+    cursor->status = status;
+}
+
+static void out_of_memory(struct ldb_cursor *cursor)
+{
+    fail(cursor, ldb_error_no_memory(&cursor->error));
+}
+
+/*
+ * The entry under `it`; false at the end or on an error. *out_visible tells
+ * whether the view sees it.
+ */
+static bool read_entry(struct ldb_cursor *cursor, struct ldb_parsed_key *out,
+                       bool *out_visible)
+{
+    if (!cursor->it->valid) {
+        if (cursor->it->status != LDB_OK) {
+            cursor->error = cursor->it->error;
+            fail(cursor, cursor->it->status);
+        }
+        return false;
+    }
+    if (!ldb_internal_key_parse(cursor->it->key, out)) {
+        fail(cursor, ldb_error_set(&cursor->error, LDB_CORRUPTION,
+                                   "an internal key of %zu bytes cannot be "
+                                   "read",
+                                   cursor->it->key.len));
+        return false;
+    }
+    *out_visible = out->sequence <= cursor->read.sequence;
+    return true;
+}
+
+/*
+ * From `it` on forwards to the first entry to show. is_skipping: entries of
+ * saved_key are not shown (shown before, or deleted).
+ */
+static void find_next(struct ldb_cursor *cursor, bool is_skipping)
+{
+    const struct ldb_comparator *cmp = cursor->db->options.comparator;
+    struct ldb_parsed_key entry;
+    bool visible;
+
+    cursor->valid = false;
+    cursor->is_forward = true;
+    for (; read_entry(cursor, &entry, &visible);
+         ldb_iterator_next(cursor->it)) {
+        if (!visible)
+            continue;
+        if (is_skipping &&
+            ldb_compare(cmp, entry.user_key,
+                        ldb_slice_of_buf(&cursor->saved_key)) <= 0)
+            continue;
+        if (entry.kind == LDB_KIND_PUT) {
+            cursor->valid = true;
+            cursor->key = entry.user_key;
+            cursor->value = cursor->it->value;
+            cursor->sequence = entry.sequence;
+            return;
+        }
+        if (ldb_buf_assign(&cursor->saved_key, entry.user_key) != LDB_OK) {
+            out_of_memory(cursor);
+            return;
+        }
+        is_skipping = true;
+    }
+}
+
+/*
+ * From `it` on backwards: collects the entries of one key until the key
+ * changes; the last visible one met is the newest. Deleted keys are passed.
+ */
+static void find_previous(struct ldb_cursor *cursor)
+{
+    const struct ldb_comparator *cmp = cursor->db->options.comparator;
+    struct ldb_parsed_key entry;
+    bool has_put = false;
+    bool visible;
+
+    cursor->valid = false;
+    cursor->is_forward = false;
+    for (; read_entry(cursor, &entry, &visible);
+         ldb_iterator_prev(cursor->it)) {
+        if (!visible)
+            continue;
+        if (has_put && ldb_compare(cmp, entry.user_key,
+                                   ldb_slice_of_buf(&cursor->saved_key)) < 0)
+            break;
+        has_put = entry.kind == LDB_KIND_PUT;
+        if (!has_put)
+            continue;
+        cursor->sequence = entry.sequence;
+        if (ldb_buf_assign(&cursor->saved_key, entry.user_key) != LDB_OK ||
+            ldb_buf_assign(&cursor->saved_value, cursor->it->value) != LDB_OK) {
+            out_of_memory(cursor);
+            return;
+        }
+    }
+    if (!has_put || cursor->status != LDB_OK)
+        return;
+    cursor->valid = true;
+    cursor->key = ldb_slice_of_buf(&cursor->saved_key);
+    cursor->value = ldb_slice_of_buf(&cursor->saved_value);
+}
+
+static void forget_error(struct ldb_cursor *cursor)
+{
+    cursor->status = LDB_OK;
+    cursor->valid = false;
+}
+
+void ldb_cursor_seek_first(struct ldb_cursor *cursor)
+{
+    forget_error(cursor);
+    ldb_iterator_seek_first(cursor->it);
+    find_next(cursor, false);
+}
+
+void ldb_cursor_seek_last(struct ldb_cursor *cursor)
+{
+    forget_error(cursor);
+    ldb_iterator_seek_last(cursor->it);
+    find_previous(cursor);
+}
+
+/* `it` to the first entry at or after (key, sequence); false: no memory. */
+static bool seek_internal(struct ldb_cursor *cursor, struct ldb_slice key,
+                          ldb_sequence sequence)
+{
+    ldb_buf_clear(&cursor->target);
+    if (ldb_internal_key_append(&cursor->target, key,
+                                ldb_tag_make(sequence, LDB_KIND_SEEK)) !=
+        LDB_OK) {
+        out_of_memory(cursor);
+        return false;
+    }
+    ldb_iterator_seek(cursor->it, ldb_slice_of_buf(&cursor->target));
+    return true;
+}
+
+void ldb_cursor_seek(struct ldb_cursor *cursor, struct ldb_slice key)
+{
+    forget_error(cursor);
+    if (seek_internal(cursor, key, cursor->read.sequence))
+        find_next(cursor, false);
+}
+
+/* `it` to the last entry of a key below key. */
+static bool seek_internal_before(struct ldb_cursor *cursor,
+                                 struct ldb_slice key)
+{
+    if (!seek_internal(cursor, key, LDB_SEQUENCE_MAX))
+        return false;
+    if (cursor->it->valid)
+        ldb_iterator_prev(cursor->it);
+    else if (cursor->it->status == LDB_OK)
+        ldb_iterator_seek_last(cursor->it);
+    return true;
+}
+
+void ldb_cursor_seek_before(struct ldb_cursor *cursor, struct ldb_slice key)
+{
+    forget_error(cursor);
+    if (seek_internal_before(cursor, key))
+        find_previous(cursor);
+}
+
+void ldb_cursor_next(struct ldb_cursor *cursor)
+{
+    assert(cursor->valid);
+    if (cursor->is_forward) {
+        if (ldb_buf_assign(&cursor->saved_key, cursor->key) != LDB_OK) {
+            out_of_memory(cursor);
+            return;
+        }
+        ldb_iterator_next(cursor->it);
+    } else if (!cursor->it->valid) {
+        /* Before the first entry of all. */
+        ldb_iterator_seek_first(cursor->it);
+    } else {
+        ldb_iterator_next(cursor->it);
+    }
+    find_next(cursor, true);
+}
+
+void ldb_cursor_prev(struct ldb_cursor *cursor)
+{
+    assert(cursor->valid);
+    if (cursor->is_forward) {
+        struct ldb_slice key = cursor->key;
+
+        /* The key's newer entries, which the view does not see, lie before. */
+        if (ldb_buf_assign(&cursor->saved_key, key) != LDB_OK) {
+            out_of_memory(cursor);
+            return;
+        }
+        key = ldb_slice_of_buf(&cursor->saved_key);
+        if (!seek_internal_before(cursor, key))
+            return;
+    }
+    find_previous(cursor);
+}
+
+enum ldb_status ldb_cursor_open(struct ldb_db *db,
+                                const struct ldb_read_options *options,
+                                struct ldb_error *err, struct ldb_cursor **out)
+{
+    struct ldb_cursor *cursor = ldb_mem_zalloc(1, sizeof(*cursor));
+    enum ldb_status s;
+
+    if (cursor == NULL)
+        return ldb_error_no_memory(err);
+    cursor->db = db;
+    cursor->saved_key.limit = SIZE_MAX;
+    cursor->saved_value.limit = SIZE_MAX;
+    cursor->target.limit = SIZE_MAX;
+    ldb_read_begin(db, options, &cursor->read);
+    s = ldb_view_iterator(cursor->read.view, db->tables, &cursor->read.table,
+                          err, &cursor->it);
+    if (s != LDB_OK) {
+        ldb_read_end(db, &cursor->read);
+        ldb_mem_free(cursor);
+        return s;
+    }
+    atomic_fetch_add_explicit(&db->counters.live_cursors, 1,
+                              memory_order_relaxed);
+    *out = cursor;
+    return LDB_OK;
+}
+
+void ldb_cursor_close(struct ldb_cursor *cursor)
+{
+    if (cursor == NULL)
+        return;
+    atomic_fetch_sub_explicit(&cursor->db->counters.live_cursors, 1,
+                              memory_order_relaxed);
+    ldb_iterator_destroy(cursor->it);
+    ldb_read_end(cursor->db, &cursor->read);
+    ldb_buf_release(&cursor->saved_key);
+    ldb_buf_release(&cursor->saved_value);
+    ldb_buf_release(&cursor->target);
+    ldb_mem_free(cursor);
+}
+
+bool ldb_cursor_valid(const struct ldb_cursor *cursor)
+{
+    return cursor->valid;
+}
+
+struct ldb_slice ldb_cursor_key(const struct ldb_cursor *cursor)
+{
+    assert(cursor->valid);
+    return cursor->key;
+}
+
+struct ldb_slice ldb_cursor_value(const struct ldb_cursor *cursor)
+{
+    assert(cursor->valid);
+    return cursor->value;
+}
+
+ldb_sequence ldb_cursor_sequence(const struct ldb_cursor *cursor)
+{
+    assert(cursor->valid);
+    return cursor->sequence;
+}
+
+ldb_sequence ldb_cursor_view_sequence(const struct ldb_cursor *cursor)
+{
+    return cursor->read.sequence;
+}
+
+enum ldb_status ldb_cursor_status(const struct ldb_cursor *cursor,
+                                  struct ldb_error *err)
+{
+    if (cursor->status != LDB_OK && err != NULL)
+        *err = cursor->error;
+    return cursor->status;
+}

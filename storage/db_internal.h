@@ -1,0 +1,334 @@
+/*
+ * struct ldb_db, and what the files of this folder share. Private to storage/.
+ *
+ * Who runs what: callers of ldb_write_*() and the committer thread lead
+ * commits (write_queue.c), one leader at a time; the flush thread turns sealed
+ * memtables into tables (flush.c), in order; the compaction thread rewrites
+ * tables (compaction_run.c). Readers take a view and need nothing else.
+ */
+#ifndef STORAGE_DB_INTERNAL_H
+#define STORAGE_DB_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "storage/base/env.h"
+#include "storage/base/log.h"
+#include "storage/base/mutex.h"
+#include "storage/compaction_pick.h"
+#include "storage/include/ldb.h"
+#include "storage/journal/journal_writer.h"
+#include "storage/journal/write_batch.h"
+#include "storage/memtable.h"
+#include "storage/table/table_builder.h"
+#include "storage/version/file_names.h"
+#include "storage/version/version_set.h"
+#include "storage/view.h"
+
+/* Immutable memtables that can wait at most, whatever the option says. */
+#define LDB_IMMUTABLES_MAX 16
+
+/* A journal that takes no more records but is not known to be durable. */
+struct ldb_sealed_journal {
+    uint64_t number;
+    struct ldb_journal_writer *writer;
+    struct ldb_sealed_journal *next; /* the next newer one */
+};
+
+/* A manual compaction, on its caller's stack. */
+struct ldb_manual_compaction {
+    const struct ldb_slice *begin; /* user keys; NULL: open */
+    const struct ldb_slice *end;
+    uint32_t level; /* being worked on */
+    bool done;
+    enum ldb_status status;
+    struct ldb_error error;
+    struct ldb_manual_compaction *next;
+};
+
+/* Counters without an order between them: relaxed everywhere. */
+struct ldb_db_counters {
+    _Atomic(uint64_t) writes;
+    _Atomic(uint64_t) operations;
+    _Atomic(uint64_t) user_bytes;
+    _Atomic(uint64_t) groups;
+    _Atomic(uint64_t) syncs;
+    _Atomic(uint64_t) sync_us;
+    _Atomic(uint64_t) journal_written_bytes;
+    _Atomic(uint64_t) gets;
+    _Atomic(uint64_t) flushes;
+    _Atomic(uint64_t) flush_bytes;
+    _Atomic(uint64_t) compactions;
+    _Atomic(uint64_t) trivial_moves;
+    _Atomic(uint64_t) slowdown_count;
+    _Atomic(uint64_t) slowdown_us;
+    _Atomic(uint64_t) stop_count;
+    _Atomic(uint64_t) stop_us;
+    _Atomic(uint32_t) live_snapshots;
+    _Atomic(uint32_t) live_cursors;
+};
+
+struct ldb_level_counters { /* guarded by ldb_db.mu */
+    uint64_t read_bytes;
+    uint64_t write_bytes;
+    uint64_t us;
+    uint64_t compactions;
+};
+
+/*
+ * Locking.
+ * Constant after ldb_open(): options, env, dir, limits, table_options,
+ *   block_cache, tables, log, lock, versions (the pointer), thread handles.
+ * Own synchronisation: block_cache, tables, log.
+ * Atomics: last_sequence (release by the leader after linking, acquire by
+ *   readers), obsolete_pending, closing, is_stopped, counters.
+ * Protected by queue_mu: the write queue, is_leading, drive_wanted.
+ * Owned by the leader (is_leading): last_assigned, group, mem_chain scratch.
+ * Protected by mu: all else, and *versions.
+ * Protected by view_mu: view (written with mu held as well).
+ * Protected by seal_mu: the syncing of sealed journals.
+ * Order: seal_mu, queue_mu, mu, view_mu; docs/locking.md.
+ */
+struct ldb_db {
+    /* constant */
+    struct ldb_options options;
+    struct ldb_env *env;
+    char *dir;
+    struct ldb_compaction_limits limits;
+    struct ldb_filter_policy bloom; /* the built-in filter, when used */
+    struct ldb_table_options table_options;
+    struct ldb_block_cache *block_cache;
+    bool owns_block_cache;
+    struct ldb_table_cache *tables;
+    struct ldb_log *log; /* NULL: read-only */
+    struct ldb_file_lock *lock;
+    struct ldb_version_set *versions;
+    struct ldb_thread *commit_thread;
+    struct ldb_thread *flush_thread;
+    struct ldb_thread *compact_thread;
+
+    /* atomics */
+    _Atomic(ldb_sequence) last_sequence;
+    _Atomic(bool) obsolete_pending; /* set by dying versions; relaxed */
+    _Atomic(bool) closing;          /* background work gives up */
+    struct ldb_db_counters counters;
+
+    /* queue_mu */
+    struct ldb_mutex queue_mu;
+    struct ldb_cond committer_wakes; /* with queue_mu */
+    struct ldb_cond leader_done;     /* with queue_mu: ldb_write_wait() */
+    struct ldb_write *queue_head;    /* guarded by queue_mu */
+    struct ldb_write *queue_tail;    /* guarded by queue_mu */
+    size_t queue_writes;             /* guarded by queue_mu */
+    size_t queue_bytes;              /* guarded by queue_mu */
+    size_t queue_syncs;              /* guarded by queue_mu; writes that sync */
+    size_t queue_waiters;            /* guarded by queue_mu; in leader_done */
+    bool is_leading;                 /* guarded by queue_mu; someone commits */
+    bool drive_wanted;               /* guarded by queue_mu */
+    bool queue_closed;               /* guarded by queue_mu; submits fail */
+
+    /* the leader's */
+    ldb_sequence last_assigned; /* >= last_sequence: failed ones included */
+
+    /* seal_mu */
+    struct ldb_mutex seal_mu;
+
+    /* mu */
+    struct ldb_mutex mu;
+    struct ldb_cond work;      /* with mu: background threads */
+    struct ldb_cond work_done; /* with mu: whoever waits for them */
+    struct ldb_memtable *mem;  /* guarded by mu; one reference */
+    /* Oldest first. */
+    struct ldb_memtable *immutables[LDB_IMMUTABLES_MAX]; /* guarded by mu */
+    size_t immutable_count;                              /* guarded by mu */
+    struct ldb_journal_writer *journal; /* guarded by mu; used by the leader */
+    uint64_t journal_number;            /* guarded by mu */
+    bool journal_dir_synced;            /* guarded by mu; its name is durable */
+    bool journal_must_seal; /* guarded by mu; a failed append was cut */
+    struct ldb_sealed_journal *sealed; /* guarded by mu; oldest first */
+    bool is_paused;     /* guarded by mu; ldb_reopen(): background rests */
+    bool is_flushing;   /* guarded by mu */
+    bool is_compacting; /* guarded by mu */
+    bool is_stopped;    /* guarded by mu; a write waits for room */
+    struct ldb_manual_compaction *manual; /* guarded by mu; a queue */
+    /* Of the journal; written with mu held, relaxed. */
+    _Atomic(enum ldb_health) health;
+    struct ldb_error health_error;     /* guarded by mu */
+    enum ldb_status background_status; /* guarded by mu; LDB_OK: fine */
+    struct ldb_error background_error; /* guarded by mu */
+    bool compaction_halted; /* guarded by mu; damage: no more of them */
+    struct ldb_level_counters level_counters[LDB_LEVEL_COUNT];
+
+    /* view_mu */
+    struct ldb_mutex view_mu;
+    struct ldb_view *view; /* guarded by view_mu; one reference */
+};
+
+static inline enum ldb_health ldb_db_health(const struct ldb_db *db)
+{
+    return atomic_load_explicit(&db->health, memory_order_relaxed);
+}
+
+/* Adds to a relaxed counter. */
+static inline void ldb_count(_Atomic(uint64_t) *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* ---- snapshot.c: views ---- */
+
+struct ldb_snapshot {
+    struct ldb_db *db;
+    struct ldb_view *view;
+    ldb_sequence sequence;
+};
+
+/* The current view, referenced, with the sequence to read it at. */
+struct ldb_view *ldb_db_view(struct ldb_db *db, ldb_sequence *out_sequence);
+
+/* Gives it back; wakes the flush thread when tables became obsolete. */
+void ldb_db_view_release(struct ldb_db *db, struct ldb_view *view);
+
+/*
+ * Makes a view of mem, immutables and the current version and installs it.
+ * *out_old gets the one before: release it once mu is dropped.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_db_install_view(struct ldb_db *db,
+                                                   struct ldb_error *err,
+                                                   struct ldb_view **out_old)
+    LDB_REQUIRES(db->mu);
+
+/* ---- options.c ---- */
+
+/* *out = options with every default filled in; INVALID_ARGUMENT names one. */
+LDB_MUST_CHECK enum ldb_status
+ldb_options_complete(const struct ldb_options *options, struct ldb_error *err,
+                     struct ldb_options *out);
+
+/* ---- recovery.c ---- */
+
+/*
+ * Replays every journal that is needed into tables (read-only: into mem),
+ * oldest first, one edit each, then starts a new journal. Used by open and
+ * reopen: no writer, reader of db->view or background work touches db.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_recover_journals(struct ldb_db *db, struct ldb_recovery *recovery,
+                     struct ldb_error *err);
+
+/* Fills in what stands in the folder: newest journal, MANIFEST. Marks all
+ * numbers used. */
+LDB_MUST_CHECK enum ldb_status
+ldb_recovery_survey(struct ldb_db *db, struct ldb_recovery *recovery,
+                    struct ldb_error *err);
+
+/* Every table of the current version is there, else CORRUPTION. */
+LDB_MUST_CHECK enum ldb_status ldb_recovery_check_tables(struct ldb_db *db,
+                                                         struct ldb_error *err);
+
+/* ---- flush.c ---- */
+
+/*
+ * Writes mem's entries as a level-0 table, synced, and adds it to edit; an
+ * empty memtable adds nothing. mu is not held.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_flush_build_table(struct ldb_db *db, struct ldb_memtable *mem,
+                      uint64_t number, struct ldb_version_edit *edit,
+                      struct ldb_error *err);
+
+/* The flush thread. */
+void ldb_flush_thread(void *db);
+
+/* ---- throttle.c ---- */
+
+/*
+ * The leader's: makes room for a group in the memtable: slows down, waits, or
+ * seals it. may_wait false: LDB_STALLED instead of any wait.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_throttle_make_room(struct ldb_db *db, bool may_wait, struct ldb_error *err)
+    LDB_REQUIRES(db->mu);
+
+/*
+ * Seals journal and memtable and starts new ones. *out_old: the view before.
+ * The leader's.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_throttle_seal(struct ldb_db *db,
+                                                 struct ldb_error *err,
+                                                 struct ldb_view **out_old)
+    LDB_REQUIRES(db->mu);
+
+/* Opens journal number as the current one. mu need not be held at open. */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_start(struct ldb_db *db, uint64_t number, struct ldb_error *err,
+                  struct ldb_journal_writer **out);
+
+/*
+ * Syncs and closes sealed journals, oldest first, up to and with number; a
+ * failure stops all writes. No lock held.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_seal_sync(struct ldb_db *db, uint64_t number,
+                                             struct ldb_error *err)
+    LDB_EXCLUDES(db->mu);
+
+/* ---- write_queue.c ---- */
+
+/* The committer thread. */
+void ldb_commit_thread(void *db);
+
+/* Takes the lead, waiting for whoever has it; and gives it back. */
+void ldb_lead_begin(struct ldb_db *db) LDB_EXCLUDES(db->queue_mu);
+void ldb_lead_end(struct ldb_db *db) LDB_EXCLUDES(db->queue_mu);
+
+/* ---- commit.c ---- */
+
+/* The group a leader took off the queue: a list through ldb_write.next. */
+struct ldb_commit_group {
+    struct ldb_write *first;
+    size_t count;
+    bool sync;
+};
+
+/*
+ * Commits the group, for which there is room: conditions, sequences, journal,
+ * sync, memtable, publish; sets each write's result, calls nobody. The
+ * leader's.
+ */
+void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group);
+
+/* ---- background.c ---- */
+
+/* Starts flush, compaction and committer threads; on failure none runs. */
+LDB_MUST_CHECK enum ldb_status ldb_background_start(struct ldb_db *db,
+                                                    struct ldb_error *err);
+/* Stops and joins them. */
+void ldb_background_stop(struct ldb_db *db);
+
+/* Background work rests until resume: waits until none runs. */
+void ldb_background_pause(struct ldb_db *db) LDB_EXCLUDES(db->mu);
+void ldb_background_resume(struct ldb_db *db) LDB_EXCLUDES(db->mu);
+
+/* Records a background failure, logs it, and waits a while before the caller
+ * tries again: attempt 0, 1, 2, ... */
+void ldb_background_backoff(struct ldb_db *db, const char *what,
+                            const struct ldb_error *why, unsigned attempt)
+    LDB_REQUIRES(db->mu);
+/* The failing work succeeded. */
+void ldb_background_recovered(struct ldb_db *db) LDB_REQUIRES(db->mu);
+
+/* Sets the journal's health (worse only), logs it, wakes who waits. */
+void ldb_health_set(struct ldb_db *db, enum ldb_health health,
+                    const struct ldb_error *why) LDB_REQUIRES(db->mu);
+
+/* ---- compaction_run.c ---- */
+
+void ldb_compaction_thread(void *db);
+
+/* ---- obsolete_files.c ---- */
+
+/* After open: removes what FORMAT section 23 row 32 lists. */
+void ldb_obsolete_files_sweep(struct ldb_db *db);
+/* Removes tables that no live version names any more. No lock held. */
+void ldb_obsolete_files_remove(struct ldb_db *db);
+
+#endif

@@ -1,0 +1,115 @@
+/* Defaults and ranges of struct ldb_options; units and names are in ldb.h. */
+#include "storage/base/status.h"
+#include "storage/db_internal.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * KIB)
+
+void ldb_options_init(struct ldb_options *options)
+{
+    *options = (struct ldb_options){
+        .bloom_bits = 10,
+        .create_if_missing = true,
+        .verify_checksums = true,
+        .compress = true,
+        .write_buffer_bytes = 4 * MIB,
+        .immutable_memtables_max = 2,
+        .table_bytes = 2 * MIB,
+        .block_bytes = 4 * KIB,
+        .block_restart_interval = 16,
+        .block_cache_bytes = 8 * MIB,
+        .open_tables_max = 500,
+        .l0_compaction_trigger = 4,
+        .l0_slowdown_trigger = 8,
+        .l0_stop_trigger = 12,
+        .level1_bytes = 100 * MIB,
+        .level_multiplier = 10,
+        /* The largest value and key of the HTTP surface, and their lengths. */
+        .batch_bytes_max = 64 * MIB + 65 * KIB,
+        .write_queue_bytes_max = 256 * MIB,
+        .manifest_rotate_bytes = LDB_MANIFEST_ROTATE_BYTES,
+    };
+}
+
+struct range {
+    const char *name;
+    uint64_t value;
+    uint64_t min;
+    uint64_t max;
+};
+
+static enum ldb_status check_ranges(const struct ldb_options *o,
+                                    struct ldb_error *err)
+{
+    const struct range ranges[] = {
+        {"write_buffer_bytes", o->write_buffer_bytes, KIB, 4096 * MIB},
+        {"immutable_memtables_max", o->immutable_memtables_max, 1,
+         LDB_IMMUTABLES_MAX - 1},
+        {"table_bytes", o->table_bytes, KIB, 4096 * MIB},
+        {"block_bytes", o->block_bytes, 64, 16 * MIB},
+        {"block_restart_interval", o->block_restart_interval, 1, 4096},
+        {"bloom_bits", o->bloom_bits, 0, 200},
+        {"l0_compaction_trigger", o->l0_compaction_trigger, 1, 1000000},
+        {"l0_slowdown_trigger", o->l0_slowdown_trigger, 1, 1000000},
+        {"l0_stop_trigger", o->l0_stop_trigger, 1, 1000000},
+        {"level1_bytes", o->level1_bytes, KIB, UINT64_MAX},
+        {"level_multiplier", o->level_multiplier, 2, 1000},
+        {"batch_bytes_max", o->batch_bytes_max, KIB, KIB * MIB},
+        {"write_queue_bytes_max", o->write_queue_bytes_max, KIB, UINT64_MAX},
+        {"manifest_rotate_bytes", o->manifest_rotate_bytes, KIB, UINT64_MAX},
+    };
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        const struct range *r = &ranges[i];
+
+        if (r->value < r->min || r->value > r->max)
+            return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                                 "option %s is %llu, must be %llu to %llu",
+                                 r->name, (unsigned long long)r->value,
+                                 (unsigned long long)r->min,
+                                 (unsigned long long)r->max);
+    }
+    if (o->l0_slowdown_trigger > o->l0_stop_trigger ||
+        o->l0_compaction_trigger > o->l0_stop_trigger)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "option l0_stop_trigger is %u, below the "
+                             "compaction or slowdown trigger",
+                             o->l0_stop_trigger);
+    return LDB_OK;
+}
+
+#define FILL(field)                                                            \
+    do {                                                                       \
+        if (out->field == 0)                                                   \
+            out->field = defaults.field;                                       \
+    } while (0)
+
+enum ldb_status ldb_options_complete(const struct ldb_options *options,
+                                     struct ldb_error *err,
+                                     struct ldb_options *out)
+{
+    struct ldb_options defaults;
+
+    ldb_options_init(&defaults);
+    *out = options == NULL ? defaults : *options;
+    FILL(write_buffer_bytes);
+    FILL(immutable_memtables_max);
+    FILL(table_bytes);
+    FILL(block_bytes);
+    FILL(block_restart_interval);
+    FILL(block_cache_bytes);
+    FILL(open_tables_max);
+    FILL(l0_compaction_trigger);
+    FILL(l0_slowdown_trigger);
+    FILL(l0_stop_trigger);
+    FILL(level1_bytes);
+    FILL(level_multiplier);
+    FILL(batch_bytes_max);
+    FILL(write_queue_bytes_max);
+    FILL(manifest_rotate_bytes);
+    if (out->env == NULL)
+        out->env = ldb_env_posix();
+    if (out->comparator == NULL)
+        out->comparator = ldb_comparator_bytewise();
+    return check_ranges(out, err);
+}

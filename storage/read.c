@@ -1,0 +1,88 @@
+#include "storage/read.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+
+/* Keys up to this many bytes are looked up without an allocation. */
+#define LOOKUP_INLINE_SIZE 512
+
+void ldb_read_begin(struct ldb_db *db, const struct ldb_read_options *options,
+                    struct ldb_read *out)
+{
+    static const struct ldb_read_options none = {0};
+
+    if (options == NULL)
+        options = &none;
+    out->table.fill_cache = !options->skip_cache;
+    out->table.verify_checksums = options->checksums == 0
+                                      ? db->options.verify_checksums
+                                      : options->checksums == 1;
+    if (options->snapshot != NULL) {
+        assert(options->snapshot->db == db);
+        out->view = ldb_view_ref(options->snapshot->view);
+        out->sequence = options->snapshot->sequence;
+    } else {
+        out->view = ldb_db_view(db, &out->sequence);
+    }
+}
+
+void ldb_read_end(struct ldb_db *db, struct ldb_read *read)
+{
+    ldb_db_view_release(db, read->view);
+    read->view = NULL;
+}
+
+enum ldb_status ldb_read_get(struct ldb_db *db, const struct ldb_read *read,
+                             struct ldb_slice key, struct ldb_error *err,
+                             struct ldb_buf *out_value,
+                             ldb_sequence *out_sequence)
+{
+    uint8_t inline_bytes[LOOKUP_INLINE_SIZE];
+    uint8_t *lookup = inline_bytes;
+    uint64_t tag = 0;
+    enum ldb_status s;
+
+    if (key.len > LDB_BATCH_ITEM_MAX)
+        return ldb_error_set(err, LDB_NOT_FOUND, "no key is that long");
+    if (key.len + LDB_TAG_SIZE > sizeof(inline_bytes)) {
+        lookup = ldb_mem_alloc(1, key.len + LDB_TAG_SIZE);
+        if (lookup == NULL)
+            return ldb_error_no_memory(err);
+    }
+    if (key.len > 0)
+        memcpy(lookup, key.data, key.len);
+    ldb_store_fixed64(lookup + key.len,
+                      ldb_tag_make(read->sequence, LDB_KIND_SEEK));
+    s = ldb_view_get(read->view, db->tables, &read->table,
+                     ldb_slice_make(lookup, key.len + LDB_TAG_SIZE), err,
+                     out_value, &tag);
+    if (lookup != inline_bytes)
+        ldb_mem_free(lookup);
+    if (s != LDB_OK)
+        return s;
+    if (ldb_tag_kind(tag) != LDB_KIND_PUT)
+        return LDB_NOT_FOUND;
+    if (out_sequence != NULL)
+        *out_sequence = ldb_tag_sequence(tag);
+    return LDB_OK;
+}
+
+enum ldb_status ldb_get(struct ldb_db *db, struct ldb_slice key,
+                        const struct ldb_read_options *options,
+                        struct ldb_error *err, struct ldb_buf *out_value,
+                        ldb_sequence *out_sequence, ldb_sequence *out_seen)
+{
+    struct ldb_read read;
+    enum ldb_status s;
+
+    ldb_count(&db->counters.gets, 1);
+    ldb_read_begin(db, options, &read);
+    s = ldb_read_get(db, &read, key, err, out_value, out_sequence);
+    if (out_seen != NULL && (s == LDB_OK || s == LDB_NOT_FOUND))
+        *out_seen = read.sequence;
+    ldb_read_end(db, &read);
+    return s;
+}
