@@ -1,0 +1,476 @@
+/*
+ * struct ldb_db: open, close, reopen; who owns what (contracts: ldb.h,
+ * db_internal.h).
+ */
+#include <stdatomic.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/db_internal.h"
+#include "storage/version/current_file.h"
+
+/* ---- putting the parts together and taking them apart ---- */
+
+static void on_obsolete(void *context)
+{
+    struct ldb_db *db = context;
+
+    /* Whoever dropped the version wakes the flush thread: no lock here. */
+    atomic_store_explicit(&db->obsolete_pending, true, memory_order_relaxed);
+}
+
+static void init_locks(struct ldb_db *db)
+{
+    ldb_mutex_init(&db->queue_mu);
+    ldb_mutex_init(&db->seal_mu);
+    ldb_mutex_init(&db->mu);
+    ldb_mutex_init(&db->view_mu);
+    ldb_cond_init(&db->committer_wakes);
+    ldb_cond_init(&db->leader_done);
+    ldb_cond_init(&db->work);
+    ldb_cond_init(&db->work_done);
+}
+
+static void release_locks(struct ldb_db *db)
+{
+    ldb_cond_release(&db->work_done);
+    ldb_cond_release(&db->work);
+    ldb_cond_release(&db->leader_done);
+    ldb_cond_release(&db->committer_wakes);
+    ldb_mutex_release(&db->view_mu);
+    ldb_mutex_release(&db->mu);
+    ldb_mutex_release(&db->seal_mu);
+    ldb_mutex_release(&db->queue_mu);
+}
+
+static void close_journals(struct ldb_db *db)
+{
+    struct ldb_sealed_journal *next;
+
+    for (struct ldb_sealed_journal *j = db->sealed; j != NULL; j = next) {
+        next = j->next;
+        LDB_IGNORE(
+            ldb_journal_writer_close(j->writer, NULL)); /* synced, or lost */
+        ldb_mem_free(j);
+    }
+    db->sealed = NULL;
+    if (db->journal != NULL)
+        LDB_IGNORE(ldb_journal_writer_close(db->journal, NULL)); /* likewise */
+    db->journal = NULL;
+}
+
+/* Drops memtables and the view; no reader is left. */
+static void drop_memory(struct ldb_db *db)
+{
+    (void)ldb_view_unref(db->view);
+    db->view = NULL;
+    ldb_memtable_unref(db->mem);
+    db->mem = NULL;
+    for (size_t i = 0; i < db->immutable_count; i++)
+        ldb_memtable_unref(db->immutables[i]);
+    db->immutable_count = 0;
+}
+
+/* Frees db as far as it was made; no thread runs. */
+static void destroy(struct ldb_db *db)
+{
+    if (db == NULL)
+        return;
+    close_journals(db);
+    drop_memory(db);
+    ldb_version_set_destroy(db->versions);
+    ldb_table_cache_destroy(db->tables);
+    if (db->owns_block_cache)
+        ldb_block_cache_destroy(db->block_cache);
+    ldb_log_close(db->log);
+    if (db->lock != NULL)
+        db->env->ops->unlock_file(db->env, db->lock);
+    release_locks(db);
+    ldb_mem_free(db->dir);
+    ldb_mem_free(db);
+}
+
+static void set_table_options(struct ldb_db *db)
+{
+    const struct ldb_options *o = &db->options;
+    const struct ldb_filter_policy *filter = o->filter;
+
+    if (filter == NULL && o->bloom_bits > 0) {
+        db->bloom = (struct ldb_filter_policy){
+            .name = LDB_BLOOM_NAME_GOLEVELDB,
+            .bloom_bits_per_key = o->bloom_bits,
+        };
+        filter = &db->bloom;
+    }
+    db->table_options = (struct ldb_table_options){
+        .comparator = o->comparator,
+        .filter = filter,
+        .block_size = o->block_bytes,
+        .restart_interval = o->block_restart_interval,
+        .compress = o->compress,
+        .block_cache = db->block_cache,
+        .verify_index_checksums = true,
+    };
+    /* FORMAT section 15, with geth's options. */
+    db->limits = (struct ldb_compaction_limits){
+        .table_size = o->table_bytes,
+        .expand_limit_factor = 25,
+        .grandparent_limit_factor = 10,
+        .source_limit_factor = 1,
+    };
+}
+
+static enum ldb_status create_caches(struct ldb_db *db, struct ldb_error *err)
+{
+    const struct ldb_options *o = &db->options;
+    enum ldb_status s = LDB_OK;
+
+    if (o->block_cache != NULL) {
+        db->block_cache = o->block_cache;
+    } else {
+        s = ldb_block_cache_create(o->block_cache_bytes, err, &db->block_cache);
+        db->owns_block_cache = s == LDB_OK;
+    }
+    if (s != LDB_OK)
+        return s;
+    set_table_options(db);
+    return ldb_table_cache_create(db->env, db->dir, &db->table_options,
+                                  o->open_tables_max, err, &db->tables);
+}
+
+static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
+{
+    const struct ldb_options *o = &db->options;
+    const struct ldb_version_set_options options = {
+        .env = db->env,
+        .dir = db->dir,
+        .comparator = o->comparator,
+        .mu = &db->mu,
+        .manifest_rotate_bytes = o->manifest_rotate_bytes,
+        .l0_compaction_trigger = o->l0_compaction_trigger,
+        .level1_bytes = o->level1_bytes,
+        .level_multiplier = o->level_multiplier,
+    };
+    enum ldb_status s = ldb_version_set_create(&options, err, &db->versions);
+
+    if (s == LDB_OK)
+        ldb_version_set_on_obsolete(db->versions, on_obsolete, db);
+    return s;
+}
+
+/* ---- open ---- */
+
+/* Both locks on LOCK; then, and only then, LOG. */
+static enum ldb_status lock_folder(struct ldb_db *db, struct ldb_error *err)
+{
+    bool read_only = db->options.read_only;
+    char *path = ldb_file_path(db->dir, LDB_FILE_LOCK, 0);
+    enum ldb_status s = LDB_OK;
+
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    if (!read_only && db->options.create_if_missing)
+        s = db->env->ops->create_dir(db->env, db->dir, err);
+    if (s == LDB_OK)
+        s = db->env->ops->lock_file(db->env, path, read_only, err, &db->lock);
+    /* A copy without LOCK may still be read; nobody can be writing it. */
+    if (s == LDB_NOT_FOUND && read_only)
+        s = LDB_OK;
+    ldb_mem_free(path);
+    if (s != LDB_OK || read_only)
+        return s;
+    return ldb_log_open(db->env, db->dir, err, &db->log);
+}
+
+static enum ldb_status read_versions(struct ldb_db *db,
+                                     struct ldb_recovery *recovery,
+                                     struct ldb_error *err)
+{
+    const struct ldb_options *o = &db->options;
+    enum ldb_status s = ldb_version_set_recover(db->versions, err);
+
+    if (s == LDB_OK && o->error_if_exists)
+        return ldb_error_set(err, LDB_EXISTS, "%s: there is a database already",
+                             db->dir);
+    if (s == LDB_NOT_FOUND && o->create_if_missing && !o->read_only) {
+        recovery->created = true;
+        ldb_log_line(db->log, "db@open creating");
+        return ldb_version_set_create_new(db->versions, err);
+    }
+    if (s == LDB_NOT_FOUND)
+        return ldb_error_set(err, s, "%s: there is no database", db->dir);
+    if (s == LDB_OK)
+        s = ldb_recovery_survey(db, recovery, err);
+    if (s == LDB_OK)
+        s = ldb_recovery_check_tables(db, err);
+    return s;
+}
+
+static enum ldb_status recover(struct ldb_db *db, struct ldb_recovery *recovery,
+                               struct ldb_error *err)
+{
+    struct ldb_view *none = NULL;
+    enum ldb_status s = read_versions(db, recovery, err);
+
+    if (s == LDB_OK)
+        s = ldb_recover_journals(db, recovery, err);
+    if (s != LDB_OK)
+        return s;
+    ldb_mutex_lock(&db->mu);
+    s = ldb_db_install_view(db, err, &none);
+    ldb_mutex_unlock(&db->mu);
+    assert(none == NULL);
+    return s;
+}
+
+static void log_opened(struct ldb_db *db, const struct ldb_recovery *r)
+{
+    ldb_log_line(db->log,
+                 "db@open done J\302\267%llu R\302\267%llu D\302\267%lluB "
+                 "Tail\302\267%lluB Q\302\267%llu T\302\267%lluus",
+                 (unsigned long long)r->journals_replayed,
+                 (unsigned long long)r->records_replayed,
+                 (unsigned long long)r->bytes_dropped,
+                 (unsigned long long)r->tail_bytes,
+                 (unsigned long long)r->last_sequence,
+                 (unsigned long long)r->duration_us);
+}
+
+enum ldb_status ldb_open(const char *path, const struct ldb_options *options,
+                         struct ldb_recovery *recovery, struct ldb_error *err,
+                         struct ldb_db **out)
+{
+    struct ldb_recovery found = {0};
+    struct ldb_db *db = ldb_mem_zalloc(1, sizeof(*db));
+    uint64_t start;
+    enum ldb_status s;
+
+    if (db == NULL)
+        return ldb_error_no_memory(err);
+    init_locks(db);
+    s = ldb_options_complete(options, err, &db->options);
+    if (s != LDB_OK)
+        goto out;
+    db->env = db->options.env;
+    start = db->env->ops->monotonic_us(db->env);
+    db->dir = ldb_mem_strdup(path);
+    if (db->dir == NULL) {
+        s = ldb_error_no_memory(err);
+        goto out;
+    }
+    s = lock_folder(db, err);
+    if (s == LDB_OK)
+        s = create_caches(db, err);
+    if (s == LDB_OK)
+        s = create_versions(db, err);
+    if (s == LDB_OK)
+        s = recover(db, &found, err);
+    if (s != LDB_OK)
+        goto out;
+    if (!db->options.read_only) {
+        ldb_obsolete_files_sweep(db);
+        s = ldb_background_start(db, err);
+        if (s != LDB_OK)
+            goto out;
+    }
+    found.duration_us = db->env->ops->monotonic_us(db->env) - start;
+    log_opened(db, &found);
+    if (recovery != NULL)
+        *recovery = found;
+    *out = db;
+    db = NULL;
+out:
+    if (db != NULL && s != LDB_OK && err != NULL)
+        ldb_log_line(db->log, "db@open error %s", err->message);
+    destroy(db);
+    return s;
+}
+
+/* ---- close and reopen ---- */
+
+/* Sealed journals first, then the open one: the durable position is one. */
+static enum ldb_status sync_all(struct ldb_db *db, struct ldb_error *err)
+{
+    enum ldb_status s;
+
+    if (db->options.read_only)
+        return LDB_OK;
+    s = ldb_seal_sync(db, UINT64_MAX, err);
+    if (s == LDB_OK)
+        s = db->env->ops->sync_dir(db->env, db->dir, err);
+    if (s == LDB_OK && ldb_journal_writer_flushed_len(db->journal) !=
+                           ldb_journal_writer_synced_len(db->journal))
+        s = ldb_journal_writer_sync(db->journal, err);
+    return s;
+}
+
+enum ldb_status ldb_close(struct ldb_db *db, struct ldb_error *err)
+{
+    enum ldb_status s;
+
+    if (!db->options.read_only)
+        ldb_background_stop(db);
+    assert(db->queue_head == NULL);
+    s = sync_all(db, err);
+    if (!db->options.read_only)
+        ldb_obsolete_files_remove(db);
+    ldb_log_line(db->log, "db@close done");
+    destroy(db);
+    return s;
+}
+
+/* Cuts journal number to what was synced of it. */
+static enum ldb_status cut_journal(struct ldb_db *db, uint64_t number,
+                                   uint64_t len, struct ldb_error *err)
+{
+    char *path = ldb_file_path(db->dir, LDB_FILE_JOURNAL, number);
+    struct ldb_writable_file *file = NULL;
+    enum ldb_status s;
+
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    s = db->env->ops->open_writable(db->env, path, LDB_OPEN_APPEND, err, &file);
+    if (s == LDB_OK)
+        s = ldb_file_truncate(file, len, err);
+    if (s == LDB_OK)
+        s = ldb_file_sync(file, err);
+    if (file != NULL) {
+        enum ldb_status closed = ldb_file_close(file, s == LDB_OK ? err : NULL);
+
+        s = s == LDB_OK ? closed : s;
+    }
+    ldb_mem_free(path);
+    return s;
+}
+
+static enum ldb_status cut_journals(struct ldb_db *db, struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+
+    for (const struct ldb_sealed_journal *j = db->sealed;
+         s == LDB_OK && j != NULL; j = j->next)
+        s = cut_journal(db, j->number, ldb_journal_writer_synced_len(j->writer),
+                        err);
+    if (s == LDB_OK && db->journal != NULL)
+        s = cut_journal(db, db->journal_number,
+                        ldb_journal_writer_synced_len(db->journal), err);
+    return s;
+}
+
+/*
+ * The memtables go aside while the journals are replayed: readers keep the
+ * view, and on failure all is as it was, writes still stopped.
+ */
+static enum ldb_status replay_again(struct ldb_db *db,
+                                    struct ldb_recovery *recovery,
+                                    struct ldb_error *err,
+                                    struct ldb_view **out_old)
+{
+    struct ldb_memtable *mem = db->mem;
+    struct ldb_memtable *immutables[LDB_IMMUTABLES_MAX];
+    size_t immutable_count = db->immutable_count;
+    enum ldb_status s;
+
+    for (size_t i = 0; i < immutable_count; i++)
+        immutables[i] = db->immutables[i];
+    db->mem = NULL;
+    db->immutable_count = 0;
+    s = ldb_recover_journals(db, recovery, err);
+    if (s == LDB_OK) {
+        ldb_mutex_lock(&db->mu);
+        s = ldb_db_install_view(db, err, out_old);
+        ldb_mutex_unlock(&db->mu);
+    }
+    if (s == LDB_OK) {
+        ldb_memtable_unref(mem);
+        for (size_t i = 0; i < immutable_count; i++)
+            ldb_memtable_unref(immutables[i]);
+        return LDB_OK;
+    }
+    ldb_memtable_unref(db->mem);
+    db->mem = mem;
+    for (size_t i = 0; i < immutable_count; i++)
+        db->immutables[i] = immutables[i];
+    db->immutable_count = immutable_count;
+    return s;
+}
+
+enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
+                           struct ldb_error *err)
+{
+    struct ldb_recovery found = {0};
+    struct ldb_view *old = NULL;
+    enum ldb_status s;
+
+    if (db->options.read_only)
+        return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
+    ldb_lead_begin(db);
+    ldb_background_pause(db);
+    s = cut_journals(db, err);
+    if (s == LDB_OK) {
+        close_journals(db);
+        s = replay_again(db, &found, err, &old);
+    }
+    ldb_mutex_lock(&db->mu);
+    if (s == LDB_OK) {
+        atomic_store_explicit(&db->health, LDB_HEALTHY, memory_order_relaxed);
+        db->background_status = LDB_OK;
+        ldb_log_line(db->log, "db@reopen done Q\302\267%llu",
+                     (unsigned long long)found.last_sequence);
+    }
+    ldb_mutex_unlock(&db->mu);
+    ldb_background_resume(db);
+    ldb_lead_end(db);
+    if (old != NULL)
+        ldb_db_view_release(db, old);
+    if (s == LDB_OK && recovery != NULL)
+        *recovery = found;
+    return s;
+}
+
+/* ---- small things ---- */
+
+ldb_sequence ldb_last_sequence(struct ldb_db *db)
+{
+    return atomic_load_explicit(&db->last_sequence, memory_order_acquire);
+}
+
+enum ldb_status ldb_raise_sequence(struct ldb_db *db, ldb_sequence floor,
+                                   struct ldb_error *err)
+{
+    if (floor > LDB_SEQUENCE_MAX)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "sequence %llu is past the last one",
+                             (unsigned long long)floor);
+    if (db->options.read_only)
+        return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
+    ldb_lead_begin(db);
+    if (floor > db->last_assigned) {
+        db->last_assigned = floor;
+        atomic_store_explicit(&db->last_sequence, floor, memory_order_release);
+    }
+    ldb_lead_end(db);
+    return LDB_OK;
+}
+
+enum ldb_health ldb_health(struct ldb_db *db, struct ldb_error *error)
+{
+    enum ldb_health health;
+    const struct ldb_error *why = NULL;
+
+    ldb_mutex_lock(&db->mu);
+    health = ldb_db_health(db);
+    if (health != LDB_HEALTHY) {
+        why = &db->health_error;
+    } else if (db->compaction_halted) {
+        health = LDB_HEALTH_CORRUPTION;
+        why = &db->background_error;
+    } else if (db->background_status != LDB_OK) {
+        health = LDB_HEALTH_BACKGROUND;
+        why = &db->background_error;
+    }
+    if (error != NULL && why != NULL)
+        *error = *why;
+    ldb_mutex_unlock(&db->mu);
+    return health;
+}
