@@ -239,7 +239,7 @@ static enum ldb_status admit(struct commit *c, struct ldb_write *write,
     if (s != LDB_OK)
         return s;
     count = write->batch->count;
-    if (count > LDB_SEQUENCE_MAX - c->next)
+    if (count > LDB_SEQUENCE_MAX + 1 - c->next)
         return ldb_error_set(&write->error, LDB_NOT_SUPPORTED,
                              "sequence numbers are used up");
     s = prepare_nodes(c, write, &first, &last);

@@ -277,7 +277,7 @@ static enum ldb_status replay_record(struct replay *replay,
     enum ldb_status s = ldb_batch_check(record, &why, &first, &count);
 
     if (s == LDB_OK &&
-        (first > LDB_SEQUENCE_MAX || count > LDB_SEQUENCE_MAX - first))
+        (first > LDB_SEQUENCE_MAX || count > LDB_SEQUENCE_MAX + 1 - first))
         s = ldb_error_set(&why, LDB_CORRUPTION, "sequence %llu is too high",
                           (unsigned long long)first);
     if (s != LDB_OK)
