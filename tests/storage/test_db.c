@@ -1,0 +1,344 @@
+/* Opening, closing, raising the sequence, read-only, destroy. */
+#include "storage/base/env.h"
+#include "storage/include/ldb.h"
+#include "storage/journal/write_batch.h"
+#include "tests/support/assert_ldb.h"
+
+struct fixture {
+    struct ldb_env *env;
+    struct ldb_options options;
+    struct ldb_db *db;
+    struct ldb_error err;
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+
+    f = (struct fixture){0};
+    ldb_options_init(&f.options);
+    assert_ldb_ok(ldb_env_memory_create(&f.err, &f.env), &f.err);
+    f.options.env = f.env;
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    if (f->db != NULL)
+        assert_ldb_ok(ldb_close(f->db, &f->err), &f->err);
+    ldb_env_memory_destroy(f->env);
+    return 0;
+}
+
+static void open_db(struct fixture *f, struct ldb_recovery *recovery)
+{
+    assert_ldb_ok(ldb_open("/db", &f->options, recovery, &f->err, &f->db),
+                  &f->err);
+}
+
+static void close_db(struct fixture *f)
+{
+    assert_ldb_ok(ldb_close(f->db, &f->err), &f->err);
+    f->db = NULL;
+}
+
+static void put(struct fixture *f, const char *key, const char *value)
+{
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str(key), ldb_slice_str(value),
+                          false, &f->err, NULL),
+                  &f->err);
+}
+
+static void assert_value(struct fixture *f, const char *key, const char *value)
+{
+    struct ldb_buf found = LDB_BUF_INIT(1 << 20);
+
+    assert_ldb_ok(
+        ldb_get(f->db, ldb_slice_str(key), NULL, &f->err, &found, NULL, NULL),
+        &f->err);
+    assert_ldb_slice(ldb_slice_str(value), ldb_slice_of_buf(&found));
+    ldb_buf_release(&found);
+}
+
+static void a_missing_database_is_made_only_when_asked(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_recovery recovery;
+
+    f->options.create_if_missing = false;
+    assert_ldb_status(LDB_NOT_FOUND,
+                      ldb_open("/db", &f->options, NULL, &f->err, &f->db),
+                      &f->err);
+    f->options.create_if_missing = true;
+    open_db(f, &recovery);
+    assert_true(recovery.created);
+    assert_int_equal(recovery.last_sequence, 0);
+}
+
+static void an_existing_database_is_refused_when_asked(void **state)
+{
+    struct fixture *f = *state;
+
+    open_db(f, NULL);
+    close_db(f);
+    f->options.error_if_exists = true;
+    assert_ldb_status(LDB_EXISTS,
+                      ldb_open("/db", &f->options, NULL, &f->err, &f->db),
+                      &f->err);
+}
+
+static void a_second_opener_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_db *second = NULL;
+
+    open_db(f, NULL);
+    assert_ldb_status(LDB_LOCKED,
+                      ldb_open("/db", &f->options, NULL, &f->err, &second),
+                      &f->err);
+    assert_null(second);
+}
+
+static void an_option_out_of_range_is_named(void **state)
+{
+    struct fixture *f = *state;
+
+    f->options.block_bytes = 7;
+    assert_ldb_status(LDB_INVALID_ARGUMENT,
+                      ldb_open("/db", &f->options, NULL, &f->err, &f->db),
+                      &f->err);
+    assert_ldb_message("block_bytes", &f->err);
+}
+
+static void a_write_survives_closing(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_recovery recovery;
+
+    open_db(f, NULL);
+    put(f, "a", "1");
+    put(f, "b", "2");
+    put(f, "a", "3");
+    close_db(f);
+    open_db(f, &recovery);
+    assert_false(recovery.created);
+    assert_int_equal(recovery.journals_replayed, 1);
+    assert_int_equal(recovery.records_replayed, 3);
+    assert_int_equal(recovery.last_sequence, 3);
+    assert_int_equal(recovery.bytes_dropped, 0);
+    assert_value(f, "a", "3");
+    assert_value(f, "b", "2");
+}
+
+static void a_closed_database_without_writes_replays_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_recovery recovery;
+
+    open_db(f, NULL);
+    close_db(f);
+    open_db(f, &recovery);
+    assert_int_equal(recovery.records_replayed, 0);
+    assert_int_equal(recovery.tables_written, 0);
+    assert_int_equal(recovery.manifest_number, 0);
+}
+
+static void a_raised_sequence_is_never_gone_back_on(void **state)
+{
+    struct fixture *f = *state;
+    ldb_sequence sequence;
+
+    open_db(f, NULL);
+    put(f, "a", "1");
+    assert_ldb_ok(ldb_raise_sequence(f->db, UINT64_C(1) << 32, &f->err),
+                  &f->err);
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str("b"), ldb_slice_str("2"), false,
+                          &f->err, &sequence),
+                  &f->err);
+    assert_int_equal(sequence, (UINT64_C(1) << 32) + 1);
+    assert_ldb_ok(ldb_raise_sequence(f->db, 5, &f->err), &f->err);
+    close_db(f);
+    open_db(f, NULL);
+    assert_int_equal(ldb_last_sequence(f->db), (UINT64_C(1) << 32) + 1);
+    assert_value(f, "a", "1");
+    assert_ldb_status(LDB_INVALID_ARGUMENT,
+                      ldb_raise_sequence(f->db, LDB_SEQUENCE_MAX + 1, &f->err),
+                      &f->err);
+}
+
+static void numbers_run_out_with_an_error(void **state)
+{
+    struct fixture *f = *state;
+
+    open_db(f, NULL);
+    assert_ldb_ok(ldb_raise_sequence(f->db, LDB_SEQUENCE_MAX - 1, &f->err),
+                  &f->err);
+    put(f, "last", "1");
+    assert_ldb_status(LDB_NOT_SUPPORTED,
+                      ldb_put(f->db, ldb_slice_str("x"), ldb_slice_str("y"),
+                              false, &f->err, NULL),
+                      &f->err);
+    assert_value(f, "last", "1");
+}
+
+static enum ldb_status count_name(void *context, const char *name)
+{
+    unsigned *count = context;
+
+    (void)name;
+    (*count)++;
+    return LDB_OK;
+}
+
+static void read_only_reads_the_journal_and_writes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    unsigned before = 0;
+    unsigned after = 0;
+
+    open_db(f, NULL);
+    put(f, "a", "1");
+    assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+    put(f, "b", "2");
+    close_db(f);
+    assert_ldb_ok(
+        f->env->ops->list_dir(f->env, "/db", count_name, &before, &f->err),
+        &f->err);
+    f->options.read_only = true;
+    open_db(f, NULL);
+    assert_value(f, "a", "1");
+    assert_value(f, "b", "2");
+    assert_ldb_status(LDB_READ_ONLY,
+                      ldb_put(f->db, ldb_slice_str("c"), ldb_slice_str("3"),
+                              false, &f->err, NULL),
+                      &f->err);
+    assert_ldb_status(LDB_READ_ONLY, ldb_flush(f->db, &f->err), &f->err);
+    close_db(f);
+    assert_ldb_ok(
+        f->env->ops->list_dir(f->env, "/db", count_name, &after, &f->err),
+        &f->err);
+    assert_int_equal(before, after);
+}
+
+static void destroy_removes_a_database_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_writable_file *file = NULL;
+    uint64_t size = 0;
+
+    open_db(f, NULL);
+    put(f, "a", "1");
+    assert_ldb_status(LDB_LOCKED, ldb_destroy("/db", &f->options, &f->err),
+                      &f->err);
+    close_db(f);
+    assert_ldb_ok(f->env->ops->open_writable(f->env, "/db/notes.txt",
+                                             LDB_OPEN_TRUNCATE, &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(ldb_file_close(file, &f->err), &f->err);
+    assert_ldb_ok(ldb_destroy("/db", &f->options, &f->err), &f->err);
+    assert_ldb_ok(
+        f->env->ops->file_size(f->env, "/db/notes.txt", &f->err, &size),
+        &f->err);
+    assert_ldb_status(
+        LDB_NOT_FOUND,
+        f->env->ops->file_size(f->env, "/db/CURRENT", &f->err, &size), &f->err);
+    assert_ldb_status(LDB_NOT_FOUND, ldb_destroy("/db", &f->options, &f->err),
+                      &f->err);
+}
+
+static void a_value_in_every_place_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_stats stats;
+
+    open_db(f, NULL);
+    put(f, "deep", "level 1");
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    put(f, "flushed", "level 0");
+    assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+    put(f, "fresh", "memtable");
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.levels[1].tables, 1);
+    assert_int_equal(stats.levels[0].tables, 1);
+    assert_value(f, "deep", "level 1");
+    assert_value(f, "flushed", "level 0");
+    assert_value(f, "fresh", "memtable");
+}
+
+static void a_delete_hides_all_older_values(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_stats stats;
+
+    open_db(f, NULL);
+    put(f, "a", "1");
+    assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+    assert_ldb_ok(ldb_delete(f->db, ldb_slice_str("a"), false, &f->err, NULL),
+                  &f->err);
+    assert_ldb_status(
+        LDB_NOT_FOUND,
+        ldb_get(f->db, ldb_slice_str("a"), NULL, &f->err, NULL, NULL, NULL),
+        &f->err);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    ldb_stats(f->db, &stats);
+    for (unsigned level = 0; level < LDB_STATS_LEVELS; level++)
+        assert_int_equal(stats.levels[level].tables, 0);
+}
+
+static void properties_have_the_names_of_both_libraries(void **state)
+{
+    static const char *const names[] = {"leveldb.stats",
+                                        "leveldb.sstables",
+                                        "leveldb.iostats",
+                                        "leveldb.writedelay",
+                                        "leveldb.cachedblock",
+                                        "leveldb.openedtables",
+                                        "leveldb.alivesnaps",
+                                        "leveldb.aliveiters",
+                                        "leveldb.num-files-at-level0",
+                                        "leveldb.num-files-at-level6",
+                                        "leveldb.approximate-memory-usage"};
+    struct fixture *f = *state;
+    struct ldb_buf text = LDB_BUF_INIT(1 << 20);
+
+    open_db(f, NULL);
+    put(f, "a", "1");
+    assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        ldb_buf_clear(&text);
+        assert_int_equal(ldb_property(f->db, names[i], &text), LDB_OK);
+        assert_true(text.len > 0);
+    }
+    ldb_buf_clear(&text);
+    assert_int_equal(ldb_property(f->db, "leveldb.num-files-at-level0", &text),
+                     LDB_OK);
+    assert_ldb_bytes("1", ldb_slice_of_buf(&text));
+    assert_int_equal(ldb_property(f->db, "leveldb.num-files-at-level7", &text),
+                     LDB_NOT_FOUND);
+    ldb_buf_release(&text);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_missing_database_is_made_only_when_asked),
+        CASE(an_existing_database_is_refused_when_asked),
+        CASE(a_second_opener_is_refused),
+        CASE(an_option_out_of_range_is_named),
+        CASE(a_write_survives_closing),
+        CASE(a_closed_database_without_writes_replays_nothing),
+        CASE(a_raised_sequence_is_never_gone_back_on),
+        CASE(numbers_run_out_with_an_error),
+        CASE(read_only_reads_the_journal_and_writes_nothing),
+        CASE(destroy_removes_a_database_and_nothing_else),
+        CASE(a_value_in_every_place_is_found),
+        CASE(a_delete_hides_all_older_values),
+        CASE(properties_have_the_names_of_both_libraries),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
