@@ -1,0 +1,226 @@
+#include "storage/table/stored_block.h"
+
+#include "storage/base/mem.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/bytes.h"
+#include "tests/support/mem_fault.h"
+#include "tests/support/table_file.h"
+
+/* FORMAT section 22.2: the filter block, plain, and the index block, snappy,
+ * each with its trailer. */
+#define PLAIN_HEX  "00 04 20 00 41 5d 41 80 06 00000000 09000000 0b  00 a1685c0f"
+#define SNAPPY_HEX "16 14 0009026c01ff09 0124004e0000000001000000 01 b4f165ac"
+
+/* Reads the block of size bytes at offset of a file of those bytes. */
+static enum ldb_status read_hex(const char *hex, struct ldb_block_handle handle,
+                                bool mapped, bool verify, struct ldb_error *err,
+                                struct ldb_buf *out, bool *out_in_memory)
+{
+    struct ldb_buf file = LDB_BUF_INIT(1000);
+    struct ldb_stored_block block = {0};
+    struct table_source source;
+    enum ldb_status s;
+
+    bytes_from_hex(hex, &file);
+    table_source_init(&source, ldb_slice_of_buf(&file), mapped);
+    s = ldb_stored_block_read(&source.base, "000002.ldb", file.len, handle,
+                              verify, err, &block);
+    if (s == LDB_OK) {
+        assert_ldb_ok(ldb_buf_assign(out, block.contents), NULL);
+        *out_in_memory = block.memory != NULL;
+        if (block.memory != NULL) {
+            assert_ptr_equal(block.contents.data, block.memory->bytes);
+            assert_int_equal(block.contents.len, block.memory->len);
+        }
+        ldb_mem_free(block.memory);
+    }
+    ldb_buf_release(&file);
+    return s;
+}
+
+static void blocks_of_the_dump_come_out_plain(void **state)
+{
+    static const struct {
+        const char *hex;
+        struct ldb_block_handle handle;
+        bool mapped;
+        const char *plain;
+        bool in_memory;
+    } rows[] = {
+        {PLAIN_HEX,
+         {0, 18},
+         true,
+         "0004200041 5d418006 00000000 09000000 0b",
+         false},
+        {PLAIN_HEX,
+         {0, 18},
+         false,
+         "0004200041 5d418006 00000000 09000000 0b",
+         true},
+        {SNAPPY_HEX,
+         {0, 21},
+         true,
+         "00 09 02 6c 01ffffffffffffff 00 4e 00000000 01000000",
+         true},
+        {SNAPPY_HEX,
+         {0, 21},
+         false,
+         "00 09 02 6c 01ffffffffffffff 00 4e 00000000 01000000",
+         true},
+        {"aabb" PLAIN_HEX "cc",
+         {2, 18},
+         true,
+         "0004200041 5d418006 00000000 09000000 0b",
+         false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_buf out = LDB_BUF_INIT(1000);
+        struct ldb_error err = {0};
+        bool in_memory = false;
+
+        assert_ldb_ok(read_hex(rows[i].hex, rows[i].handle, rows[i].mapped,
+                               true, &err, &out, &in_memory),
+                      &err);
+        assert_ldb_hex(rows[i].plain, ldb_slice_of_buf(&out));
+        assert_int_equal(in_memory, rows[i].in_memory);
+        ldb_buf_release(&out);
+    }
+}
+
+static void damage_is_told_with_file_and_offset(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *hex;
+        struct ldb_block_handle handle;
+        bool verify;
+        const char *message;
+    } rows[] = {
+        {"trailer cut off",
+         PLAIN_HEX,
+         {0, 19},
+         true,
+         "000002.ldb: block at 0 of 19 bytes passes 23"},
+        {"offset behind the file",
+         PLAIN_HEX,
+         {100, 1},
+         true,
+         "000002.ldb: block at 100 of 1 bytes passes 23"},
+        {"size that wraps",
+         PLAIN_HEX,
+         {1, UINT64_MAX},
+         true,
+         "000002.ldb: block at 1 of 18446744073709551615 bytes passes 23"},
+        {"one byte off",
+         "00" PLAIN_HEX,
+         {0, 19},
+         true,
+         "000002.ldb: block at 0: checksum 0x"},
+        {"type changed",
+         "0000000000000000 01 00000000",
+         {0, 8},
+         true,
+         "000002.ldb: block at 0: checksum 0x"},
+        {"unknown type",
+         "0000000000000000 02 00000000",
+         {0, 8},
+         false,
+         "000002.ldb: block at 0: unknown compression type 2"},
+        {"no snappy",
+         "ffffffffffffffff 01 00000000",
+         {0, 8},
+         false,
+         "000002.ldb: block at 0: impossible uncompressed length"},
+        {"broken snappy",
+         "0806616161616161 01 00000000",
+         {0, 8},
+         false,
+         "000002.ldb: block at 0: does not uncompress"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_buf out = LDB_BUF_INIT(1000);
+        struct ldb_error err = {0};
+        bool in_memory = false;
+
+        assert_ldb_status(LDB_CORRUPTION,
+                          read_hex(rows[i / 2].hex, rows[i / 2].handle,
+                                   i % 2 != 0, rows[i / 2].verify, &err, &out,
+                                   &in_memory),
+                          &err);
+        assert_ldb_message(rows[i / 2].message, &err);
+        ldb_buf_release(&out);
+    }
+}
+
+static void without_verification_the_checksum_is_not_looked_at(void **state)
+{
+    struct ldb_buf out = LDB_BUF_INIT(1000);
+    struct ldb_error err = {0};
+    bool in_memory = false;
+
+    (void)state;
+    assert_ldb_ok(read_hex("616263 00 00000000",
+                           (struct ldb_block_handle){0, 3}, true, false, &err,
+                           &out, &in_memory),
+                  &err);
+    assert_ldb_bytes("abc", ldb_slice_of_buf(&out));
+    ldb_buf_release(&out);
+}
+
+static void a_block_of_no_bytes_is_a_block(void **state)
+{
+    struct ldb_buf out = LDB_BUF_INIT(1000);
+    struct ldb_error err = {0};
+    bool in_memory = false;
+
+    (void)state;
+    assert_ldb_ok(read_hex("00 00000000", (struct ldb_block_handle){0, 0},
+                           false, false, &err, &out, &in_memory),
+                  &err);
+    assert_int_equal(out.len, 0);
+    ldb_buf_release(&out);
+}
+
+static void no_memory_is_reported(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        struct ldb_buf file = LDB_BUF_INIT(1000);
+        struct ldb_stored_block block = {0};
+        struct ldb_error err = {0};
+        struct table_source source;
+        enum ldb_status s;
+
+        bytes_from_hex(SNAPPY_HEX, &file);
+        table_source_init(&source, ldb_slice_of_buf(&file), false);
+        mem_fault_start(n, MEM_FAULT_ONCE);
+        s = ldb_stored_block_read(&source.base, "000002.ldb", file.len,
+                                  (struct ldb_block_handle){0, 21}, true, &err,
+                                  &block);
+        ldb_mem_free(block.memory);
+        ldb_buf_release(&file);
+        if (!mem_fault_stop()) {
+            assert_ldb_ok(s, &err);
+            assert_int_equal(n, 3); /* as stored, and as plain */
+            break;
+        }
+        assert_ldb_status(LDB_NO_MEMORY, s, &err);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_of_the_dump_come_out_plain),
+        cmocka_unit_test(damage_is_told_with_file_and_offset),
+        cmocka_unit_test(without_verification_the_checksum_is_not_looked_at),
+        cmocka_unit_test(a_block_of_no_bytes_is_a_block),
+        cmocka_unit_test(no_memory_is_reported),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

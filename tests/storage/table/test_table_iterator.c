@@ -1,0 +1,220 @@
+#include <stdio.h>
+
+#include "storage/base/internal_key.h"
+#include "storage/table/table_reader_internal.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/bytes.h"
+#include "tests/support/mem_fault.h"
+#include "tests/support/table_file.h"
+#include "tests/support/vector_iterator.h"
+
+#define MANY 1000
+
+static const struct ldb_table_read reading = {.verify_checksums = true,
+                                              .fill_cache = true};
+
+struct fixture {
+    struct ldb_table_options options;
+    struct ldb_buf file;
+    struct table_source source;
+    struct ldb_table *table;
+    size_t released;
+};
+
+static void fixture_open(struct fixture *f)
+{
+    struct ldb_error err = {0};
+
+    table_source_init(&f->source, ldb_slice_of_buf(&f->file), false);
+    assert_ldb_ok(ldb_table_open(&f->source.base, f->file.len, "000009.ldb",
+                                 &f->options, &err, &f->table),
+                  &err);
+}
+
+static void fixture_build(struct fixture *f)
+{
+    static struct vector_entry entries[MANY];
+
+    *f = (struct fixture){.options = table_file_options(),
+                          .file = LDB_BUF_INIT(TABLE_FILE_MAX)};
+    f->options.block_size = 500;
+    table_file_entries(entries, MANY);
+    table_file_build(&f->options, entries, MANY, &f->file);
+    fixture_open(f);
+}
+
+static void fixture_release(struct fixture *f)
+{
+    ldb_table_close(f->table);
+    ldb_buf_release(&f->file);
+}
+
+static void count_release(void *context)
+{
+    struct fixture *f = context;
+
+    f->released++;
+}
+
+static struct ldb_iterator *iterate(struct fixture *f)
+{
+    struct ldb_error err = {0};
+    struct ldb_iterator *it = NULL;
+
+    assert_ldb_ok(ldb_table_iterator_create_with(f->table, &reading,
+                                                 count_release, f, &err, &it),
+                  &err);
+    return it;
+}
+
+static void what_it_stands_on_is_released_once(void **state)
+{
+    struct fixture f;
+    struct ldb_iterator *it = NULL;
+    struct ldb_error err = {0};
+
+    (void)state;
+    fixture_build(&f);
+    it = iterate(&f);
+    ldb_iterator_seek_last(it);
+    assert_true(it->valid);
+    assert_int_equal(f.released, 0);
+    ldb_iterator_destroy(it);
+    assert_int_equal(f.released, 1);
+
+    /* Where there is no iterator, the caller still has it. */
+    mem_fault_start(1, MEM_FAULT_ONCE);
+    assert_ldb_status(LDB_NO_MEMORY,
+                      ldb_table_iterator_create_with(
+                          f.table, &reading, count_release, &f, &err, &it),
+                      &err);
+    assert_true(mem_fault_stop());
+    assert_int_equal(f.released, 1);
+    fixture_release(&f);
+}
+
+static void a_pass_reads_each_block_once(void **state)
+{
+    struct fixture f;
+    struct ldb_iterator *it;
+    size_t at_open, forwards;
+
+    (void)state;
+    fixture_build(&f);
+    at_open = f.source.reads;
+    it = iterate(&f);
+    assert_int_equal(f.source.reads, at_open);
+    for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it))
+        continue;
+    forwards = f.source.reads - at_open;
+    assert_in_range(forwards, 20, MANY / 10);
+    /* The last block is still held. */
+    for (ldb_iterator_seek_last(it); it->valid; ldb_iterator_prev(it))
+        continue;
+    assert_int_equal(f.source.reads - at_open, 2 * forwards - 1);
+    ldb_iterator_destroy(it);
+    fixture_release(&f);
+}
+
+static void seeks_within_one_block_read_it_once(void **state)
+{
+    struct vector_entry target;
+    struct fixture f;
+    struct ldb_iterator *it;
+    size_t reads;
+
+    (void)state;
+    fixture_build(&f);
+    it = iterate(&f);
+    target = vector_entry_make("key000500", 200, 1, "");
+    ldb_iterator_seek(it, vector_entry_key(&target));
+    reads = f.source.reads;
+    for (int i = 0; i < 10; i++) {
+        ldb_iterator_seek(it, vector_entry_key(&target));
+        assert_ldb_bytes("key000500", it->value);
+    }
+    assert_int_equal(f.source.reads, reads);
+    ldb_iterator_destroy(it);
+    fixture_release(&f);
+}
+
+static void it_turns_round_at_the_edge_of_a_block(void **state)
+{
+    struct fixture f;
+    struct ldb_iterator *it;
+    size_t before, edges = 0;
+
+    (void)state;
+    fixture_build(&f);
+    it = iterate(&f);
+    ldb_iterator_seek_first(it);
+    before = f.source.reads;
+    for (size_t i = 1; i < MANY; i++) {
+        char text[24];
+
+        ldb_iterator_next(it);
+        if (f.source.reads == before)
+            continue;
+        edges++;
+        ldb_iterator_prev(it);
+        (void)snprintf(text, sizeof(text), "key%06zu", i - 1);
+        assert_ldb_slice(ldb_slice_str(text), it->value);
+        ldb_iterator_next(it);
+        (void)snprintf(text, sizeof(text), "key%06zu", i);
+        assert_ldb_slice(ldb_slice_str(text), it->value);
+        before = f.source.reads;
+    }
+    assert_true(edges > 20);
+    ldb_iterator_destroy(it);
+    fixture_release(&f);
+}
+
+/* goleveldb writes an empty data block into a table without entries. */
+static void data_blocks_without_entries_are_passed_over(void **state)
+{
+    static const char table[] =
+        /* 00: data block without entries (checksums are not looked at) */
+        "00000000 01000000 00 c0f2a1b0"
+        /* 0d: metaindex, 1a: index with "zzzzzzzzz" -> 0, 8 twice over */
+        "00000000 01000000 00 c0f2a1b0"
+        "00 09 02 7a7a7a7a7a7a7a7a61 00 08"
+        "00 09 02 7a7a7a7a7a7a7a7a7a 00 08"
+        "00000000 0e000000 02000000 00 00000000"
+        "0d 08 1a 28 000000000000000000000000000000000000000000000000"
+        "000000000000000000000000 57fb808b247547db";
+    struct ldb_table_read unverified = {.fill_cache = true};
+    struct ldb_iterator *it = NULL;
+    struct fixture f = {.options = table_file_options(),
+                        .file = LDB_BUF_INIT(TABLE_FILE_MAX)};
+
+    (void)state;
+    f.options.verify_index_checksums = false;
+    bytes_from_hex(table, &f.file);
+    fixture_open(&f);
+    assert_ldb_ok(ldb_table_iterator_create(f.table, &unverified, NULL, &it),
+                  NULL);
+    ldb_iterator_seek_first(it);
+    assert_false(it->valid);
+    assert_ldb_ok(it->status, &it->error);
+    ldb_iterator_seek_last(it);
+    assert_false(it->valid);
+    assert_ldb_ok(it->status, &it->error);
+    ldb_iterator_seek(it, ldb_slice_str("aaaaaaaaa"));
+    assert_false(it->valid);
+    assert_ldb_ok(it->status, &it->error);
+    ldb_iterator_destroy(it);
+    fixture_release(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_it_stands_on_is_released_once),
+        cmocka_unit_test(a_pass_reads_each_block_once),
+        cmocka_unit_test(seeks_within_one_block_read_it_once),
+        cmocka_unit_test(it_turns_round_at_the_edge_of_a_block),
+        cmocka_unit_test(data_blocks_without_entries_are_passed_over),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
