@@ -1,5 +1,5 @@
 /*
- * One MANIFEST file: a journal of version edits (FORMAT section 9). Written
+ * One MANIFEST file: a journal of version edits (docs/formats.md). Written
  * here byte by byte as told; what the records say is version_set.h's matter.
  *
  * Thread-safety: one caller at a time.

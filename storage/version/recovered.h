@@ -1,6 +1,6 @@
 /*
  * The state that a MANIFEST's records add up to: the last version and the
- * scalars, checked as FORMAT section 23 asks (rows 3, 8-12).
+ * scalars, checked as docs/formats.md asks (rules 3 and 8 to 12).
  *
  * Thread-safety: one caller.
  */

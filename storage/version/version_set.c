@@ -27,7 +27,7 @@
 #include "storage/version/version_builder.h"
 #include "storage/version/version_internal.h"
 
-/* Defaults of the score: goleveldb's with geth's options (FORMAT section 15).
+/* Defaults of the score: goleveldb's with geth's options (docs/formats.md).
  */
 #define L0_COMPACTION_TRIGGER 4
 #define LEVEL1_BYTES          (UINT64_C(100) << 20)
