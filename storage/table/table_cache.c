@@ -274,7 +274,7 @@ void ldb_table_cache_destroy(struct ldb_table_cache *cache)
 {
     if (cache == NULL)
         return;
-    for (size_t i = 0; i < cache->shard_count; i++) {
+    for (size_t i = 0; cache->shards != NULL && i < cache->shard_count; i++) {
         struct shard *shard = &cache->shards[i];
         struct open_table *entry = shard->newest;
 

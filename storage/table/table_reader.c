@@ -151,8 +151,8 @@ static enum ldb_status read_metaindex(struct ldb_table *table,
                                       struct ldb_block_handle handle,
                                       struct ldb_error *err)
 {
-    struct ldb_block_memory *memory;
-    struct ldb_block block;
+    struct ldb_block_memory *memory = NULL;
+    struct ldb_block block = {0};
     struct ldb_block_iter it;
     enum ldb_status s = read_entries(table, handle, err, &block, &memory);
 

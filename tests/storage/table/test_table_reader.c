@@ -1,6 +1,7 @@
 #include "storage/table/table_reader.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "storage/base/checksum.h"
 #include "storage/base/internal_key.h"
@@ -12,6 +13,7 @@
 #include "tests/support/bytes.h"
 #include "tests/support/mem_fault.h"
 #include "tests/support/table_file.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/vector_iterator.h"
 
 #define MANY 2000
@@ -454,6 +456,123 @@ static void tables_of_both_libraries_read_and_their_filters_work(void **state)
         assert_get(&f, "key00015", 9, "");
         assert_int_equal(f.source.reads, reads);
         fixture_release(&f);
+    }
+}
+
+/* Entries that `ldbcpp dumpfile` lists in the table at path. */
+static size_t listed_entries(const char *oracles, const char *path)
+{
+    char command[1024];
+    FILE *stream;
+    size_t entries = 0;
+    bool at_start = true;
+    int c;
+
+    (void)snprintf(command, sizeof(command), "%s/ldbcpp dumpfile %s", oracles,
+                   path);
+    stream = popen(command, "r");
+    assert_non_null(stream);
+    while ((c = fgetc(stream)) != EOF) {
+        entries += at_start && c == '\'';
+        at_start = c == '\n';
+    }
+    assert_int_equal(pclose(stream), 0);
+    return entries;
+}
+
+struct table_scan {
+    const char *oracles;
+    const char *dir;
+    size_t tables;
+};
+
+/* Reads a whole table of another writer: both ways, and by get. */
+static enum ldb_status scan_table(void *context, const char *name)
+{
+    struct table_scan *scan = context;
+    struct ldb_env *env = ldb_env_posix();
+    struct ldb_buf value = LDB_BUF_INIT(TABLE_FILE_MAX);
+    struct ldb_random_file *file = NULL;
+    struct ldb_iterator *it;
+    struct ldb_error err = {0};
+    struct fixture f;
+    char path[TEMP_DIR_PATH_SIZE + 64];
+    uint64_t size = 0;
+    size_t entries = 0;
+    size_t back = 0;
+
+    if (strstr(name, ".ldb") == NULL)
+        return LDB_OK;
+    (void)snprintf(path, sizeof(path), "%s/%s", scan->dir, name);
+    assert_ldb_ok(env->ops->file_size(env, path, &err, &size), &err);
+    assert_ldb_ok(env->ops->open_random(env, path, &err, &file), &err);
+    fixture_init(&f);
+    f.options.filter = &bloom;
+    assert_ldb_ok(ldb_table_open(file, size, name, &f.options, &err, &f.table),
+                  &err);
+    it = iterate(&f, &verified);
+    for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it)) {
+        uint64_t tag = 0;
+
+        entries++;
+        assert_ldb_ok(
+            ldb_table_get(f.table, &verified, it->key, &err, &value, &tag),
+            &err);
+        assert_true(tag == ldb_internal_tag(it->key));
+        if (ldb_tag_kind(tag) == LDB_KIND_PUT)
+            assert_ldb_slice(it->value, ldb_slice_of_buf(&value));
+    }
+    assert_ldb_ok(it->status, &it->error);
+    for (ldb_iterator_seek_last(it); it->valid; ldb_iterator_prev(it))
+        back++;
+    assert_ldb_ok(it->status, &it->error);
+    assert_int_equal(back, entries);
+    assert_int_equal(listed_entries(scan->oracles, path), entries);
+    scan->tables++;
+    ldb_iterator_destroy(it);
+    ldb_table_close(f.table);
+    ldb_buf_release(&value);
+    return LDB_OK;
+}
+
+/* Skipped without the oracles (tests/interop/oracle/build.sh builds them). */
+static void whole_databases_of_both_libraries_read_back(void **state)
+{
+    static const char *const writers[] = {"ldbgo", "ldbcpp"};
+    static const char *const profiles[] = {"mixed", "large-values"};
+    const char *oracles = getenv("LEVELD_ORACLE_DIR");
+    char command[2048];
+    FILE *there;
+
+    (void)state;
+    (void)snprintf(command, sizeof(command), "%s/ldbgo",
+                   oracles == NULL ? "" : oracles);
+    there = fopen(command, "r");
+    if (there == NULL)
+        skip();
+    (void)fclose(there);
+    for (size_t i = 0; i < 4; i++) {
+        const char *writer = writers[i % 2];
+        struct ldb_error err = {0};
+        struct table_scan scan = {.oracles = oracles};
+        struct temp_dir dir;
+        char db[TEMP_DIR_PATH_SIZE];
+
+        temp_dir_create(&dir);
+        scan.dir = temp_dir_join(&dir, "db", db);
+        /* Opening again makes tables of the journal. */
+        (void)snprintf(command, sizeof(command),
+                       "%s/%s fill %s --profile %s --n 300 --seed 5 "
+                       "--write-buffer 65536 >%s/out && "
+                       "%s/%s open %s >%s/out",
+                       oracles, writer, db, profiles[i / 2], dir.path, oracles,
+                       writer, db, dir.path);
+        assert_int_equal(system(command), 0); /* NOLINT: our own paths */
+        assert_ldb_ok(ldb_env_posix()->ops->list_dir(ldb_env_posix(), db,
+                                                     scan_table, &scan, &err),
+                      &err);
+        assert_true(scan.tables > 0);
+        temp_dir_remove(&dir);
     }
 }
 
@@ -910,6 +1029,7 @@ int main(void)
         cmocka_unit_test(blocks_are_read_once_while_the_cache_holds_them),
         cmocka_unit_test(a_filter_spares_the_data_blocks),
         cmocka_unit_test(tables_of_both_libraries_read_and_their_filters_work),
+        cmocka_unit_test(whole_databases_of_both_libraries_read_back),
         cmocka_unit_test(a_filter_of_another_name_is_ignored),
         cmocka_unit_test(offsets_grow_with_the_keys_up_to_the_end_of_the_data),
         cmocka_unit_test(each_flipped_bit_is_corruption_with_file_and_offset),
