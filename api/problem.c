@@ -143,12 +143,14 @@ void api_answer_problem(struct api_exchange *x,
     if (problem->retry_after_s != 0)
         (void)!api_header_printf(x, "Retry-After", "%u",
                                  problem->retry_after_s);
-    if (api_problem_write(problem, &body) != LDB_OK ||
-        ldb_buf_append_byte(&body, '\n') != LDB_OK)
-        api_answer_static(x, api_problem_status(problem->kind),
-                          API_TYPE_PROBLEM, fixed_body(problem->kind));
-    else
+    if (api_problem_write(problem, &body) == LDB_OK &&
+        ldb_buf_append_byte(&body, '\n') == LDB_OK)
         api_answer_buf(x, status_of(problem), API_TYPE_PROBLEM, &body);
+    else if (status_of(problem) == api_problem_status(problem->kind))
+        api_answer_static(x, status_of(problem), API_TYPE_PROBLEM,
+                          fixed_body(problem->kind));
+    else /* the fixed text would contradict the status */
+        api_answer_no_memory(x);
     ldb_buf_release(&body);
 }
 
