@@ -52,5 +52,7 @@ struct fake_exchange *fake_exchange_create(struct api_context *context,
                                            const struct fake_request *request);
 struct api_exchange *fake_exchange_get(struct fake_exchange *fake);
 void fake_exchange_destroy(struct fake_exchange *fake);
+/* Waits until it was woken once more. */
+void fake_exchange_wait(struct fake_exchange *fake);
 
 #endif
