@@ -1,0 +1,156 @@
+#include "api/range_scan.h"
+
+#include "tests/support/api_fixture.h"
+#include "tests/support/assert_ldb.h"
+
+static bool parse(struct api_fixture *f, const char *target, bool is_page,
+                  struct fake_exchange **out_fake,
+                  struct api_range_query *query)
+{
+    /* Static: the exchange keeps it. */
+    static struct fake_request request;
+
+    request = (struct fake_request){.method = "GET", .target = target};
+    *out_fake = fake_exchange_create(&f->context, &request);
+    return api_range_query_parse(fake_exchange_get(*out_fake), is_page, query);
+}
+
+static void bounds_are_the_tightest_of_all_given(void **state)
+{
+    static const struct {
+        const char *target;
+        const char *lower; /* hex, as upper */
+        const char *upper; /* NULL: none */
+    } rows[] = {
+        {"/", "", NULL},
+        {"/?start=b", "62", NULL},
+        {"/?end=", "", ""},
+        {"/?prefix=ab", "6162", "6163"},
+        {"/?prefix=a%FF", "61ff", "62"},
+        {"/?prefix=%FF%FF", "ffff", NULL},
+        {"/?prefix=ab&start=aa&end=b", "6162", "6163"},
+        {"/?prefix=ab&start=abc&end=abd", "616263", "616264"},
+        {"/?cursor=Zg", "00", NULL},                  /* after the empty key */
+        {"/?cursor=Zmg&start=b&end=c", "6800", "63"}, /* after "h" */
+        {"/?cursor=Zmg&start=z", "7a", NULL},
+        {"/?cursor=cmg&reverse=true&end=z", "", "68"},
+        {"/?cursor=cmg&reverse=true&end=c", "", "63"},
+        {"/?cursor=cg&reverse=true", "", ""},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fake_exchange *fake;
+        struct api_range_query query;
+
+        if (!parse(*state, rows[i].target, true, &fake, &query))
+            fail_msg("%s", rows[i].target);
+        assert_ldb_hex(rows[i].lower, query.lower);
+        assert_int_equal(query.has_upper, rows[i].upper != NULL);
+        if (rows[i].upper != NULL)
+            assert_ldb_hex(rows[i].upper, query.upper);
+        fake_exchange_destroy(fake);
+    }
+}
+
+static void a_page_has_a_limit_and_a_stream_need_not(void **state)
+{
+    static const struct {
+        const char *target;
+        bool is_page;
+        bool is_ok;
+        bool has_limit;
+        uint64_t limit;
+    } rows[] = {
+        {"/", true, true, true, 100},
+        {"/?limit=10000", true, true, true, 10000},
+        {"/?limit=10001", true, false, false, 0},
+        {"/", false, true, false, 100},
+        {"/?limit=10001", false, true, true, 10001},
+        {"/?limit=0", false, false, false, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fake_exchange *fake;
+        struct api_range_query query = {0};
+
+        assert_int_equal(
+            parse(*state, rows[i].target, rows[i].is_page, &fake, &query),
+            rows[i].is_ok);
+        assert_int_equal(query.has_limit, rows[i].has_limit);
+        assert_int_equal(query.limit, rows[i].limit);
+        fake_exchange_destroy(fake);
+    }
+}
+
+static void a_cursor_is_read_back_for_keys_of_any_length(void **state)
+{
+    char key[40];
+    struct ldb_arena arena;
+
+    (void)state;
+    ldb_arena_init(&arena, 0);
+    for (size_t i = 0; i < sizeof(key); i++)
+        key[i] = (char)('0' + i);
+    for (size_t len = 0; len <= sizeof(key); len++) {
+        struct ldb_buf text = LDB_BUF_INIT(256);
+        struct ldb_slice back;
+
+        assert_ldb_ok(
+            api_range_cursor_write(true, ldb_slice_make(key, len), &text),
+            NULL);
+        assert_int_equal(api_text_decode(&arena, API_ENCODING_BASE64URL,
+                                         ldb_slice_of_buf(&text), &back),
+                         API_DECODE_OK);
+        assert_int_equal(back.len, len + 1);
+        assert_int_equal(back.data[0], 'r');
+        assert_memory_equal(back.data + 1, key, len);
+        ldb_buf_release(&text);
+    }
+    ldb_arena_release(&arena);
+}
+
+static void a_scan_walks_between_its_bounds(void **state)
+{
+    struct api_fixture *f = *state;
+    struct api_range_query query = {.lower = ldb_slice_str("b"),
+                                    .has_upper = true,
+                                    .upper = ldb_slice_str("d")};
+    struct ldb_error err = {0};
+
+    for (const char *key = "abcd"; *key != '\0'; key++)
+        assert_ldb_ok(ldb_put(f->db, ldb_slice_make(key, 1), ldb_slice_str(""),
+                              false, &err, NULL),
+                      &err);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        struct api_range_scan scan;
+
+        query.is_reverse = reverse == 1;
+        assert_ldb_ok(api_range_scan_open(f->db, &query, false, &err, &scan),
+                      &err);
+        assert_true(api_range_scan_valid(&scan));
+        assert_ldb_slice(ldb_slice_str(reverse ? "c" : "b"),
+                         ldb_cursor_key(scan.cursor));
+        api_range_scan_next(&scan);
+        assert_true(api_range_scan_valid(&scan));
+        assert_ldb_slice(ldb_slice_str(reverse ? "b" : "c"),
+                         ldb_cursor_key(scan.cursor));
+        api_range_scan_next(&scan);
+        assert_false(api_range_scan_valid(&scan));
+        api_range_scan_close(&scan);
+    }
+}
+
+#define FIXTURE_TEST(f)                                                        \
+    cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(bounds_are_the_tightest_of_all_given),
+        FIXTURE_TEST(a_page_has_a_limit_and_a_stream_need_not),
+        cmocka_unit_test(a_cursor_is_read_back_for_keys_of_any_length),
+        FIXTURE_TEST(a_scan_walks_between_its_bounds),
+    };
+
+    return cmocka_run_group_tests_name("range_scan", tests, NULL, NULL);
+}

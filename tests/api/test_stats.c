@@ -1,0 +1,179 @@
+#include "api/stats.h"
+
+#include <string.h>
+
+#include "tests/support/api_fixture.h"
+#include "tests/support/assert_ldb.h"
+
+static json_t *stats_of(struct api_fixture *f)
+{
+    struct fake_answer answer = api_call(f, "GET", "/stats", NULL, NULL);
+    json_t *body;
+
+    assert_answer(&answer, 200);
+    assert_string_equal(answer.content_type, "application/json");
+    body = answer_json(&answer);
+    fake_answer_release(&answer);
+    return body;
+}
+
+/* A dotted path into objects; fails the test where there is nothing. */
+static const json_t *at(const json_t *root, const char *path)
+{
+    char name[64];
+    size_t len = 0;
+
+    for (;; path++) {
+        if (*path != '.' && *path != '\0') {
+            assert_true(len + 1 < sizeof(name));
+            name[len++] = *path;
+            continue;
+        }
+        name[len] = '\0';
+        len = 0;
+        root = json_object_get(root, name);
+        if (root == NULL)
+            fail_msg("no %s", name);
+        if (*path == '\0')
+            return root;
+    }
+}
+
+static void the_node_says_who_it_is(void **state)
+{
+    struct api_fixture *f = *state;
+    json_t *body;
+
+    (void)api_put(f, "/v1/kv/a", "1");
+    body = stats_of(f);
+    assert_string_equal(json_string_value(at(body, "version")), "1.2.3");
+    assert_string_equal(json_string_value(at(body, "commit")), "abcdef");
+    assert_string_equal(json_string_value(at(body, "role")), "leader");
+    assert_string_equal(json_string_value(at(body, "cluster_id")), "cluster");
+    assert_string_equal(json_string_value(at(body, "node_id")), "node");
+    assert_int_equal(json_integer_value(at(body, "epoch")), 7);
+    assert_int_equal(json_integer_value(at(body, "sequence")), 1);
+    assert_true(json_is_number(at(body, "uptime_seconds")));
+    assert_true(json_is_false(at(body, "read_only")));
+    assert_true(json_is_true(at(body, "ready")));
+    json_decref(body);
+}
+
+static void every_documented_figure_is_there(void **state)
+{
+    static const char *const paths[] = {
+        "limits.key_bytes",
+        "limits.value_bytes",
+        "limits.batch_bytes",
+        "limits.json_batch_bytes",
+        "limits.range_items_default",
+        "limits.range_items_max",
+        "limits.page_bytes",
+        "limits.delete_range_keys",
+        "engine.manifest.bytes",
+        "engine.journal.synced_bytes",
+        "engine.journal.syncs",
+        "engine.memtable.bytes",
+        "engine.memtable.immutable_count",
+        "engine.writes.groups",
+        "engine.reads.gets",
+        "engine.compaction.write_amplification",
+        "engine.stalls.slowdown_us",
+        "engine.stalls.queue_bytes",
+        "engine.caches.block.hit_rate",
+        "engine.caches.block.capacity_bytes",
+        "engine.caches.table.open",
+        "disk.table_bytes",
+        "disk.free_bytes",
+        "disk.reserve_bytes",
+    };
+    json_t *body = stats_of(*state);
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        assert_true(json_is_number(at(body, paths[i])));
+    assert_true(json_is_boolean(at(body, "engine.stalls.stopped")));
+    assert_int_equal(json_array_size(at(body, "engine.levels")),
+                     LDB_STATS_LEVELS);
+    assert_null(json_object_get(body, "process"));
+    json_decref(body);
+}
+
+static void requests_are_counted_by_route(void **state)
+{
+    struct api_fixture *f = *state;
+    const json_t *requests;
+    bool found = false;
+    json_t *body;
+
+    (void)api_put(f, "/v1/kv/a", "1");
+    (void)api_put(f, "/v1/kv/b", "1");
+    body = stats_of(f);
+    requests = at(body, "requests");
+    for (size_t i = 0; i < json_array_size(requests); i++) {
+        const json_t *route = json_array_get(requests, i);
+
+        if (strcmp(json_string_value(at(route, "route")), "PUT /v1/kv/{key}") !=
+            0)
+            continue;
+        found = true;
+        assert_int_equal(json_integer_value(at(route, "count")), 2);
+        assert_int_equal(json_integer_value(at(route, "status.2xx")), 2);
+        assert_int_equal(json_integer_value(at(route, "status.5xx")), 0);
+        assert_true(json_is_integer(at(route, "latency_us.sum")));
+        assert_true(json_is_integer(at(route, "latency_us.p50")));
+        assert_true(json_is_integer(at(route, "latency_us.p999")));
+        assert_true(json_is_integer(at(route, "latency_us.max")));
+    }
+    assert_true(found);
+    json_decref(body);
+}
+
+static void process_of_test(void *service, struct api_process_figures *out)
+{
+    const uint64_t *resident = service;
+
+    out->resident_bytes = *resident;
+}
+
+static void the_process_shows_when_the_service_tells(void **state)
+{
+    struct api_fixture *f = *state;
+    uint64_t resident = 4242;
+    json_t *body;
+
+    f->context.process_figures = process_of_test;
+    f->context.service = &resident;
+    body = stats_of(f);
+    assert_int_equal(json_integer_value(at(body, "process.resident_bytes")),
+                     4242);
+    assert_true(json_is_integer(at(body, "process.connections")));
+    json_decref(body);
+}
+
+static void a_node_that_is_not_ready_says_why(void **state)
+{
+    struct api_fixture *f = *state;
+    json_t *body;
+
+    f->context.disk_reserve_bytes = INT64_MAX; /* what jansson reads */
+    body = stats_of(f);
+    assert_true(json_is_false(at(body, "ready")));
+    assert_string_equal(json_string_value(at(body, "reason")), "disk-full");
+    json_decref(body);
+}
+
+#define FIXTURE_TEST(f)                                                        \
+    cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(the_node_says_who_it_is),
+        FIXTURE_TEST(every_documented_figure_is_there),
+        FIXTURE_TEST(requests_are_counted_by_route),
+        FIXTURE_TEST(the_process_shows_when_the_service_tells),
+        FIXTURE_TEST(a_node_that_is_not_ready_says_why),
+    };
+
+    return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
+}
