@@ -155,7 +155,8 @@ struct ldb_db {
     struct ldb_error health_error;     /* guarded by mu */
     enum ldb_status background_status; /* guarded by mu; LDB_OK: fine */
     struct ldb_error background_error; /* guarded by mu */
-    bool compaction_halted; /* guarded by mu; damage: no more of them */
+    bool compaction_halted;   /* guarded by mu; damage: no more of them */
+    uint64_t manifest_number; /* guarded by mu; older ones are removed */
     struct ldb_level_counters level_counters[LDB_LEVEL_COUNT];
 
     /* view_mu */

@@ -21,11 +21,29 @@ static enum ldb_status remove_name(struct ldb_db *db, enum ldb_file_type type,
     return s;
 }
 
+/* After a rotation CURRENT names the new MANIFEST for good: the old one goes.
+ */
+static void remove_rotated_manifest(struct ldb_db *db)
+{
+    uint64_t before;
+    uint64_t now;
+    uint64_t len;
+
+    ldb_mutex_lock(&db->mu);
+    before = db->manifest_number;
+    ldb_version_set_manifest(db->versions, &now, &len);
+    db->manifest_number = now;
+    ldb_mutex_unlock(&db->mu);
+    if (before != now)
+        (void)remove_name(db, LDB_FILE_MANIFEST, before);
+}
+
 void ldb_obsolete_files_remove(struct ldb_db *db)
 {
     uint64_t *numbers = NULL;
     size_t count = 0;
 
+    remove_rotated_manifest(db);
     atomic_store_explicit(&db->obsolete_pending, false, memory_order_relaxed);
     if (ldb_version_set_take_obsolete(db->versions, &numbers, &count) != LDB_OK)
         return; /* no memory: they stay listed */
@@ -99,6 +117,7 @@ void ldb_obsolete_files_sweep(struct ldb_db *db)
     sweep.log_number = ldb_version_set_log_number(db->versions);
     sweep.prev_log_number = ldb_version_set_prev_log_number(db->versions);
     ldb_version_set_manifest(db->versions, &sweep.manifest_number, &len);
+    db->manifest_number = sweep.manifest_number;
     ldb_mutex_unlock(&db->mu);
     /* A failure leaves dead files until the next open. */
     (void)db->env->ops->list_dir(db->env, db->dir, visit, &sweep, NULL);

@@ -288,6 +288,37 @@ static void a_delete_hides_all_older_values(void **state)
         assert_int_equal(stats.levels[level].tables, 0);
 }
 
+static enum ldb_status count_manifest(void *context, const char *name)
+{
+    unsigned *count = context;
+
+    *count += strncmp(name, "MANIFEST-", 9) == 0;
+    return LDB_OK;
+}
+
+static void a_manifest_over_its_size_is_replaced_and_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_stats stats;
+    unsigned count = 0;
+
+    f->options.manifest_rotate_bytes = 1024;
+    open_db(f, NULL);
+    for (int i = 0; i < 40; i++) {
+        put(f, i % 2 == 0 ? "even" : "odd", "value");
+        assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+    }
+    ldb_stats(f->db, &stats);
+    assert_true(stats.manifest_number > 0);
+    close_db(f);
+    assert_ldb_ok(
+        f->env->ops->list_dir(f->env, "/db", count_manifest, &count, &f->err),
+        &f->err);
+    assert_int_equal(count, 1);
+    open_db(f, NULL);
+    assert_value(f, "even", "value");
+}
+
 static void properties_have_the_names_of_both_libraries(void **state)
 {
     static const char *const names[] = {"leveldb.stats",
@@ -337,6 +368,7 @@ int main(void)
         CASE(destroy_removes_a_database_and_nothing_else),
         CASE(a_value_in_every_place_is_found),
         CASE(a_delete_hides_all_older_values),
+        CASE(a_manifest_over_its_size_is_replaced_and_removed),
         CASE(properties_have_the_names_of_both_libraries),
     };
 
