@@ -30,7 +30,7 @@ GUARD = re.compile(r'^[ \t]*#[ \t]*ifndef[ \t]+(\w+)\s*\n[ \t]*#[ \t]*define'
                    r'[ \t]+(\w+)', re.M)
 STRUCT = re.compile(r'\bstruct\s+\w+\s*\{(.*?)\n\}', re.S)
 GUARDED = re.compile(r'\bLDB_GUARDED_BY\s*\(\s*&?\s*(\w+)|'
-                     r'guarded by\s+[`\']?(\w+)[`\']?', re.I)
+                     r'guarded by\s+[`\']?(\w+)\b(?!\.\w)[`\']?', re.I)
 # Spelled by others: the LevelDB C API.
 NOT_OURS = ('storage/include/leveldb/c.h',)
 
