@@ -83,6 +83,8 @@ enum ldb_status ldb_manifest_create(struct ldb_env *env, const char *dir,
     s = open_writer(env, path, err, &manifest->writer);
     if (s == LDB_OK)
         s = ldb_manifest_append(manifest, record, err, &is_unknown);
+    /* A reader may follow a CURRENT.N that is not renamed yet (goleveldb
+     * does): what it leads to is durable before there is one. */
     if (s == LDB_OK)
         s = env->ops->sync_dir(env, dir, err);
     if (s != LDB_OK) {
