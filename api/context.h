@@ -42,7 +42,7 @@ struct api_process_figures {
 };
 
 /*
- * Locking: all fields are constant while exchanges run, but the atomic.
+ * Locking: all fields are constant while exchanges run, but the atomics.
  */
 struct api_context {
     struct ldb_db *db;   /* borrowed */
@@ -58,7 +58,7 @@ struct api_context {
     const char *cluster_id; /* "" when not known */
     const char *node_id;
     const char *role; /* "leader" */
-    uint64_t epoch;
+    _Atomic(uint64_t) epoch; /* changes when a full disk is healed */
     bool read_only;    /* serve --read-only: every write is refused */
     bool sync_default; /* of writes that do not say sync=; init: true */
     /* /readyz is 503 below this many free bytes. init: 64 MiB, chosen: one
