@@ -1,0 +1,294 @@
+/* Start, restart, refusal and healing of a service in memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "replication/node.h"
+#include "replication/sidecar.h"
+#include "service/http_server.h"
+#include "service/lifecycle.h"
+#include "tests/support/env_fault.h"
+#include "tests/support/http_client.h"
+
+static struct env_fault *fault;
+static struct ldb_env *env;
+static struct svc_config config;
+
+static int setup(void **state)
+{
+    (void)state;
+    fault = env_fault_create(NULL);
+    env = env_fault_env(fault);
+    svc_log_configure(SVC_LOG_ERROR, SVC_LOG_KEY_VALUE);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    env_fault_destroy(fault);
+    return 0;
+}
+
+static char *no_environment(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+static enum ldb_status try_start(const char *flag, struct ldb_error *err,
+                                 struct svc_service **out)
+{
+    static char extra[128];
+    char *argv[] = {(char[]){"--data=db"}, (char[]){"--loops=1"}, extra};
+
+    snprintf(extra, sizeof extra, "%s", flag);
+    assert_int_equal(LDB_OK,
+                     svc_config_parse(3, argv, no_environment, err, &config));
+    return svc_service_start(&config, env, false, err, out);
+}
+
+static struct svc_service *start_with(const char *flag)
+{
+    struct svc_service *service = NULL;
+    struct ldb_error err = {0};
+
+    if (try_start(flag, &err, &service) != LDB_OK)
+        fail_msg("start: %s", err.message);
+    return service;
+}
+
+static struct svc_service *start(void)
+{
+    return start_with("--create=yes");
+}
+
+static void stop(struct svc_service *service)
+{
+    struct ldb_error err = {0};
+
+    if (svc_service_stop(service, &err) != LDB_OK)
+        fail_msg("stop: %s", err.message);
+}
+
+static struct http_client *client_of(struct svc_service *service)
+{
+    return http_client_over_pipe(svc_service_http(service));
+}
+
+/* The epoch that answers show. */
+static unsigned long epoch_of(struct http_client *client)
+{
+    struct http_reply reply =
+        http_call(client, "GET", "/healthz", NULL, NULL, 0);
+    char text[32];
+
+    assert_true(http_reply_header(&reply, "Leveld-Epoch", text, sizeof text));
+    http_reply_release(&reply);
+    return strtoul(text, NULL, 10);
+}
+
+static uint64_t put_for_sequence(struct http_client *client)
+{
+    struct http_reply reply =
+        http_call(client, "PUT", "/v1/kv/s", NULL, "x", 1);
+    char text[32];
+
+    assert_int_equal(204, reply.status);
+    assert_true(
+        http_reply_header(&reply, "Leveld-Sequence", text, sizeof text));
+    http_reply_release(&reply);
+    return strtoull(text, NULL, 10);
+}
+
+static void a_clean_stop_goes_on_and_a_power_cut_does_not(void **state)
+{
+    struct svc_service *service = start();
+    struct http_client *client = client_of(service);
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_int_equal(1, epoch_of(client));
+    assert_int_equal(1, put_for_sequence(client));
+    http_client_destroy(client);
+    stop(service);
+
+    service = start();
+    client = client_of(service);
+    assert_int_equal(1, epoch_of(client));
+    assert_int_equal(2, put_for_sequence(client));
+    http_client_destroy(client);
+    env_fault_power_cut(fault, LDB_CRASH_KEEP_NONE, 0);
+    assert_int_not_equal(LDB_OK, svc_service_stop(service, &err));
+
+    env = env_fault_env(fault);
+    service = start();
+    client = client_of(service);
+    assert_int_equal(2, epoch_of(client));
+    assert_int_equal(2 + REPL_EPOCH_SKIP + 1, put_for_sequence(client));
+    http_client_destroy(client);
+    stop(service);
+}
+
+static void an_epoch_without_writes_survives_restarts(void **state)
+{
+    struct svc_service *service = start();
+    struct http_client *client;
+    struct ldb_error err = {0};
+
+    (void)state;
+    env_fault_power_cut(fault, LDB_CRASH_KEEP_NONE, 0);
+    assert_int_not_equal(LDB_OK, svc_service_stop(service, &err));
+    env = env_fault_env(fault);
+    for (int round = 0; round < 4; round++) {
+        service = start();
+        client = client_of(service);
+        assert_int_equal(2, epoch_of(client));
+        http_client_destroy(client);
+        stop(service);
+    }
+    service = start();
+    client = client_of(service);
+    assert_int_equal(REPL_EPOCH_SKIP + 1, put_for_sequence(client));
+    http_client_destroy(client);
+    stop(service);
+}
+
+static void a_folder_in_use_is_refused(void **state)
+{
+    struct svc_service *service = start();
+    struct svc_service *second = NULL;
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_int_equal(LDB_LOCKED, try_start("--create=yes", &err, &second));
+    assert_null(second);
+    stop(service);
+}
+
+static void a_newer_format_is_refused_with_nothing_written(void **state)
+{
+    struct svc_service *service = start();
+    struct ldb_error err = {0};
+    uint64_t calls;
+
+    (void)state;
+    stop(service);
+    assert_int_equal(LDB_OK,
+                     ldb_env_replace_file(
+                         env, "db/leveld", "db/leveld/epochs", "db/leveld/t",
+                         ldb_slice_str("leveld-epochs 2\nnew things\n"), &err));
+    calls = env_fault_count(fault, ENV_FAULT_WRITES);
+    assert_int_equal(LDB_NOT_SUPPORTED,
+                     try_start("--create=yes", &err, &service));
+    assert_int_equal(calls, env_fault_count(fault, ENV_FAULT_WRITES));
+}
+
+static void another_clusters_folder_is_refused(void **state)
+{
+    const char *other = "--cluster-id=0123456789abcdef0123456789abcdef";
+    struct repl_node node = {0};
+    struct svc_service *service = NULL;
+    struct ldb_error err = {0};
+    char own[64];
+
+    (void)state;
+    /* An empty folder has no history of that cluster. */
+    assert_int_equal(LDB_INVALID_ARGUMENT, try_start(other, &err, &service));
+    stop(start());
+    assert_int_equal(LDB_INVALID_ARGUMENT, try_start(other, &err, &service));
+    assert_int_equal(LDB_OK, repl_node_load(&node, env, "db", &err));
+    snprintf(own, sizeof own, "--cluster-id=%s", node.identity.cluster_id);
+    repl_node_release(&node);
+    stop(start_with(own));
+}
+
+static void read_only_serves_and_writes_nothing(void **state)
+{
+    struct svc_service *service = NULL;
+    struct http_client *client;
+    struct http_reply reply;
+    struct ldb_error err = {0};
+    uint64_t calls;
+
+    (void)state;
+    assert_int_equal(LDB_NOT_FOUND, try_start("--read-only", &err, &service));
+    service = start();
+    client = client_of(service);
+    http_put(client, "/v1/kv/a", "1");
+    http_client_destroy(client);
+    stop(service);
+
+    calls = env_fault_count(fault, ENV_FAULT_WRITES);
+    service = start_with("--read-only");
+    client = client_of(service);
+    http_expect_body(client, "/v1/kv/a", "1");
+    assert_int_equal(1, epoch_of(client));
+    reply = http_call(client, "PUT", "/v1/kv/a", NULL, "2", 1);
+    assert_int_equal(409, reply.status);
+    assert_non_null(strstr(http_reply_text(&reply), "/problems/read-only"));
+    http_reply_release(&reply);
+    http_client_destroy(client);
+    stop(service);
+    assert_int_equal(calls, env_fault_count(fault, ENV_FAULT_WRITES));
+    stop(start()); /* still the clean stop's folder */
+}
+
+static void writes_come_back_after_a_sync_failed_on_a_full_disk(void **state)
+{
+    const struct env_fault_rule full = {.kinds = ENV_FAULT_BIT(ENV_FAULT_SYNC),
+                                        .path = ".log",
+                                        .nth = 1,
+                                        .from_then_on = true,
+                                        .sys_errno = ENOSPC};
+    struct svc_service *service = start();
+    struct http_client *client = client_of(service);
+    struct http_reply reply;
+    uint64_t before;
+
+    (void)state;
+    before = put_for_sequence(client);
+    env_fault_fail(fault, &full);
+    reply = http_call(client, "PUT", "/v1/kv/a", NULL, "1", 1);
+    assert_true(reply.status == 503 || reply.status == 507);
+    http_reply_release(&reply);
+    http_expect(client, "GET", "/v1/kv/s", 200);
+    env_fault_fail(fault, NULL);
+    for (int round = 0; round < 3; round++)
+        svc_service_tick(service);
+    assert_int_equal(2, epoch_of(client));
+    assert_true(put_for_sequence(client) > before + REPL_EPOCH_SKIP);
+    http_client_destroy(client);
+    stop(service);
+    stop(start());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            a_clean_stop_goes_on_and_a_power_cut_does_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            an_epoch_without_writes_survives_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_in_use_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            a_newer_format_is_refused_with_nothing_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_clusters_folder_is_refused,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(read_only_serves_and_writes_nothing,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            writes_come_back_after_a_sync_failed_on_a_full_disk, setup,
+            teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
