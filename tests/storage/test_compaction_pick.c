@@ -1,0 +1,530 @@
+#include "storage/compaction_pick.h"
+
+#include "storage/version/version_set.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/mem_fault.h"
+#include "tests/support/version_rows.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Small ones: expand below 250 bytes, grandparents up to 100. */
+static const struct ldb_compaction_limits limits = {.table_size = 10,
+                                                    .expand_limit_factor = 25,
+                                                    .grandparent_limit_factor =
+                                                        10,
+                                                    .source_limit_factor = 1};
+
+static const struct ldb_slice no_pointers[LDB_LEVEL_COUNT];
+
+static void assert_inputs(const struct ldb_compaction *compaction,
+                          const char *upper, const char *lower,
+                          const char *grandparents)
+{
+    assert_non_null(compaction);
+    assert_file_numbers(upper, compaction->inputs[0],
+                        compaction->input_count[0]);
+    assert_file_numbers(lower, compaction->inputs[1],
+                        compaction->input_count[1]);
+    assert_file_numbers(grandparents, compaction->grandparents,
+                        compaction->grandparent_count);
+}
+
+static struct ldb_compaction *pick_with(struct ldb_version *version,
+                                        uint32_t level,
+                                        const struct ldb_slice *pointers)
+{
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    version->compaction_level = level;
+    version->compaction_score = 1;
+    assert_ldb_ok(
+        ldb_compaction_pick(version, &limits, pointers, &err, &compaction),
+        &err);
+    return compaction;
+}
+
+static struct ldb_compaction *pick(struct ldb_version *version, uint32_t level)
+{
+    return pick_with(version, level, no_pointers);
+}
+
+static struct ldb_compaction *pick_range(struct ldb_version *version,
+                                         uint32_t level, const char *begin,
+                                         const char *end)
+{
+    struct ldb_slice first = ldb_slice_str(begin == NULL ? "" : begin);
+    struct ldb_slice last = ldb_slice_str(end == NULL ? "" : end);
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_compaction_pick_range(
+                      version, &limits, level, begin == NULL ? NULL : &first,
+                      end == NULL ? NULL : &last, &err, &compaction),
+                  &err);
+    return compaction;
+}
+
+/* ---- the score ---- */
+
+static void the_highest_score_wins(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t level0_count;
+        uint64_t level1_bytes;
+        uint64_t level2_bytes;
+        uint64_t level6_bytes;
+        uint32_t level;
+        double score;
+    } rows[] = {
+        {"empty", 0, 0, 0, 0, 0, 0.0},
+        {"three of four tables", 3, 0, 0, 0, 0, 0.75},
+        {"four of four tables", 4, 0, 0, 0, 0, 1.0},
+        {"level 1 full", 3, 100, 0, 0, 1, 1.0},
+        {"level 2 has ten times the room", 0, 150, 1600, 0, 2, 1.6},
+        {"a tie stays with the upper one", 4, 100, 1000, 0, 0, 1.0},
+        {"the last level never", 1, 0, 0, UINT64_C(1) << 50, 0, 0.25},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct version_row tables[] = {
+            {1, 11, rows[i].level1_bytes, "a@1", "b@1"},
+            {2, 12, rows[i].level2_bytes, "a@1", "b@1"},
+            {6, 16, rows[i].level6_bytes, "a@1", "b@1"},
+            {0, 1, 1, "a@1", "b@1"},
+            {0, 2, 1, "a@1", "b@1"},
+            {0, 3, 1, "a@1", "b@1"},
+            {0, 4, 1, "a@1", "b@1"},
+        };
+        struct ldb_version *version =
+            version_rows_make(tables, 3 + rows[i].level0_count);
+
+        ldb_version_score(version, 4, 100, 10);
+        if (version->compaction_level != rows[i].level ||
+            version->compaction_score < rows[i].score - 1e-9 ||
+            version->compaction_score > rows[i].score + 1e-9)
+            fail_msg("%s: level %u, score %f", rows[i].name,
+                     version->compaction_level, version->compaction_score);
+        ldb_version_unref(version);
+    }
+}
+
+static void nothing_is_picked_below_a_score_of_one(void **state)
+{
+    static const struct version_row rows[] = {{1, 1, 10, "a@1", "b@1"}};
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    (void)state;
+    version->compaction_level = 1;
+    version->compaction_score = 0.99;
+    assert_ldb_ok(
+        ldb_compaction_pick(version, &limits, no_pointers, &err, &compaction),
+        &err);
+    assert_null(compaction);
+    ldb_version_unref(version);
+}
+
+/* ---- inputs ---- */
+
+static void
+level_0_begins_with_the_newest_and_takes_all_it_touches(void **state)
+{
+    /* 9 touches 5, which touches 3; 7 stands alone. */
+    static const struct version_row rows[] = {
+        {0, 9, 1, "a@9", "c@9"},   {0, 7, 1, "x@7", "z@7"},
+        {0, 5, 1, "c@5", "e@5"},   {0, 3, 1, "e@3", "g@3"},
+        {1, 21, 10, "b@1", "d@1"}, {1, 22, 10, "g@1", "h@1"},
+        {1, 23, 10, "i@1", "j@1"}, {2, 31, 10, "a@0", "a@0"},
+        {2, 32, 10, "h@0", "i@0"}, {2, 33, 10, "k@0", "l@0"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction = pick(version, 0);
+
+    (void)state;
+    assert_inputs(compaction, "9 5 3", "21 22", "31 32");
+    assert_int_equal(0, compaction->level);
+    assert_false(compaction->is_trivial_move);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+static const struct version_row line_rows[] = {
+    {1, 1, 100, "a@9", "c@9"},  {1, 2, 100, "d@9", "f@9"},
+    {1, 3, 100, "g@9", "i@9"},  {2, 11, 100, "b@1", "b@1"},
+    {2, 12, 100, "e@1", "e@1"},
+};
+
+static void below_level_0_the_pointer_says_where_to_begin(void **state)
+{
+    static const struct {
+        const char *pointer;
+        const char *upper;
+        const char *lower;
+    } rows[] = {
+        {NULL, "1", "11"},  {"a@1", "1", "11"}, {"c@9", "2", "12"},
+        {"d@9", "2", "12"}, {"f@9", "3", ""},   {"h@1", "3", ""},
+        {"i@9", "1", "11"}, {"z@1", "1", "11"},
+    };
+    struct ldb_version *version =
+        version_rows_make(line_rows, COUNT(line_rows));
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct ldb_slice pointers[LDB_LEVEL_COUNT] = {{0}};
+        struct ldb_buf key = LDB_BUF_INIT(64);
+        struct ldb_compaction *compaction;
+
+        if (rows[i].pointer != NULL)
+            key = version_rows_key(rows[i].pointer);
+        pointers[1] = ldb_slice_of_buf(&key);
+        compaction = pick_with(version, 1, pointers);
+        assert_inputs(compaction, rows[i].upper, rows[i].lower, "");
+        ldb_compaction_destroy(compaction);
+        ldb_buf_release(&key);
+    }
+    ldb_version_unref(version);
+}
+
+static void the_new_pointer_is_the_largest_key_of_the_upper_inputs(void **state)
+{
+    struct ldb_version *version =
+        version_rows_make(line_rows, COUNT(line_rows));
+    struct ldb_compaction *compaction = pick(version, 1);
+    struct ldb_buf expected = version_rows_key("c@9");
+
+    (void)state;
+    assert_ldb_slice(ldb_slice_of_buf(&expected), compaction->pointer);
+    ldb_buf_release(&expected);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+static void upper_inputs_expand_while_the_lower_stay_the_same(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t size; /* of each upper table; the lower one has 100 */
+        const char *lower_largest;
+        const char *lower_next;
+        const char *upper;
+    } rows[] = {
+        {"room for both", 20, "e@1", "x@1", "1 2"},
+        {"just too large", 75, "e@1", "x@1", "1"},
+        {"just small enough", 74, "e@1", "x@1", "1 2"},
+        {"another lower table would come in", 20, "e@1", "f@1", "1"},
+        {"nothing more within the lower one", 20, "c@1", "x@1", "1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct version_row tables[] = {
+            {1, 1, rows[i].size, "a@9", "b@9"},
+            {1, 2, rows[i].size, "d@9", "f@9"},
+            {2, 11, 100, "b@1", rows[i].lower_largest},
+            {2, 12, 100, rows[i].lower_next, "y@1"},
+        };
+        struct ldb_version *version = version_rows_make(tables, COUNT(tables));
+        struct ldb_compaction *compaction = pick(version, 1);
+
+        if (compaction->input_count[0] != (strlen(rows[i].upper) + 1) / 2)
+            fail_msg("%s: %zu upper tables", rows[i].name,
+                     compaction->input_count[0]);
+        assert_inputs(compaction, rows[i].upper, "11", "");
+        ldb_compaction_destroy(compaction);
+        ldb_version_unref(version);
+    }
+}
+
+/* LevelDB's issue 320: the older half must not rise above the newer one. */
+static void boundary_tables_come_along(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@9", "d@9"},  {1, 2, 100, "d@7", "d@5"},
+        {1, 3, 100, "d@3", "f@9"},  {1, 4, 100, "g@9", "h@9"},
+        {2, 11, 100, "c@1", "f@4"}, {2, 12, 100, "f@2", "f@1"},
+        {2, 13, 100, "g@1", "g@1"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction = pick(version, 1);
+
+    (void)state;
+    assert_inputs(compaction, "1 2 3", "11 12", "");
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+static void lower_boundary_tables_come_along(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@9", "d@9"},
+        {2, 11, 100, "c@1", "f@4"},
+        {2, 12, 100, "f@2", "f@1"},
+        {3, 21, 100, "f@0", "k@0"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction = pick(version, 1);
+
+    (void)state;
+    assert_inputs(compaction, "1", "11 12", "21");
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+/* ---- trivial moves ---- */
+
+static void a_lone_table_moves_down_if_the_grandparents_are_few(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *lower;
+        uint64_t grandparent_size;
+        bool is_trivial;
+    } rows[] = {
+        {"alone", "x@1", 0, true},
+        {"a table below it", "b@1", 0, false},
+        {"grandparents at the limit", "x@1", 50, true},
+        {"grandparents over the limit", "x@1", 51, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct version_row tables[] = {
+            {1, 1, 100, "a@9", "c@9"},
+            {2, 11, 100, rows[i].lower, "y@1"},
+            {3, 21, rows[i].grandparent_size, "a@0", "a@0"},
+            {3, 22, rows[i].grandparent_size, "b@0", "b@0"},
+        };
+        struct ldb_version *version = version_rows_make(tables, COUNT(tables));
+        struct ldb_compaction *compaction = pick(version, 1);
+
+        if (compaction->is_trivial_move != rows[i].is_trivial)
+            fail_msg("%s", rows[i].name);
+        ldb_compaction_destroy(compaction);
+        compaction = pick_range(version, 1, NULL, NULL);
+        assert_true(compaction->is_manual);
+        assert_false(compaction->is_trivial_move);
+        ldb_compaction_destroy(compaction);
+        ldb_version_unref(version);
+    }
+}
+
+/* ---- manual ---- */
+
+static void a_manual_range_is_cut_below_level_0(void **state)
+{
+    static const struct version_row rows[] = {
+        {0, 9, 100, "a@9", "b@9"}, {0, 8, 100, "c@9", "d@9"},
+        {1, 1, 6, "a@5", "b@5"},   {1, 2, 6, "c@5", "d@5"},
+        {1, 3, 6, "e@5", "f@5"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction;
+
+    (void)state;
+    compaction = pick_range(version, 0, NULL, NULL);
+    assert_inputs(compaction, "9 8", "1 2", "");
+    ldb_compaction_destroy(compaction);
+    compaction = pick_range(version, 1, NULL, NULL);
+    assert_inputs(compaction, "1 2", "", "");
+    ldb_compaction_destroy(compaction);
+    compaction = pick_range(version, 1, "d", "z");
+    assert_inputs(compaction, "2 3", "", "");
+    ldb_compaction_destroy(compaction);
+    assert_null(pick_range(version, 1, "g", NULL));
+    assert_null(pick_range(version, 2, NULL, NULL));
+    ldb_version_unref(version);
+}
+
+static void the_last_level_cannot_be_compacted(void **state)
+{
+    struct ldb_version *version =
+        version_rows_make(line_rows, COUNT(line_rows));
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_ldb_status(LDB_INVALID_ARGUMENT,
+                      ldb_compaction_pick_range(version, &limits, 6, NULL, NULL,
+                                                &err, &compaction),
+                      &err);
+    assert_null(compaction);
+    ldb_version_unref(version);
+}
+
+/* ---- the edit ---- */
+
+static void the_edit_deletes_the_inputs_and_sets_the_pointer(void **state)
+{
+    struct ldb_version *version =
+        version_rows_make(line_rows, COUNT(line_rows));
+    struct ldb_compaction *compaction = pick(version, 1);
+    struct ldb_version_edit edit = {0};
+
+    (void)state;
+    assert_ldb_ok(ldb_compaction_edit_inputs(compaction, &edit), NULL);
+    assert_int_equal(2, edit.deleted_count);
+    assert_int_equal(1, edit.deleted[0].level);
+    assert_int_equal(1, edit.deleted[0].number);
+    assert_int_equal(2, edit.deleted[1].level);
+    assert_int_equal(11, edit.deleted[1].number);
+    assert_int_equal(1, edit.pointer_count);
+    assert_int_equal(1, edit.pointers[0].level);
+    assert_ldb_slice(compaction->pointer, edit.pointers[0].key);
+    ldb_version_edit_release(&edit);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+/* ---- running ---- */
+
+static void
+an_output_stops_where_it_overlaps_too_many_grandparents(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@9", "z@9"}, {2, 11, 1, "b@1", "b@1"},
+        {3, 21, 60, "b@0", "c@0"}, {3, 22, 60, "d@0", "e@0"},
+        {3, 23, 60, "f@0", "g@0"}, {3, 24, 60, "h@0", "i@0"},
+    };
+    static const struct {
+        const char *key;
+        bool is_stop;
+    } steps[] = {
+        {"b@9", false}, /* 0 */
+        {"c@9", false}, /* still before the first one's end */
+        {"d@9", false}, /* passed 21: 60 */
+        {"f@9", true},  /* passed 22: 120 > 100 */
+        {"h@9", false}, /* passed 23: 60 */
+        {"j@9", true},  /* passed 24: 120 */
+        {"k@9", false},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction = pick(version, 1);
+    struct ldb_compaction_cursor cursor = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        struct ldb_buf key = version_rows_key(steps[i].key);
+
+        if (ldb_compaction_should_stop_before(compaction, &limits, &cursor,
+                                              ldb_slice_of_buf(&key)) !=
+            steps[i].is_stop)
+            fail_msg("%s", steps[i].key);
+        ldb_buf_release(&key);
+    }
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+static void grandparents_before_the_first_key_do_not_count(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@9", "z@9"},
+        {2, 11, 1, "b@1", "b@1"},
+        {3, 21, 600, "a@0", "b@0"},
+        {3, 22, 600, "c@0", "d@0"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction = pick(version, 1);
+    struct ldb_compaction_cursor cursor = {0};
+    struct ldb_buf key = version_rows_key("k@9");
+
+    (void)state;
+    assert_false(ldb_compaction_should_stop_before(compaction, &limits, &cursor,
+                                                   ldb_slice_of_buf(&key)));
+    ldb_buf_release(&key);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+static void a_delete_mark_may_go_where_no_deeper_table_has_the_key(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@9", "z@9"}, {2, 11, 1, "b@1", "y@1"},
+        {3, 21, 1, "c@0", "e@0"},  {3, 22, 1, "m@0", "n@0"},
+        {5, 31, 1, "e@0", "g@0"},
+    };
+    static const struct {
+        const char *key;
+        bool is_base;
+    } steps[] = {
+        {"a", true},  {"c", false}, {"d", false}, {"e", false},
+        {"f", false}, {"g", false}, {"h", true},  {"m", false},
+        {"n", false}, {"nn", true}, {"y", true},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction = pick(version, 1);
+    struct ldb_compaction_cursor cursor = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(steps); i++)
+        if (ldb_compaction_is_base_level_for(compaction, &cursor,
+                                             ldb_slice_str(steps[i].key)) !=
+            steps[i].is_base)
+            fail_msg("%s", steps[i].key);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+static void every_failed_allocation_is_survived(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 10, "a@9", "b@9"},  {1, 2, 10, "c@9", "d@9"},
+        {1, 3, 10, "d@8", "e@9"},  {2, 11, 10, "b@1", "d@1"},
+        {2, 12, 10, "d@0", "d@0"}, {3, 21, 10, "a@0", "z@0"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+
+    (void)state;
+    version->compaction_level = 1;
+    version->compaction_score = 1;
+    for (uint64_t n = 1;; n++) {
+        struct ldb_compaction *compaction = NULL;
+        struct ldb_error err = {0};
+        enum ldb_status s;
+
+        mem_fault_start(n, MEM_FAULT_ONCE);
+        s = ldb_compaction_pick(version, &limits, no_pointers, &err,
+                                &compaction);
+        if (!mem_fault_stop()) {
+            assert_ldb_ok(s, &err);
+            assert_inputs(compaction, "1 2 3", "11 12", "21");
+            ldb_compaction_destroy(compaction);
+            break;
+        }
+        assert_ldb_status(LDB_NO_MEMORY, s, &err);
+        assert_null(compaction);
+    }
+    ldb_version_unref(version);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_highest_score_wins),
+        cmocka_unit_test(nothing_is_picked_below_a_score_of_one),
+        cmocka_unit_test(
+            level_0_begins_with_the_newest_and_takes_all_it_touches),
+        cmocka_unit_test(below_level_0_the_pointer_says_where_to_begin),
+        cmocka_unit_test(
+            the_new_pointer_is_the_largest_key_of_the_upper_inputs),
+        cmocka_unit_test(upper_inputs_expand_while_the_lower_stay_the_same),
+        cmocka_unit_test(boundary_tables_come_along),
+        cmocka_unit_test(lower_boundary_tables_come_along),
+        cmocka_unit_test(a_lone_table_moves_down_if_the_grandparents_are_few),
+        cmocka_unit_test(a_manual_range_is_cut_below_level_0),
+        cmocka_unit_test(the_last_level_cannot_be_compacted),
+        cmocka_unit_test(the_edit_deletes_the_inputs_and_sets_the_pointer),
+        cmocka_unit_test(
+            an_output_stops_where_it_overlaps_too_many_grandparents),
+        cmocka_unit_test(grandparents_before_the_first_key_do_not_count),
+        cmocka_unit_test(
+            a_delete_mark_may_go_where_no_deeper_table_has_the_key),
+        cmocka_unit_test(every_failed_allocation_is_survived),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
