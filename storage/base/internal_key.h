@@ -68,14 +68,59 @@ LDB_MUST_CHECK enum ldb_status ldb_internal_key_append(struct ldb_buf *buf,
                                                        struct ldb_slice user,
                                                        uint64_t tag);
 
+/* Eight bytes as a number that orders like them. */
+static inline uint64_t ldb_load_ordered64(const uint8_t *p)
+{
+    return __builtin_bswap64(ldb_load_fixed64(p));
+}
+
+/*
+ * Order of two well-formed internal keys with bytewise user keys: what seeking
+ * spends its time on. The tag behind a user key lets whole words be read up to
+ * the user key's last byte, so that no call and no byte loop is needed.
+ */
+static inline int ldb_internal_compare_bytewise(struct ldb_slice a,
+                                                struct ldb_slice b)
+{
+    size_t a_len = a.len - LDB_TAG_SIZE;
+    size_t b_len = b.len - LDB_TAG_SIZE;
+    size_t common = a_len < b_len ? a_len : b_len;
+    size_t i = 0;
+    uint64_t x, y;
+
+    assert_slow(a.len >= LDB_TAG_SIZE && b.len >= LDB_TAG_SIZE);
+    for (; common - i >= 8; i += 8) {
+        x = ldb_load_ordered64(a.data + i);
+        y = ldb_load_ordered64(b.data + i);
+        if (x != y)
+            return x < y ? -1 : 1;
+    }
+    if (i < common) {
+        unsigned tag_bits = (unsigned)(8 * (8 - (common - i)));
+
+        x = ldb_load_ordered64(a.data + i) >> tag_bits;
+        y = ldb_load_ordered64(b.data + i) >> tag_bits;
+        if (x != y)
+            return x < y ? -1 : 1;
+    }
+    if (a_len != b_len)
+        return a_len < b_len ? -1 : 1;
+    x = ldb_internal_tag(a);
+    y = ldb_internal_tag(b);
+    return (x < y) - (x > y);
+}
+
 /* Order of two well-formed internal keys under the user comparator. */
 static inline int ldb_internal_compare(const struct ldb_comparator *cmp,
                                        struct ldb_slice a, struct ldb_slice b)
 {
-    int order =
-        ldb_compare(cmp, ldb_internal_user_key(a), ldb_internal_user_key(b));
+    int order;
     uint64_t ta, tb;
 
+    if (LDB_LIKELY(cmp == ldb_comparator_bytewise()))
+        return ldb_internal_compare_bytewise(a, b);
+    order = cmp->compare(cmp->context, ldb_internal_user_key(a),
+                         ldb_internal_user_key(b));
     if (order != 0)
         return order;
     ta = ldb_internal_tag(a);

@@ -197,7 +197,14 @@ static inline bool join_key(struct ldb_block_iter *it,
         return false;
     if (it->key.data != it->key_bytes)
         memcpy(it->key_bytes, it->key.data, shared);
-    memcpy(it->key_bytes + shared, head->tail, head->unshared);
+    /* A short tail goes over in two registers: behind the entries stand eight
+     * bytes of restart array at least, so the block has them to read. */
+    if (LDB_LIKELY(head->unshared <= 16 && it->key_capacity - shared >= 16 &&
+                   it->block.data + it->block.entries_len + 8 - head->tail >=
+                       16))
+        memcpy(it->key_bytes + shared, head->tail, 16);
+    else
+        memcpy(it->key_bytes + shared, head->tail, head->unshared);
     it->key = (struct ldb_slice){.data = it->key_bytes, .len = len};
     return true;
 }
@@ -278,17 +285,8 @@ static inline int compare_key(const struct ldb_block_iter *it,
 {
     if (it->comparator == NULL)
         return ldb_slice_compare(key, target);
-    if (LDB_LIKELY(it->is_bytewise)) {
-        int order = ldb_slice_compare(ldb_internal_user_key(key),
-                                      ldb_internal_user_key(target));
-        uint64_t key_tag, target_tag;
-
-        if (order != 0)
-            return order;
-        key_tag = ldb_internal_tag(key);
-        target_tag = ldb_internal_tag(target);
-        return (key_tag < target_tag) - (key_tag > target_tag);
-    }
+    if (LDB_LIKELY(it->is_bytewise))
+        return ldb_internal_compare_bytewise(key, target);
     return ldb_internal_compare(it->comparator, key, target);
 }
 

@@ -39,18 +39,9 @@ static struct merging_iterator *merging_of(struct ldb_iterator *it)
 static inline int compare_keys(const struct merging_iterator *m,
                                struct ldb_slice a, struct ldb_slice b)
 {
-    struct ldb_slice user_a = ldb_internal_user_key(a);
-    struct ldb_slice user_b = ldb_internal_user_key(b);
-    uint64_t tag_a, tag_b;
-    int order = m->is_bytewise ? ldb_slice_compare(user_a, user_b)
-                               : m->comparator->compare(m->comparator->context,
-                                                        user_a, user_b);
-
-    if (order != 0)
-        return order;
-    tag_a = ldb_internal_tag(a);
-    tag_b = ldb_internal_tag(b);
-    return (tag_a < tag_b) - (tag_a > tag_b);
+    if (LDB_LIKELY(m->is_bytewise))
+        return ldb_internal_compare_bytewise(a, b);
+    return ldb_internal_compare(m->comparator, a, b);
 }
 
 /* Whether a comes out before b in the present direction. */

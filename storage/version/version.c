@@ -107,21 +107,6 @@ static struct ldb_slice largest_user_key(const struct ldb_file_meta *meta)
     return ldb_internal_user_key(meta->largest);
 }
 
-/* ldb_internal_compare() for the bytewise order, without a call. */
-static inline int compare_bytewise(struct ldb_slice a, struct ldb_slice b)
-{
-    int order =
-        ldb_slice_compare(ldb_internal_user_key(a), ldb_internal_user_key(b));
-    uint64_t tag_a;
-    uint64_t tag_b;
-
-    if (order != 0)
-        return order;
-    tag_a = ldb_internal_tag(a);
-    tag_b = ldb_internal_tag(b);
-    return (tag_a < tag_b) - (tag_a > tag_b);
-}
-
 size_t ldb_find_file(const struct ldb_comparator *user_comparator,
                      struct ldb_file_meta *const *files, size_t count,
                      struct ldb_slice internal_key)
@@ -133,9 +118,10 @@ size_t ldb_find_file(const struct ldb_comparator *user_comparator,
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         struct ldb_slice largest = files[middle]->largest;
-        int order = is_bytewise ? compare_bytewise(largest, internal_key)
-                                : ldb_internal_compare(user_comparator, largest,
-                                                       internal_key);
+        int order =
+            is_bytewise
+                ? ldb_internal_compare_bytewise(largest, internal_key)
+                : ldb_internal_compare(user_comparator, largest, internal_key);
 
         if (order < 0)
             low = middle + 1;

@@ -1,5 +1,6 @@
 #include "storage/base/internal_key.h"
 
+#include "storage/base/mem.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/bytes.h"
 
@@ -113,6 +114,48 @@ static void keys_ascend_and_their_versions_descend(void **state)
 }
 
 /* Only a shorter and greater user key is used. */
+/* Keys of random length over a small alphabet, each in memory of its own
+ * size: the order must be memcmp's, and no byte outside be read. */
+static void words_order_like_bytes(void **state)
+{
+    uint64_t seed = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        struct ldb_slice keys[2];
+        int expected, actual;
+
+        for (size_t k = 0; k < 2; k++) {
+            size_t len = bytes_next(&seed) % 20;
+            uint8_t *bytes = ldb_mem_alloc(len + LDB_TAG_SIZE, 1);
+
+            assert_non_null(bytes);
+            for (size_t b = 0; b < len; b++)
+                bytes[b] = bytes_next(&seed) % 8 == 0
+                               ? (uint8_t)bytes_next(&seed)
+                               : 'a';
+            ldb_store_fixed64(bytes + len, bytes_next(&seed) % 3);
+            keys[k] = ldb_slice_make(bytes, len + LDB_TAG_SIZE);
+        }
+        expected = ldb_slice_compare(ldb_internal_user_key(keys[0]),
+                                     ldb_internal_user_key(keys[1]));
+        if (expected == 0)
+            expected = (ldb_internal_tag(keys[0]) < ldb_internal_tag(keys[1])) -
+                       (ldb_internal_tag(keys[0]) > ldb_internal_tag(keys[1]));
+        actual = ldb_internal_compare_bytewise(keys[0], keys[1]);
+        assert_int_equal((actual > 0) - (actual < 0),
+                         (expected > 0) - (expected < 0));
+        for (size_t k = 0; k < 2; k++) {
+            union {
+                const uint8_t *borrowed;
+                void *owned;
+            } memory = {.borrowed = keys[k].data};
+
+            ldb_mem_free(memory.owned);
+        }
+    }
+}
+
 static void separators_follow_the_format(void **state)
 {
     static const struct {
@@ -235,6 +278,7 @@ int main(void)
         cmocka_unit_test(parse_takes_a_key_apart),
         cmocka_unit_test(parse_refuses_short_keys_and_unknown_kinds),
         cmocka_unit_test(keys_ascend_and_their_versions_descend),
+        cmocka_unit_test(words_order_like_bytes),
         cmocka_unit_test(separators_follow_the_format),
         cmocka_unit_test(successors_follow_the_format),
         cmocka_unit_test(a_comparator_that_cannot_shorten_keeps_the_key),
