@@ -12,6 +12,8 @@ import sys
 import c_source
 
 ELSEWHERE = {
+    'service/cmd_serve.c': 'tests/e2e/test_serve.c',
+    'service/http_reply.c': 'tests/service/test_http_exchange.c',
     'service/main.c': 'tests/e2e',
 }
 

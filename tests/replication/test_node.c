@@ -14,6 +14,7 @@
 #include "replication/node.h"
 #include "replication/sidecar.h"
 #include "storage/base/mem.h"
+#include "tests/support/env_fault.h"
 
 static struct ldb_env *env;
 
@@ -303,6 +304,94 @@ static void a_new_epoch_can_begin_in_a_running_process(void **state)
     repl_node_release(&again);
 }
 
+/* ---- power cuts ---- */
+
+struct cut_check {
+    struct env_fault *fault;
+    ldb_sequence handed_out; /* no write of a later start may have these */
+    uint64_t number;         /* of the epoch that handed them out */
+    char cluster_id[REPL_ID_SIZE]; /* "": none was shown yet */
+    unsigned cuts;
+};
+
+/*
+ * What a start after a cut here finds: the folder, described as recovery would
+ * (nothing was changed), begins above all that was handed out, in an epoch of
+ * its own, and is the same cluster once it has shown itself.
+ */
+static void check_cut(void *context, enum env_fault_kind kind, const char *path)
+{
+    struct cut_check *check = context;
+    struct env_fault *copy =
+        env_fault_after_cut(check->fault, LDB_CRASH_KEEP_NONE, 0);
+    struct ldb_env *copy_env = env_fault_env(copy);
+    struct ldb_recovery found = as_put;
+    struct repl_node node = {0};
+    struct repl_epoch epoch = {0};
+    struct ldb_error err = {0};
+    bool is_new = false;
+
+    (void)kind;
+    (void)path;
+    check->cuts++;
+    if (copy_env->ops->create_dir(copy_env, "db", &err) != LDB_OK ||
+        repl_node_load(&node, copy_env, "db", &err) != LDB_OK ||
+        repl_node_begin(&node, &found, 9, &err, &epoch, &is_new) != LDB_OK)
+        fail_msg("cut %u before %s: %s", check->cuts, path, err.message);
+    if (is_new &&
+        (epoch.number <= check->number || epoch.base <= check->handed_out))
+        fail_msg("cut %u before %s: epoch %llu at %llu", check->cuts, path,
+                 (unsigned long long)epoch.number,
+                 (unsigned long long)epoch.base);
+    /* Going on is for a folder at rest: nothing is being handed out. */
+    if (!is_new && check->handed_out != found.last_sequence)
+        fail_msg("cut %u before %s went on", check->cuts, path);
+    if (check->cluster_id[0] != '\0' &&
+        strcmp(check->cluster_id, node.identity.cluster_id) != 0)
+        fail_msg("cut %u before %s: another cluster", check->cuts, path);
+    repl_node_release(&node);
+    env_fault_destroy(copy);
+}
+
+/* A life that begins with what is there and hands out writes up to 50, or 5
+ * more than its base. */
+static void one_life(struct cut_check *check, const struct ldb_recovery *found)
+{
+    struct repl_node node = {0};
+    struct repl_epoch epoch = {0};
+    struct ldb_error err = {0};
+    bool is_new = false;
+
+    load(&node);
+    assert_int_equal(LDB_OK,
+                     repl_node_begin(&node, found, 3, &err, &epoch, &is_new));
+    memcpy(check->cluster_id, node.identity.cluster_id, REPL_ID_SIZE);
+    check->number = epoch.number;
+    check->handed_out = epoch.base + 5;
+    put_database();
+    assert_int_equal(LDB_OK, repl_node_end(&node, 50, &err));
+    repl_node_release(&node);
+}
+
+static void no_power_cut_lets_a_number_be_used_twice(void **state)
+{
+    struct env_fault *fault = env_fault_create(NULL);
+    struct cut_check check = {.fault = fault};
+    struct ldb_error err = {0};
+
+    (void)state;
+    env = env_fault_env(fault);
+    assert_int_equal(LDB_OK, env->ops->create_dir(env, "db", &err));
+    assert_int_equal(LDB_OK, env->ops->sync_dir(env, ".", &err));
+    env_fault_set_call_hook(fault, check_cut, &check);
+    one_life(&check, &nothing_there);
+    check.handed_out = as_put.last_sequence; /* at rest */
+    one_life(&check, &as_put);
+    env_fault_set_call_hook(fault, NULL, NULL);
+    assert_true(check.cuts > 30);
+    env_fault_destroy(fault);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +415,7 @@ int main(void)
             a_first_start_cut_short_gets_its_identity_later, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_new_epoch_can_begin_in_a_running_process, setup, teardown),
+        cmocka_unit_test(no_power_cut_lets_a_number_be_used_twice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
