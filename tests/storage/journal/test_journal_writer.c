@@ -399,6 +399,11 @@ static void a_cut_takes_back_what_went_before_the_flush(void **state)
                       NULL);
     assert_ldb_ok(ldb_journal_writer_cut(f->writer, &f->err), &f->err);
     assert_int_equal(f->file.bytes.len, len);
+    add(f, 30);
+    flush(f);
+    assert_int_equal(ldb_journal_writer_flushed_len(f->writer),
+                     f->file.bytes.len);
+    assert_chunk(f, len, LDB_CHUNK_FULL, 30);
 }
 
 static void an_append_that_fails_within_a_record_kills_the_writer(void **state)
