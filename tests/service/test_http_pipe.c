@@ -31,8 +31,10 @@ static char *no_environment(const char *name)
 
 static void start_service(void)
 {
-    char *argv[] = {(char[]){"--data=db"}, (char[]){"--loops=2"},
-                    (char[]){"--log-level=error"}};
+    static char data_flag[] = "--data=db";
+    static char loops_flag[] = "--loops=2";
+    static char level_flag[] = "--log-level=error";
+    char *argv[] = {data_flag, loops_flag, level_flag};
     struct ldb_error err = {0};
 
     assert_int_equal(LDB_OK,

@@ -28,8 +28,10 @@ static char *no_environment(const char *name)
 static void configure(const char *listen)
 {
     static char listen_flag[64];
-    char *argv[] = {(char[]){"--data=db"}, (char[]){"--loops=3"},
-                    (char[]){"--log-level=error"}, listen_flag};
+    static char data_flag[] = "--data=db";
+    static char loops_flag[] = "--loops=3";
+    static char level_flag[] = "--log-level=error";
+    char *argv[] = {data_flag, loops_flag, level_flag, listen_flag};
     struct ldb_error err = {0};
 
     snprintf(listen_flag, sizeof listen_flag, "--listen=%s", listen);

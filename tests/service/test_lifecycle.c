@@ -47,7 +47,9 @@ static enum ldb_status try_start(const char *flag, struct ldb_error *err,
                                  struct svc_service **out)
 {
     static char extra[128];
-    char *argv[] = {(char[]){"--data=db"}, (char[]){"--loops=1"}, extra};
+    static char data_flag[] = "--data=db";
+    static char loops_flag[] = "--loops=1";
+    char *argv[] = {data_flag, loops_flag, extra};
 
     snprintf(extra, sizeof extra, "%s", flag);
     assert_int_equal(LDB_OK,
