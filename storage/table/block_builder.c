@@ -1,6 +1,7 @@
 #include "storage/table/block_builder.h"
 
 #include "storage/base/writer.h"
+#include "storage/table/common_prefix.h"
 
 void ldb_block_builder_init(struct ldb_block_builder *builder,
                             unsigned restart_interval)
@@ -28,24 +29,6 @@ void ldb_block_builder_clear(struct ldb_block_builder *builder)
     ldb_buf_clear(&builder->last_key);
     builder->entries_since_restart = 0;
     builder->entry_count = 0;
-}
-
-static size_t shared_prefix(struct ldb_slice a, struct ldb_slice b)
-{
-    size_t most = a.len < b.len ? a.len : b.len;
-    size_t i = 0;
-
-    /* Eight bytes at a time: the lowest differing byte is the first. */
-    for (; i + 8 <= most; i += 8) {
-        uint64_t differing =
-            ldb_load_fixed64(a.data + i) ^ ldb_load_fixed64(b.data + i);
-
-        if (differing != 0)
-            return i + (size_t)__builtin_ctzll(differing) / 8;
-    }
-    while (i < most && a.data[i] == b.data[i])
-        i++;
-    return i;
 }
 
 static inline uint8_t *store_lengths(uint8_t *p, uint32_t shared,
@@ -92,7 +75,9 @@ enum ldb_status ldb_block_builder_add(struct ldb_block_builder *builder,
             return s;
         builder->entries_since_restart = 0;
     } else {
-        shared = shared_prefix(ldb_slice_of_buf(&builder->last_key), key);
+        shared =
+            builder->last_key.len < key.len ? builder->last_key.len : key.len;
+        shared = ldb_common_prefix(builder->last_key.data, key.data, shared);
     }
     s = ldb_buf_reserve(bytes,
                         3 * LDB_VARINT32_MAX + key.len - shared + value.len);

@@ -15,6 +15,7 @@
 #include "storage/base/internal_key.h"
 #include "storage/base/mem.h"
 #include "storage/base/reader.h"
+#include "storage/table/common_prefix.h"
 
 /* Chosen: restart intervals of 16 (the default) and 32 fit whole. */
 #define PAST_ENTRIES_MAX 32
@@ -324,6 +325,107 @@ static bool find_restart(struct ldb_block_iter *it, struct ldb_slice target,
     return true;
 }
 
+/* Where a scan for a target is: the entry before is below the target. */
+struct scan {
+    struct ldb_slice target;
+    size_t target_user_len;
+    size_t matched;  /* bytes that its user key and the target's share */
+    size_t key_len;  /* of the entry before; 0: there is none */
+    size_t user_len; /* likewise */
+};
+
+enum scan_result {
+    SCAN_BELOW,    /* the entry is below the target; the scan is behind it */
+    SCAN_FOUND,    /* it is not, and shares only bytes of the target */
+    SCAN_TOO_HARD, /* cannot be told without its whole key */
+};
+
+/*
+ * Compares an entry with the target by what its key has that the key before
+ * had not. Where that one matched m bytes of the target and was below it:
+ *
+ *   shared > m    the byte at m, which made it less, is in this key as well:
+ *                 below, and m stays;
+ *   shared <= m   the shared bytes are the target's: the tails decide.
+ */
+static inline enum scan_result scan_entry(struct scan *scan,
+                                          const struct entry_head *head)
+{
+    size_t key_len = (size_t)head->shared + head->unshared;
+    size_t user_len = key_len - LDB_TAG_SIZE;
+    size_t tail_len, rest_len, common;
+
+    if (LDB_UNLIKELY(head->shared > scan->key_len || key_len < LDB_TAG_SIZE))
+        return SCAN_TOO_HARD;
+    if (head->shared > scan->matched) {
+        if (LDB_UNLIKELY(scan->matched >= scan->user_len ||
+                         scan->matched >= scan->target_user_len ||
+                         scan->matched >= user_len))
+            return SCAN_TOO_HARD;
+        scan->key_len = key_len;
+        scan->user_len = user_len;
+        return SCAN_BELOW;
+    }
+    if (LDB_UNLIKELY(head->unshared < LDB_TAG_SIZE))
+        return SCAN_TOO_HARD;
+    tail_len = head->unshared - LDB_TAG_SIZE;
+    rest_len = scan->target_user_len - head->shared;
+    common = ldb_common_prefix(head->tail, scan->target.data + head->shared,
+                               tail_len < rest_len ? tail_len : rest_len);
+    if (common < tail_len && common < rest_len) {
+        if (head->tail[common] > scan->target.data[head->shared + common])
+            return SCAN_FOUND;
+    } else if (tail_len > rest_len) {
+        return SCAN_FOUND;
+    } else if (tail_len == rest_len &&
+               ldb_load_fixed64(head->tail + tail_len) <=
+                   ldb_internal_tag(scan->target)) {
+        return SCAN_FOUND;
+    }
+    scan->matched = head->shared + common;
+    scan->key_len = key_len;
+    scan->user_len = user_len;
+    return SCAN_BELOW;
+}
+
+/*
+ * From the restart point at next_offset to the first entry >= target, without
+ * the keys of those before. False: it must be done with them.
+ */
+static bool scan_bytewise(struct ldb_block_iter *it, struct ldb_slice target)
+{
+    const uint8_t *end = it->block.data + it->block.entries_len;
+    struct scan scan = {.target = target,
+                        .target_user_len = target.len - LDB_TAG_SIZE};
+    const uint8_t *p = it->block.data + it->next_offset;
+
+    for (;;) {
+        struct entry_head head;
+
+        if (p >= end) {
+            it->offset = it->next_offset = it->block.entries_len;
+            it->valid = false;
+            return true;
+        }
+        if (LDB_UNLIKELY(!decode_head(p, end, &head)))
+            return false;
+        switch (scan_entry(&scan, &head)) {
+        case SCAN_BELOW:
+            p = head.tail + head.unshared + head.value_len;
+            break;
+        case SCAN_FOUND:
+            /* The target stands for the key before: it has what is shared. */
+            it->next_offset = (uint32_t)(p - it->block.data);
+            it->key =
+                (struct ldb_slice){.data = target.data, .len = head.shared};
+            (void)decode_next(it);
+            return true;
+        case SCAN_TOO_HARD:
+            return false;
+        }
+    }
+}
+
 void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target)
 {
     uint32_t index;
@@ -331,6 +433,10 @@ void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target)
     assert_slow(target.len >= it->key_len_min);
     if (!find_restart(it, target, &index) || !go_to_restart(it, index))
         return;
+    if (it->key_len_min != 0 && LDB_LIKELY(it->is_bytewise)) {
+        if (LDB_LIKELY(scan_bytewise(it, target)) || !go_to_restart(it, index))
+            return;
+    }
     while (decode_next(it) && compare_key(it, it->key, target) < 0)
         continue;
 }

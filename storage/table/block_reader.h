@@ -68,7 +68,8 @@ void ldb_block_iter_set(struct ldb_block_iter *it,
 
 void ldb_block_iter_seek_first(struct ldb_block_iter *it);
 void ldb_block_iter_seek_last(struct ldb_block_iter *it);
-/* The first entry >= target; target has key_len_min bytes at least. */
+/* The first entry >= target, which has key_len_min bytes at least and does not
+ * lie in this iterator's key. */
 void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target);
 void ldb_block_iter_next(struct ldb_block_iter *it); /* valid on entry */
 void ldb_block_iter_prev(struct ldb_block_iter *it); /* valid on entry */
