@@ -122,19 +122,44 @@ static enum ldb_status file_length(struct ldb_db *db, enum ldb_file_type type,
     return s;
 }
 
+/*
+ * A MANIFEST that ends in the middle of a record looks as after a power cut
+ * while it was appended. But nothing may rest on a record that was not synced:
+ * when the journal that the last whole record asks for is gone, a later one
+ * was whole once, and going on without it would lose what it named.
+ */
+static enum ldb_status check_tail(const struct survey *survey,
+                                  const struct ldb_recovery *recovery,
+                                  uint64_t whole_len, struct ldb_error *err)
+{
+    uint64_t number = survey->log_number;
+
+    if (recovery->manifest_len == whole_len || number == 0)
+        return LDB_OK;
+    if (survey->count > 0 && bsearch(&number, survey->numbers, survey->count,
+                                     sizeof(number), compare_numbers) != NULL)
+        return LDB_OK;
+    return ldb_error_set(err, LDB_CORRUPTION,
+                         "MANIFEST-%06llu: damaged from %llu on, and journal "
+                         "%06llu, which the records before ask for, is gone",
+                         (unsigned long long)recovery->manifest_number,
+                         (unsigned long long)whole_len,
+                         (unsigned long long)number);
+}
+
 enum ldb_status ldb_recovery_survey(struct ldb_db *db,
                                     struct ldb_recovery *recovery,
                                     struct ldb_error *err)
 {
     struct survey survey;
-    uint64_t replayed_len;
+    uint64_t whole_len = 0;
     enum ldb_status s = survey_run(db, &survey, err);
 
     if (s != LDB_OK)
         goto out;
     ldb_mutex_lock(&db->mu);
     ldb_version_set_manifest(db->versions, &recovery->manifest_number,
-                             &replayed_len);
+                             &whole_len);
     ldb_mutex_unlock(&db->mu);
     s = file_length(db, LDB_FILE_MANIFEST, recovery->manifest_number, err,
                     &recovery->manifest_len);
@@ -142,6 +167,8 @@ enum ldb_status ldb_recovery_survey(struct ldb_db *db,
     if (s == LDB_OK && survey.newest_journal != 0)
         s = file_length(db, LDB_FILE_JOURNAL, survey.newest_journal, err,
                         &recovery->journal_len);
+    if (s == LDB_OK)
+        s = check_tail(&survey, recovery, whole_len, err);
 out:
     survey_release(&survey);
     return s;

@@ -1,4 +1,6 @@
 /* Opening, closing, raising the sequence, read-only, destroy. */
+#include <stdio.h>
+
 #include "storage/base/env.h"
 #include "storage/include/ldb.h"
 #include "storage/journal/write_batch.h"
@@ -319,6 +321,49 @@ static void a_manifest_over_its_size_is_replaced_and_removed(void **state)
     assert_value(f, "even", "value");
 }
 
+/* The edit of the flush is cut, or one of its bytes changed. */
+static void damage_manifest(struct fixture *f, uint64_t number, bool cut)
+{
+    char path[64];
+    struct ldb_buf bytes = LDB_BUF_INIT(1 << 20);
+    struct ldb_writable_file *file = NULL;
+
+    (void)snprintf(path, sizeof(path), "/db/MANIFEST-%06llu",
+                   (unsigned long long)number);
+    assert_ldb_ok(ldb_env_read_file(f->env, path, &f->err, &bytes), &f->err);
+    if (cut)
+        bytes.len -= 3;
+    else
+        bytes.data[bytes.len - 3] ^= 1;
+    assert_ldb_ok(f->env->ops->open_writable(f->env, path, LDB_OPEN_TRUNCATE,
+                                             &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(ldb_file_append(file, ldb_slice_of_buf(&bytes), &f->err),
+                  &f->err);
+    assert_ldb_ok(ldb_file_close(file, &f->err), &f->err);
+    ldb_buf_release(&bytes);
+}
+
+static void a_lost_manifest_record_whose_journal_is_gone_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_stats stats;
+
+    for (int cut = 0; cut < 2; cut++) {
+        open_db(f, NULL);
+        put(f, "flushed", "its journal is gone");
+        assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+        ldb_stats(f->db, &stats);
+        close_db(f);
+        damage_manifest(f, stats.manifest_number, cut != 0);
+        assert_ldb_status(LDB_CORRUPTION,
+                          ldb_open("/db", &f->options, NULL, &f->err, &f->db),
+                          &f->err);
+        assert_ldb_message("MANIFEST-", &f->err);
+        assert_ldb_ok(ldb_destroy("/db", &f->options, &f->err), &f->err);
+    }
+}
+
 static void properties_have_the_names_of_both_libraries(void **state)
 {
     static const char *const names[] = {"leveldb.stats",
@@ -369,6 +414,7 @@ int main(void)
         CASE(a_value_in_every_place_is_found),
         CASE(a_delete_hides_all_older_values),
         CASE(a_manifest_over_its_size_is_replaced_and_removed),
+        CASE(a_lost_manifest_record_whose_journal_is_gone_is_damage),
         CASE(properties_have_the_names_of_both_libraries),
     };
 
