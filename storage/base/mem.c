@@ -1,24 +1,32 @@
 #include "storage/base/mem.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "storage/base/checked.h"
 
-/* The tests' hook; set while nothing else allocates, so it needs no lock. */
-static bool (*fail_hook)(void *context);
-static void *fail_hook_context;
+/*
+ * The tests' hook. Stored with release after its context and loaded with
+ * acquire, since a database's threads may allocate while a test sets it.
+ */
+typedef bool (*ldb_mem_fail_hook)(void *context);
+static _Atomic(ldb_mem_fail_hook) fail_hook;
+static _Atomic(void *) fail_hook_context; /* relaxed */
 
 /* The bytes to ask for, at least 1 so that NULL means failure alone. */
 static bool request_size(size_t count, size_t size, size_t *out_bytes)
 {
+    ldb_mem_fail_hook hook;
     size_t bytes;
 
     if (!ldb_size_mul(count, size, &bytes))
         return false;
-    if (LDB_UNLIKELY(fail_hook != NULL) && fail_hook(fail_hook_context))
+    hook = atomic_load_explicit(&fail_hook, memory_order_acquire);
+    if (LDB_UNLIKELY(hook != NULL) &&
+        hook(atomic_load_explicit(&fail_hook_context, memory_order_relaxed)))
         return false;
     *out_bytes = bytes == 0 ? 1 : bytes;
     return true;
@@ -92,6 +100,9 @@ void ldb_mem_free(void *block)
 
 void ldb_mem_set_fail_hook(bool (*should_fail)(void *context), void *context)
 {
-    fail_hook = should_fail;
-    fail_hook_context = context;
+    /* Whoever still runs the old hook reads its context. */
+    if (should_fail != NULL)
+        atomic_store_explicit(&fail_hook_context, context,
+                              memory_order_relaxed);
+    atomic_store_explicit(&fail_hook, should_fail, memory_order_release);
 }

@@ -2,7 +2,7 @@
  * The only malloc of the project. Sizes are checked products; a test can make
  * the n-th allocation fail (the hook below), so every caller tests for NULL.
  *
- * Thread-safety: any thread; the hook is set before threads start.
+ * Thread-safety: any thread; the hook is set by one at a time.
  */
 #ifndef STORAGE_BASE_MEM_H
 #define STORAGE_BASE_MEM_H
@@ -32,7 +32,7 @@ void ldb_mem_free(void *block);
 
 /*
  * Tests only: called before each allocation; true makes it fail. NULL removes
- * the hook. Set while no other thread allocates.
+ * the hook. Other threads may allocate meanwhile; context outlives them.
  */
 void ldb_mem_set_fail_hook(bool (*should_fail)(void *context), void *context);
 
