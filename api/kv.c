@@ -371,8 +371,8 @@ static void answer_found(struct api_exchange *x, struct kv_read *get)
     if (!conditions_hold(x, get, true))
         return;
     api_header_etag(x, &get->headers, get->sequence);
-    if (!api_header_add(x, "Accept-Ranges", "bytes") ||
-        !api_header_add(x, "Vary", "Accept"))
+    if (!api_header_add(x, "Vary", "Accept") ||
+        (!get->as_json && !api_header_add(x, "Accept-Ranges", "bytes")))
         api_answer_no_memory(x);
     else if (get->as_json)
         answer_json(x, get);

@@ -361,6 +361,8 @@ static void accept_json_gives_key_value_and_sequence(void **state)
 
         assert_answer(&answer, 200);
         assert_string_equal(answer.content_type, "application/json");
+        assert_header(&answer, "Accept-Ranges", NULL);
+        assert_header(&answer, "Vary", "Accept");
         assert_body(&answer, rows[i].body);
         fake_answer_release(&answer);
     }
