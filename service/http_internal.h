@@ -130,14 +130,15 @@ void svc_loop_signal(struct svc_loop *loop);
 
 /* ---- http_exchange.c: callbacks of the library ---- */
 
-void *svc_exchange_on_uri(void *loop, const char *uri,
+/* cls: the loop. */
+void *svc_exchange_on_uri(void *cls, const char *uri,
                           struct MHD_Connection *connection);
-enum MHD_Result svc_exchange_on_call(void *loop,
+enum MHD_Result svc_exchange_on_call(void *cls,
                                      struct MHD_Connection *connection,
                                      const char *url, const char *method,
                                      const char *version, const char *bytes,
                                      size_t *len, void **context);
-void svc_exchange_on_completed(void *loop, struct MHD_Connection *connection,
+void svc_exchange_on_completed(void *cls, struct MHD_Connection *connection,
                                void **context,
                                enum MHD_RequestTerminationCode code);
 

@@ -71,10 +71,8 @@ static void count_connection(void *cls, struct MHD_Connection *connection,
     }
 }
 
-static void log_library(void *cls, const char *format, va_list args)
-    __attribute__((format(printf, 2, 0)));
-
 /* Clients that break off, mostly: for debugging. */
+LDB_PRINTF(2, 0)
 static void log_library(void *cls, const char *format, va_list args)
 {
     char text[512];

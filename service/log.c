@@ -36,20 +36,25 @@ static const char *level_text(enum svc_log_level level)
     return "error";
 }
 
-static void append(struct svc_log_line *line, const char *format, ...)
-    LDB_PRINTF(2, 3);
-
-static void append(struct svc_log_line *line, const char *format, ...)
+LDB_PRINTF(2, 0)
+static void append_args(struct svc_log_line *line, const char *format,
+                        va_list args)
 {
     size_t room = sizeof line->text - LINE_RESERVE - line->len;
-    va_list args;
-    int n;
+    int n = vsnprintf(line->text + line->len, room, format, args);
 
-    va_start(args, format);
-    n = vsnprintf(line->text + line->len, room, format, args);
-    va_end(args);
     if (n > 0)
         line->len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+LDB_PRINTF(2, 3)
+static void append(struct svc_log_line *line, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    append_args(line, format, args);
+    va_end(args);
 }
 
 /* Between quotes; control bytes and bytes over ASCII as escapes. */

@@ -1,24 +1,31 @@
 #include "service/process_figures.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "storage/base/checked.h"
+#include "storage/base/slice.h"
 
 /* "SIZE RESIDENT ..." in pages: proc(5), /proc/pid/statm. */
 static uint64_t read_resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
-    uint64_t size = 0;
-    uint64_t resident = 0;
+    char line[256] = "";
+    const char *resident;
+    uint64_t pages = 0;
 
     if (file == NULL)
         return 0;
-    if (fscanf(file, "%" SCNu64 " %" SCNu64, &size, &resident) != 2)
-        resident = 0;
+    resident =
+        fgets(line, sizeof line, file) == NULL ? NULL : strchr(line, ' ');
     fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (resident == NULL ||
+        !ldb_parse_u64(ldb_slice_make(resident + 1, strcspn(resident + 1, " ")),
+                       &pages))
+        return 0;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Entries of a folder of /proc, but "." and "..". */
