@@ -43,6 +43,7 @@ static bool enter_table(struct level_iterator *it, size_t index)
         it->base.status = s;
         return false;
     }
+    assert(it->inner != NULL);
     it->index = index;
     return true;
 }
@@ -135,6 +136,7 @@ static void level_next(struct ldb_iterator *base)
 {
     struct level_iterator *it = (struct level_iterator *)base;
 
+    assert(it->inner != NULL);
     begin_move(it);
     ldb_iterator_next(it->inner);
     settle_forward(it);
@@ -144,6 +146,7 @@ static void level_prev(struct ldb_iterator *base)
 {
     struct level_iterator *it = (struct level_iterator *)base;
 
+    assert(it->inner != NULL);
     begin_move(it);
     ldb_iterator_prev(it->inner);
     settle_backward(it);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "storage/base/mem.h"
@@ -570,6 +571,16 @@ static void apply_many(void *context)
     }
 }
 
+/* Lets the others run while this one is between two calls of a change. */
+static void give_way(void *context, enum env_fault_kind kind, const char *path)
+{
+    (void)context;
+    (void)kind;
+    (void)path;
+    for (int i = 0; i < 10; i++)
+        (void)sched_yield();
+}
+
 static void appliers_take_turns_and_lose_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -581,6 +592,7 @@ static void appliers_take_turns_and_lose_nothing(void **state)
     close_set(f);
     open_set(f);
     make_database(f);
+    env_fault_set_call_hook(f->fault, give_way, NULL);
     let_go(&f->mu);
     for (unsigned i = 0; i < APPLIERS; i++) {
         appliers[i] = (struct applier){.f = f, .index = i};
