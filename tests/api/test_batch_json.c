@@ -125,74 +125,73 @@ static void conditions_are_kept_in_order(void **state)
 #define PUT(members) "{\"ops\":[{\"op\":\"put\"," members "}]}"
 #define IF(members)  "{\"ops\":[],\"if\":[{" members "}]}"
 
+static const struct {
+    const char *text;
+    enum api_problem_kind kind;
+    const char *detail; /* part of it */
+} bad[] = {
+    {"", API_PROBLEM_BAD_BATCH, "empty"},
+    {"{", API_PROBLEM_BAD_BATCH, "line 1"},
+    {"[]", API_PROBLEM_BAD_BATCH, "object"},
+    {"{}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
+    {"{\"ops\":{}}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
+    {"{\"ops\":[],\"x\":1}", API_PROBLEM_BAD_BATCH, "unknown member"},
+    {"{\"ops\":[],\"if\":{}}", API_PROBLEM_BAD_BATCH, "\"if\" is a list"},
+    {"{\"ops\":[],\"encoding\":\"latin1\"}", API_PROBLEM_BAD_BATCH,
+     "utf8, base64 or hex"},
+    {"{\"ops\":[],\"encoding\":1}", API_PROBLEM_BAD_BATCH,
+     "utf8, base64 or hex"},
+    {"{\"ops\":[],\"encoding\":\"base64url\"}", API_PROBLEM_BAD_BATCH,
+     "utf8, base64 or hex"},
+    {"{\"ops\":[1]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
+    {"{\"ops\":[{}]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
+    {"{\"ops\":[{\"op\":\"get\"}]}", API_PROBLEM_BAD_BATCH, "ops[0]"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"},"
+     "{\"op\":\"delete\"}]}",
+     API_PROBLEM_BAD_BATCH, "ops[1]: a key"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\",\"value\":\"b\"}]}",
+     API_PROBLEM_BAD_BATCH, "unknown member"},
+    {"{\"ops\":[{\"op\":\"delete-range\"}]}", API_PROBLEM_BAD_BATCH,
+     "\"start\" or \"end\""},
+    {"{\"ops\":[{\"op\":\"delete-range\",\"start\":1}]}", API_PROBLEM_BAD_BATCH,
+     "a key"},
+    {PUT("\"key\":\"a\""), API_PROBLEM_BAD_BATCH, "\"value\""},
+    {PUT("\"key\":1,\"value\":\"\""), API_PROBLEM_BAD_BATCH, "a key"},
+    {PUT("\"key\":\"a\",\"value\":null"), API_PROBLEM_BAD_BATCH, "value"},
+    {PUT("\"key\":\"a\",\"value\":\"\",\"value\":\"\""), API_PROBLEM_BAD_BATCH,
+     "duplicate"},
+    {PUT("\"key\":\"a\",\"value\":\"g\",\"encoding\":\"hex\""),
+     API_PROBLEM_BAD_BATCH, "encoding"},
+    {PUT("\"key\":\"123456789\",\"value\":\"\""), API_PROBLEM_TOO_LARGE,
+     "ops[0]: a key is over"},
+    {PUT("\"key\":\"a\",\"value\":\"12345678901234567\""),
+     API_PROBLEM_TOO_LARGE, "a value is over"},
+    {PUT("\"key\":{\"a\":{\"b\":1}}"), API_PROBLEM_BAD_BATCH, "deeper"},
+    {"{\"ops\":[{\"op\":\"put\",\"key\":\"a\",\"value\":"
+     "\"1234567890123456\"},{\"op\":\"put\",\"key\":\"b\",\"value\":"
+     "\"1234567890123456\"},{\"op\":\"put\",\"key\":\"c\",\"value\":"
+     "\"1234567890123456\"}]}",
+     API_PROBLEM_TOO_LARGE, "ops[2]: the batch"},
+    {IF("\"key\":\"a\""), API_PROBLEM_BAD_BATCH, "if[0]"},
+    {IF("\"key\":\"a\",\"sequence\":1,\"exists\":true"), API_PROBLEM_BAD_BATCH,
+     "either"},
+    {IF("\"key\":\"a\",\"sequence\":-1"), API_PROBLEM_BAD_BATCH,
+     "sequence number"},
+    {IF("\"key\":\"a\",\"sequence\":1.0"), API_PROBLEM_BAD_BATCH,
+     "sequence number"},
+    {IF("\"key\":\"a\",\"sequence\":\"1\""), API_PROBLEM_BAD_BATCH,
+     "sequence number"},
+    {IF("\"key\":\"a\",\"sequence\":72057594037927936"), API_PROBLEM_BAD_BATCH,
+     "sequence number"},
+    {IF("\"key\":\"a\",\"sequence\":99999999999999999999"),
+     API_PROBLEM_BAD_BATCH, "too big"},
+    {IF("\"key\":\"a\",\"exists\":1"), API_PROBLEM_BAD_BATCH, "true or false"},
+    {IF("\"exists\":true"), API_PROBLEM_BAD_BATCH, "a key"},
+    {"{\"ops\":[],\"if\":[3]}", API_PROBLEM_BAD_BATCH, "if[0]"},
+};
+
 static void bad_documents_are_refused_with_their_place(void **state)
 {
-    static const struct {
-        const char *text;
-        enum api_problem_kind kind;
-        const char *detail; /* part of it */
-    } bad[] = {
-        {"", API_PROBLEM_BAD_BATCH, "empty"},
-        {"{", API_PROBLEM_BAD_BATCH, "line 1"},
-        {"[]", API_PROBLEM_BAD_BATCH, "object"},
-        {"{}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
-        {"{\"ops\":{}}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
-        {"{\"ops\":[],\"x\":1}", API_PROBLEM_BAD_BATCH, "unknown member"},
-        {"{\"ops\":[],\"if\":{}}", API_PROBLEM_BAD_BATCH, "\"if\" is a list"},
-        {"{\"ops\":[],\"encoding\":\"latin1\"}", API_PROBLEM_BAD_BATCH,
-         "utf8, base64 or hex"},
-        {"{\"ops\":[],\"encoding\":1}", API_PROBLEM_BAD_BATCH,
-         "utf8, base64 or hex"},
-        {"{\"ops\":[],\"encoding\":\"base64url\"}", API_PROBLEM_BAD_BATCH,
-         "utf8, base64 or hex"},
-        {"{\"ops\":[1]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
-        {"{\"ops\":[{}]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
-        {"{\"ops\":[{\"op\":\"get\"}]}", API_PROBLEM_BAD_BATCH, "ops[0]"},
-        {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"},"
-         "{\"op\":\"delete\"}]}",
-         API_PROBLEM_BAD_BATCH, "ops[1]: a key"},
-        {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\",\"value\":\"b\"}]}",
-         API_PROBLEM_BAD_BATCH, "unknown member"},
-        {"{\"ops\":[{\"op\":\"delete-range\"}]}", API_PROBLEM_BAD_BATCH,
-         "\"start\" or \"end\""},
-        {"{\"ops\":[{\"op\":\"delete-range\",\"start\":1}]}",
-         API_PROBLEM_BAD_BATCH, "a key"},
-        {PUT("\"key\":\"a\""), API_PROBLEM_BAD_BATCH, "\"value\""},
-        {PUT("\"key\":1,\"value\":\"\""), API_PROBLEM_BAD_BATCH, "a key"},
-        {PUT("\"key\":\"a\",\"value\":null"), API_PROBLEM_BAD_BATCH, "value"},
-        {PUT("\"key\":\"a\",\"value\":\"\",\"value\":\"\""),
-         API_PROBLEM_BAD_BATCH, "duplicate"},
-        {PUT("\"key\":\"a\",\"value\":\"g\",\"encoding\":\"hex\""),
-         API_PROBLEM_BAD_BATCH, "encoding"},
-        {PUT("\"key\":\"123456789\",\"value\":\"\""), API_PROBLEM_TOO_LARGE,
-         "ops[0]: a key is over"},
-        {PUT("\"key\":\"a\",\"value\":\"12345678901234567\""),
-         API_PROBLEM_TOO_LARGE, "a value is over"},
-        {PUT("\"key\":{\"a\":{\"b\":1}}"), API_PROBLEM_BAD_BATCH, "deeper"},
-        {"{\"ops\":[{\"op\":\"put\",\"key\":\"a\",\"value\":"
-         "\"1234567890123456\"},{\"op\":\"put\",\"key\":\"b\",\"value\":"
-         "\"1234567890123456\"},{\"op\":\"put\",\"key\":\"c\",\"value\":"
-         "\"1234567890123456\"}]}",
-         API_PROBLEM_TOO_LARGE, "ops[2]: the batch"},
-        {IF("\"key\":\"a\""), API_PROBLEM_BAD_BATCH, "if[0]"},
-        {IF("\"key\":\"a\",\"sequence\":1,\"exists\":true"),
-         API_PROBLEM_BAD_BATCH, "either"},
-        {IF("\"key\":\"a\",\"sequence\":-1"), API_PROBLEM_BAD_BATCH,
-         "sequence number"},
-        {IF("\"key\":\"a\",\"sequence\":1.0"), API_PROBLEM_BAD_BATCH,
-         "sequence number"},
-        {IF("\"key\":\"a\",\"sequence\":\"1\""), API_PROBLEM_BAD_BATCH,
-         "sequence number"},
-        {IF("\"key\":\"a\",\"sequence\":72057594037927936"),
-         API_PROBLEM_BAD_BATCH, "sequence number"},
-        {IF("\"key\":\"a\",\"sequence\":99999999999999999999"),
-         API_PROBLEM_BAD_BATCH, "too big"},
-        {IF("\"key\":\"a\",\"exists\":1"), API_PROBLEM_BAD_BATCH,
-         "true or false"},
-        {IF("\"exists\":true"), API_PROBLEM_BAD_BATCH, "a key"},
-        {"{\"ops\":[],\"if\":[3]}", API_PROBLEM_BAD_BATCH, "if[0]"},
-    };
-
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct parsed p;
