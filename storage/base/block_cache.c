@@ -25,6 +25,11 @@
 /* Chosen: buckets of an empty shard; the table doubles when it is full. */
 #define FIRST_BUCKETS 64
 
+/* The block size by default: one miss is remembered for so many bytes of
+ * capacity, and a shard has room while two more such blocks fit. */
+#define TYPICAL_BLOCK_BYTES 4096
+#define ROOM_BYTES          (2 * TYPICAL_BLOCK_BYTES)
+
 struct ldb_cache_entry {
     /* Constant after creation. */
     uint64_t id;
@@ -44,7 +49,7 @@ struct ldb_cache_entry {
 /*
  * Locking
  *
- * constant after creation: capacity_bytes
+ * constant after creation: capacity_bytes, missed_count
  * protected by mu:         all else, and the guarded fields of its entries
  */
 struct shard {
@@ -55,6 +60,8 @@ struct shard {
     size_t bucket_count; /* a power of two */
     struct ldb_cache_entry **buckets;
     struct ldb_cache_entry ring; /* only older and younger are used */
+    size_t missed_count;         /* a power of two */
+    uint32_t *missed; /* low halves of the hashes of late misses, by hash */
     uint64_t hits;
     uint64_t misses;
     uint64_t evictions;
@@ -77,6 +84,8 @@ static void remove_locked(struct shard *shard, struct ldb_cache_entry **link,
 static void evict_locked(struct shard *shard, struct ldb_cache_entry *entry,
                          struct ldb_cache_entry **dead) LDB_REQUIRES(shard->mu);
 static void shrink_locked(struct shard *shard, struct ldb_cache_entry **dead)
+    LDB_REQUIRES(shard->mu);
+static bool note_miss_locked(struct shard *shard, uint64_t hash)
     LDB_REQUIRES(shard->mu);
 
 /* The 64-bit finaliser of MurmurHash3 (Appleby), over both halves. */
@@ -230,6 +239,22 @@ static void destroy_all(struct ldb_cache_entry *dead)
 
 /* ---- the contract ---- */
 
+static bool init_tables(struct shard *shard)
+{
+    size_t missed = 1;
+
+    while (missed < shard->capacity_bytes / TYPICAL_BLOCK_BYTES)
+        missed *= 2;
+    shard->buckets =
+        ldb_mem_zalloc(FIRST_BUCKETS, sizeof(struct ldb_cache_entry *));
+    shard->missed = ldb_mem_zalloc(missed, sizeof(*shard->missed));
+    if (shard->buckets == NULL || shard->missed == NULL)
+        return false;
+    shard->bucket_count = FIRST_BUCKETS;
+    shard->missed_count = missed;
+    return true;
+}
+
 enum ldb_status ldb_block_cache_create(size_t capacity_bytes,
                                        struct ldb_error *err,
                                        struct ldb_block_cache **out)
@@ -256,15 +281,10 @@ enum ldb_status ldb_block_cache_create(size_t capacity_bytes,
         shard->ring.younger = &shard->ring;
     }
     for (size_t i = 0; i < SHARD_COUNT; i++) {
-        struct shard *shard = &cache->shards[i];
-
-        shard->buckets =
-            ldb_mem_zalloc(FIRST_BUCKETS, sizeof(struct ldb_cache_entry *));
-        if (shard->buckets == NULL) {
+        if (!init_tables(&cache->shards[i])) {
             ldb_block_cache_destroy(cache);
             return ldb_error_no_memory(err);
         }
-        shard->bucket_count = FIRST_BUCKETS;
     }
     *out = cache;
     return LDB_OK;
@@ -280,6 +300,7 @@ void ldb_block_cache_destroy(struct ldb_block_cache *cache)
 
         assert(shard->count == 0);
         ldb_mem_free(shard->buckets);
+        ldb_mem_free(shard->missed);
         ldb_mutex_release(&shard->mu);
     }
     ldb_mem_free(cache->shards);
@@ -292,8 +313,21 @@ uint64_t ldb_block_cache_new_id(struct ldb_block_cache *cache)
            1;
 }
 
-struct ldb_cache_entry *ldb_block_cache_lookup(struct ldb_block_cache *cache,
-                                               uint64_t id, uint64_t offset)
+/* Whether what was missed is wanted; the miss is remembered. */
+static bool note_miss_locked(struct shard *shard, uint64_t hash)
+{
+    /* The top bits have chosen the shard. */
+    uint32_t *slot = &shard->missed[hash >> 32 & (shard->missed_count - 1)];
+    bool was_missed = *slot == (uint32_t)hash;
+
+    *slot = (uint32_t)hash;
+    return was_missed ||
+           shard->used_bytes + ROOM_BYTES <= shard->capacity_bytes;
+}
+
+struct ldb_cache_entry *
+ldb_block_cache_lookup_or_want(struct ldb_block_cache *cache, uint64_t id,
+                               uint64_t offset, bool *out_is_wanted)
 {
     uint64_t hash = hash_key(id, offset);
     struct shard *shard = shard_of(cache, hash);
@@ -308,9 +342,18 @@ struct ldb_cache_entry *ldb_block_cache_lookup(struct ldb_block_cache *cache,
             ring_remove(entry);
     } else {
         shard->misses++;
+        *out_is_wanted = note_miss_locked(shard, hash);
     }
     ldb_mutex_unlock(&shard->mu);
     return entry;
+}
+
+struct ldb_cache_entry *ldb_block_cache_lookup(struct ldb_block_cache *cache,
+                                               uint64_t id, uint64_t offset)
+{
+    bool is_wanted;
+
+    return ldb_block_cache_lookup_or_want(cache, id, offset, &is_wanted);
 }
 
 struct ldb_cache_entry *ldb_block_cache_insert(struct ldb_block_cache *cache,

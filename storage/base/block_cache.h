@@ -40,6 +40,15 @@ struct ldb_cache_entry *ldb_block_cache_lookup(struct ldb_block_cache *cache,
                                                uint64_t id, uint64_t offset);
 
 /*
+ * The same; where it is NULL, *out_is_wanted says whether an insert is worth
+ * its cost: there is room, or this block was missed a short while ago. What is
+ * read once in a long time then pushes nothing out.
+ */
+struct ldb_cache_entry *
+ldb_block_cache_lookup_or_want(struct ldb_block_cache *cache, uint64_t id,
+                               uint64_t offset, bool *out_is_wanted);
+
+/*
  * Takes ownership of value (freed by destroy(value) when dropped) and returns
  * a held entry; an older entry of the key is replaced. On NULL (no memory) the
  * value is still the caller's.

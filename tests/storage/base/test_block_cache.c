@@ -231,6 +231,53 @@ static void no_capacity_caches_only_what_is_in_use(void **state)
     teardown(&f);
 }
 
+/* Whether the cache wants what it has not under the key. */
+static bool is_wanted(struct fixture *f, uint64_t id, uint64_t offset)
+{
+    bool wanted = false;
+
+    assert_null(ldb_block_cache_lookup_or_want(f->cache, id, offset, &wanted));
+    return wanted;
+}
+
+static void with_room_left_all_that_is_missed_is_wanted(void **state)
+{
+    struct fixture f;
+    bool wanted = false;
+    struct ldb_cache_entry *entry;
+
+    (void)state;
+    setup(&f, 1 << 20);
+    for (uint64_t i = 0; i < 100; i++)
+        assert_true(is_wanted(&f, 1, i));
+    insert_and_release(&f, 1, 5, 77, 4096);
+    entry = ldb_block_cache_lookup_or_want(f.cache, 1, 5, &wanted);
+    assert_non_null(entry);
+    assert_int_equal(number_of(entry), 77);
+    ldb_block_cache_release(f.cache, entry);
+    teardown(&f);
+}
+
+static void a_full_cache_wants_what_is_missed_again_soon(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, 1 << 20);
+    for (uint64_t i = 0; i < 2000; i++)
+        insert_and_release(&f, 1, i, i, 4096);
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_false(is_wanted(&f, 2, i));
+        assert_true(is_wanted(&f, 2, i));
+        assert_true(is_wanted(&f, 2, i));
+    }
+    /* Thousands of other misses later it is forgotten. */
+    for (uint64_t i = 0; i < 20000; i++)
+        (void)is_wanted(&f, 3, i);
+    assert_false(is_wanted(&f, 2, 99));
+    teardown(&f);
+}
+
 static void prune_drops_what_nobody_holds(void **state)
 {
     struct fixture f;
@@ -377,6 +424,8 @@ int main(void)
         cmocka_unit_test(the_least_recently_used_goes_first),
         cmocka_unit_test(what_is_held_is_never_dropped),
         cmocka_unit_test(no_capacity_caches_only_what_is_in_use),
+        cmocka_unit_test(with_room_left_all_that_is_missed_is_wanted),
+        cmocka_unit_test(a_full_cache_wants_what_is_missed_again_soon),
         cmocka_unit_test(prune_drops_what_nobody_holds),
         cmocka_unit_test(ids_do_not_repeat),
         cmocka_unit_test(without_memory_the_value_stays_the_callers),
