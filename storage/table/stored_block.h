@@ -16,24 +16,34 @@ struct ldb_block_memory {
     uint8_t bytes[];
 };
 
+/* Room of the caller's for a block; size 0: none. */
+struct ldb_block_scratch {
+    uint8_t *bytes;
+    size_t size;
+};
+
+/* Chosen: a block of the default size fits, as stored and as plain. */
+#define LDB_BLOCK_SCRATCH_SIZE 12288
+
 /* A plain block. */
 struct ldb_stored_block {
     struct ldb_slice contents;
-    struct ldb_block_memory *memory; /* NULL: contents lie in the mapping */
+    struct ldb_block_memory *memory; /* NULL: in the mapping or the scratch */
 };
 
 /*
  * Reads the block at handle, which with its trailer must lie in the first
  * limit bytes of file. name ("000123.ldb") is for messages.
  *
+ * scratch where it is large enough, used instead of allocating
  * out     memory is the caller's, to be freed by ldb_mem_free().
  * Errors  CORRUPTION with name and offset; NO_MEMORY; what read_at() returns.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_stored_block_read(struct ldb_random_file *file, const char *name,
                       uint64_t limit, struct ldb_block_handle handle,
-                      bool verify_checksum, struct ldb_error *err,
-                      struct ldb_stored_block *out);
+                      bool verify_checksum, struct ldb_block_scratch scratch,
+                      struct ldb_error *err, struct ldb_stored_block *out);
 
 /* Sets and returns CORRUPTION, "NAME: block at OFFSET: problem". */
 enum ldb_status ldb_stored_block_corrupt(struct ldb_error *err,

@@ -18,6 +18,8 @@ struct table_iterator {
     void *context;
     struct ldb_block_iter index;
     struct ldb_block_iter block;
+    /* For blocks that come one after another and are not cached. */
+    uint8_t scratch[LDB_BLOCK_SCRATCH_SIZE];
 };
 
 static struct table_iterator *table_iterator_of(struct ldb_iterator *it)
@@ -52,6 +54,8 @@ static void stop_at_index(struct table_iterator *t)
 /* Goes to the block of the index entry; false: stopped, as said in base. */
 static bool enter_block(struct table_iterator *t)
 {
+    struct ldb_block_scratch scratch = {.bytes = t->scratch,
+                                        .size = sizeof(t->scratch)};
     struct ldb_block_handle handle;
     enum ldb_status s;
 
@@ -65,8 +69,8 @@ static bool enter_block(struct table_iterator *t)
         return true;
     drop_block(t);
     if (s == LDB_OK)
-        s = ldb_table_hold_block(t->table, &t->read, handle, &t->base.error,
-                                 &t->held);
+        s = ldb_table_hold_block(t->table, &t->read, handle, scratch,
+                                 &t->base.error, &t->held);
     if (s != LDB_OK) {
         t->base.valid = false;
         t->base.status = s;
@@ -198,10 +202,12 @@ ldb_table_iterator_create_with(struct ldb_table *table,
                                void (*release)(void *context), void *context,
                                struct ldb_error *err, struct ldb_iterator **out)
 {
-    struct table_iterator *t = ldb_mem_zalloc(1, sizeof(*t));
+    struct table_iterator *t = ldb_mem_alloc(1, sizeof(*t));
 
     if (t == NULL)
         return ldb_error_no_memory(err);
+    /* What follows is initialised by its own functions, or not at all. */
+    memset(t, 0, offsetof(struct table_iterator, index));
     t->base.ops = &table_ops;
     t->table = table;
     t->read = *read;

@@ -69,9 +69,10 @@ static enum ldb_status read_entries(const struct ldb_table *table,
 {
     struct ldb_stored_block stored;
     const char *problem;
-    enum ldb_status s = ldb_stored_block_read(
-        table->file, table->name, table->limit, handle,
-        table->options->verify_index_checksums, err, &stored);
+    enum ldb_status s =
+        ldb_stored_block_read(table->file, table->name, table->limit, handle,
+                              table->options->verify_index_checksums,
+                              (struct ldb_block_scratch){0}, err, &stored);
 
     if (s != LDB_OK)
         return s;
@@ -105,9 +106,10 @@ static enum ldb_status read_filter(struct ldb_table *table,
                                    struct ldb_error *err)
 {
     struct ldb_stored_block stored;
-    enum ldb_status s = ldb_stored_block_read(
-        table->file, table->name, table->limit, handle,
-        table->options->verify_index_checksums, err, &stored);
+    enum ldb_status s =
+        ldb_stored_block_read(table->file, table->name, table->limit, handle,
+                              table->options->verify_index_checksums,
+                              (struct ldb_block_scratch){0}, err, &stored);
 
     if (s != LDB_OK)
         return s;
@@ -246,18 +248,27 @@ static enum ldb_status init_block(const struct ldb_table *table,
     return ldb_stored_block_corrupt(err, table->name, offset, problem);
 }
 
-/* From the file; what has memory of its own goes to the cache if wanted. */
-static enum ldb_status load_block(const struct ldb_table *table,
-                                  const struct ldb_table_read *read,
-                                  struct ldb_block_handle handle,
-                                  struct ldb_error *err,
-                                  struct ldb_held_block *out)
+/* Hands memory over to the cache; without room for that it stays as it is. */
+static void keep_block(const struct ldb_table *table,
+                       struct ldb_held_block *held)
+{
+    held->entry = ldb_block_cache_insert(
+        table->options->block_cache, table->cache_id, held->offset,
+        held->memory, sizeof(*held->memory) + held->memory->len, ldb_mem_free);
+    if (held->entry != NULL)
+        held->memory = NULL;
+}
+
+static enum ldb_status
+load_block(const struct ldb_table *table, const struct ldb_table_read *read,
+           struct ldb_block_handle handle, struct ldb_block_scratch scratch,
+           struct ldb_error *err, struct ldb_held_block *out)
 {
     struct ldb_held_block held = {.offset = handle.offset};
     struct ldb_stored_block stored;
     enum ldb_status s =
         ldb_stored_block_read(table->file, table->name, table->limit, handle,
-                              read->verify_checksums, err, &stored);
+                              read->verify_checksums, scratch, err, &stored);
 
     if (s != LDB_OK)
         return s;
@@ -267,40 +278,52 @@ static enum ldb_status load_block(const struct ldb_table *table,
         return s;
     }
     held.memory = stored.memory;
-    if (held.memory != NULL && read->fill_cache &&
-        table->options->block_cache != NULL) {
-        held.entry = ldb_block_cache_insert(
-            table->options->block_cache, table->cache_id, handle.offset,
-            held.memory, sizeof(*held.memory) + held.memory->len, ldb_mem_free);
-        if (held.entry != NULL)
-            held.memory = NULL;
-    }
     *out = held;
     return LDB_OK;
+}
+
+/* A block found in the cache; its entry is out's, or given back on failure. */
+static enum ldb_status use_entry(const struct ldb_table *table, uint64_t offset,
+                                 struct ldb_cache_entry *entry,
+                                 struct ldb_error *err,
+                                 struct ldb_held_block *out)
+{
+    const struct ldb_block_memory *memory = ldb_cache_entry_value(entry);
+    enum ldb_status s;
+
+    *out = (struct ldb_held_block){.offset = offset, .entry = entry};
+    s = init_block(
+        table, (struct ldb_slice){.data = memory->bytes, .len = memory->len},
+        offset, err, &out->block);
+    if (s != LDB_OK)
+        ldb_table_drop_block(table, out);
+    return s;
 }
 
 enum ldb_status ldb_table_hold_block(const struct ldb_table *table,
                                      const struct ldb_table_read *read,
                                      struct ldb_block_handle handle,
+                                     struct ldb_block_scratch scratch,
                                      struct ldb_error *err,
                                      struct ldb_held_block *out)
 {
     struct ldb_block_cache *cache = table->options->block_cache;
-    struct ldb_cache_entry *entry = NULL;
-    const struct ldb_block_memory *memory;
+    bool is_wanted = false;
     enum ldb_status s;
 
-    if (cache != NULL)
-        entry = ldb_block_cache_lookup(cache, table->cache_id, handle.offset);
-    if (entry == NULL)
-        return load_block(table, read, handle, err, out);
-    memory = ldb_cache_entry_value(entry);
-    *out = (struct ldb_held_block){.offset = handle.offset, .entry = entry};
-    s = init_block(
-        table, (struct ldb_slice){.data = memory->bytes, .len = memory->len},
-        handle.offset, err, &out->block);
-    if (s != LDB_OK)
-        ldb_table_drop_block(table, out);
+    if (cache != NULL) {
+        struct ldb_cache_entry *entry = ldb_block_cache_lookup_or_want(
+            cache, table->cache_id, handle.offset, &is_wanted);
+
+        if (entry != NULL)
+            return use_entry(table, handle.offset, entry, err, out);
+    }
+    is_wanted = is_wanted && read->fill_cache;
+    if (is_wanted)
+        scratch.size = 0;
+    s = load_block(table, read, handle, scratch, err, out);
+    if (s == LDB_OK && is_wanted && out->memory != NULL)
+        keep_block(table, out);
     return s;
 }
 
@@ -350,6 +373,8 @@ get_in_block(const struct ldb_table *table, const struct ldb_table_read *read,
              struct ldb_error *err, struct ldb_buf *out_value,
              uint64_t *out_tag, bool *out_is_behind)
 {
+    uint8_t room[LDB_BLOCK_SCRATCH_SIZE]; /* uninitialised */
+    struct ldb_block_scratch scratch = {.bytes = room, .size = sizeof(room)};
     struct ldb_held_block held;
     struct ldb_block_iter it;
     enum ldb_status s;
@@ -359,7 +384,7 @@ get_in_block(const struct ldb_table *table, const struct ldb_table_read *read,
         !ldb_filter_block_may_match(&table->filter, handle.offset,
                                     ldb_internal_user_key(target)))
         return LDB_NOT_FOUND;
-    s = ldb_table_hold_block(table, read, handle, err, &held);
+    s = ldb_table_hold_block(table, read, handle, scratch, err, &held);
     if (s != LDB_OK)
         return s;
     ldb_block_iter_init(&it, table->options->comparator);

@@ -27,8 +27,8 @@ struct ldb_table {
 };
 
 /*
- * A data block held for reading: in the file's mapping (nothing to give back),
- * in the block cache, or in memory of its own.
+ * A data block held for reading: in the file's mapping or the caller's scratch
+ * (nothing to give back), in the block cache, or in memory of its own.
  */
 struct ldb_held_block {
     struct ldb_block block;
@@ -37,12 +37,14 @@ struct ldb_held_block {
     struct ldb_block_memory *memory;
 };
 
-/* The block at handle, from the cache or the file. */
-LDB_MUST_CHECK enum ldb_status
-ldb_table_hold_block(const struct ldb_table *table,
-                     const struct ldb_table_read *read,
-                     struct ldb_block_handle handle, struct ldb_error *err,
-                     struct ldb_held_block *out);
+/*
+ * The block at handle, from the cache or the file. One that the cache does not
+ * want is put into scratch if it fits; it is good until scratch is used again.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_table_hold_block(
+    const struct ldb_table *table, const struct ldb_table_read *read,
+    struct ldb_block_handle handle, struct ldb_block_scratch scratch,
+    struct ldb_error *err, struct ldb_held_block *out);
 /* A zeroed one is fine. */
 void ldb_table_drop_block(const struct ldb_table *table,
                           struct ldb_held_block *held);

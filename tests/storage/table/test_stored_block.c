@@ -24,7 +24,8 @@ static enum ldb_status read_hex(const char *hex, struct ldb_block_handle handle,
     bytes_from_hex(hex, &file);
     table_source_init(&source, ldb_slice_of_buf(&file), mapped);
     s = ldb_stored_block_read(&source.base, "000002.ldb", file.len, handle,
-                              verify, err, &block);
+                              verify, (struct ldb_block_scratch){0}, err,
+                              &block);
     if (s == LDB_OK) {
         assert_ldb_ok(ldb_buf_assign(out, block.contents), NULL);
         *out_in_memory = block.memory != NULL;
@@ -185,6 +186,50 @@ static void a_block_of_no_bytes_is_a_block(void **state)
     ldb_buf_release(&out);
 }
 
+static void a_scratch_that_is_large_enough_is_used(void **state)
+{
+    static const struct {
+        const char *hex;
+        uint64_t size;
+        size_t scratch_size;
+        bool mapped;
+        bool in_scratch;
+    } rows[] = {
+        /* As stored 23 bytes and 26, as plain 18 and 22. */
+        {PLAIN_HEX, 18, 23, false, true},  {PLAIN_HEX, 18, 22, false, false},
+        {SNAPPY_HEX, 21, 48, false, true}, {SNAPPY_HEX, 21, 46, false, false},
+        {SNAPPY_HEX, 21, 22, true, true},  {SNAPPY_HEX, 21, 21, true, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_buf file = LDB_BUF_INIT(1000);
+        uint8_t *room = ldb_mem_alloc(rows[i].scratch_size, 1);
+        struct ldb_stored_block block = {0};
+        struct ldb_error err = {0};
+        struct table_source source;
+
+        assert_non_null(room);
+        bytes_from_hex(rows[i].hex, &file);
+        table_source_init(&source, ldb_slice_of_buf(&file), rows[i].mapped);
+        assert_ldb_ok(
+            ldb_stored_block_read(
+                &source.base, "000002.ldb", file.len,
+                (struct ldb_block_handle){0, rows[i].size}, true,
+                (struct ldb_block_scratch){room, rows[i].scratch_size}, &err,
+                &block),
+            &err);
+        if ((block.memory == NULL) != rows[i].in_scratch)
+            fail_msg("row %zu", i);
+        if (rows[i].in_scratch)
+            assert_in_range((uintptr_t)block.contents.data, (uintptr_t)room,
+                            (uintptr_t)room + rows[i].scratch_size);
+        ldb_mem_free(block.memory);
+        ldb_mem_free(room);
+        ldb_buf_release(&file);
+    }
+}
+
 static void no_memory_is_reported(void **state)
 {
     (void)state;
@@ -199,8 +244,8 @@ static void no_memory_is_reported(void **state)
         table_source_init(&source, ldb_slice_of_buf(&file), false);
         mem_fault_start(n, MEM_FAULT_ONCE);
         s = ldb_stored_block_read(&source.base, "000002.ldb", file.len,
-                                  (struct ldb_block_handle){0, 21}, true, &err,
-                                  &block);
+                                  (struct ldb_block_handle){0, 21}, true,
+                                  (struct ldb_block_scratch){0}, &err, &block);
         ldb_mem_free(block.memory);
         ldb_buf_release(&file);
         if (!mem_fault_stop()) {
@@ -219,6 +264,7 @@ int main(void)
         cmocka_unit_test(damage_is_told_with_file_and_offset),
         cmocka_unit_test(without_verification_the_checksum_is_not_looked_at),
         cmocka_unit_test(a_block_of_no_bytes_is_a_block),
+        cmocka_unit_test(a_scratch_that_is_large_enough_is_used),
         cmocka_unit_test(no_memory_is_reported),
     };
 

@@ -289,17 +289,21 @@ static void values_of_all_sizes_read_back(void **state)
 
 /* ---- memory, cache, filter ---- */
 
-static void get_allocates_nothing_for_cached_or_mapped_blocks(void **state)
+static void get_allocates_nothing_for_blocks_it_need_not_keep(void **state)
 {
     static struct vector_entry entries[MANY];
     static const struct {
         const char *name;
         bool mapped;
         bool compress;
+        size_t cache_bytes; /* 0: it wants nothing at the first miss */
     } rows[] = {
-        {"plain, mapped", true, false},
-        {"compressed, cached", true, true},
-        {"plain, cached", false, false},
+        {"plain, mapped", true, false, 1 << 20},
+        {"compressed, cached", true, true, 1 << 20},
+        {"plain, cached", false, false, 1 << 20},
+        {"compressed, mapped, not wanted", true, true, 0},
+        {"compressed, read, not wanted", false, true, 0},
+        {"plain, read, not wanted", false, false, 0},
     };
 
     (void)state;
@@ -313,13 +317,13 @@ static void get_allocates_nothing_for_cached_or_mapped_blocks(void **state)
         fixture_init(&f);
         f.options.compress = rows[i].compress;
         f.options.filter = &bloom;
-        assert_ldb_ok(ldb_block_cache_create((size_t)1 << 20, NULL,
+        assert_ldb_ok(ldb_block_cache_create(rows[i].cache_bytes, NULL,
                                              &f.options.block_cache),
                       NULL);
         table_file_build(&f.options, entries, MANY, &f.file);
         open_table(&f, rows[i].mapped);
         assert_ldb_ok(ldb_buf_reserve(&value, 100), NULL);
-        if (!rows[i].mapped || rows[i].compress)
+        if (rows[i].cache_bytes > 0)
             assert_get(&f, "key000777", 999, "key000777");
         mem_fault_start(1, MEM_FAULT_FOREVER);
         assert_ldb_ok(ldb_table_get(f.table, &verified,
@@ -1025,7 +1029,7 @@ int main(void)
         cmocka_unit_test(get_without_a_value_buffer_tells_the_tag),
         cmocka_unit_test(a_table_without_entries_has_none),
         cmocka_unit_test(values_of_all_sizes_read_back),
-        cmocka_unit_test(get_allocates_nothing_for_cached_or_mapped_blocks),
+        cmocka_unit_test(get_allocates_nothing_for_blocks_it_need_not_keep),
         cmocka_unit_test(blocks_are_read_once_while_the_cache_holds_them),
         cmocka_unit_test(a_filter_spares_the_data_blocks),
         cmocka_unit_test(tables_of_both_libraries_read_and_their_filters_work),
