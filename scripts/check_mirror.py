@@ -13,6 +13,9 @@ import c_source
 
 ELSEWHERE = {
     'service/cmd_serve.c': 'tests/e2e/test_serve.c',
+    'service/http_acceptor.c': 'tests/service/test_http_server.c',
+    'service/http_body.c': 'tests/service/test_http_exchange.c',
+    'service/http_head.c': 'tests/service/test_http_exchange.c',
     'service/http_reply.c': 'tests/service/test_http_exchange.c',
     'service/main.c': 'tests/e2e',
 }

@@ -52,30 +52,6 @@ static struct svc_exchange *create(struct svc_loop *loop)
     return x;
 }
 
-static void discharge(struct svc_exchange *x)
-{
-    if (x->charged_bytes != 0)
-        atomic_fetch_sub_explicit(&x->loop->server->upload_used,
-                                  x->charged_bytes, memory_order_relaxed);
-    x->charged_bytes = 0;
-}
-
-/* The body's buffer goes back to the loop when it is worth keeping. */
-static void drop_body(struct svc_exchange *x)
-{
-    struct svc_loop *loop = x->loop;
-    struct ldb_buf *body = &x->api.body;
-
-    if (body->capacity >= SVC_SPARE_BYTES_MIN &&
-        body->capacity <= SVC_SPARE_BYTES_MAX &&
-        loop->spare_count < SVC_SPARE_BUFFERS) {
-        ldb_buf_clear(body);
-        loop->spare[loop->spare_count++] = *body;
-        *body = (struct ldb_buf)LDB_BUF_INIT(0);
-    }
-    ldb_buf_release(body);
-}
-
 /* Both owners are gone. */
 static void bury(struct svc_exchange *x)
 {
@@ -85,8 +61,8 @@ static void bury(struct svc_exchange *x)
     if (x->began)
         api_exchange_abandon(&x->api);
     api_response_release(&x->api.response);
-    drop_body(x);
-    discharge(x);
+    svc_body_drop(x);
+    svc_body_discharge(x);
     if (loop->free_count < SVC_FREE_EXCHANGES_MAX) {
         ldb_arena_clear(&x->arena);
         x->next_free = loop->free_list;
@@ -238,224 +214,17 @@ void svc_exchange_resume_all(struct svc_loop *loop)
         MHD_resume_connection(x->connection);
 }
 
-/* ---- the request's head ---- */
-
-struct head {
-    unsigned hosts;
-    unsigned lengths;
-    unsigned encodings;
-    bool lengths_differ;
-    bool has_nul;
-    bool expects_continue;
-    struct ldb_slice length;
-    struct ldb_slice encoding;
-};
-
-static bool name_is(struct ldb_slice name, const char *text)
-{
-    return name.len == strlen(text) &&
-           strncasecmp((const char *)name.data, text, name.len) == 0;
-}
-
-static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
-                                       const char *name_text, size_t name_len,
-                                       const char *value_text, size_t value_len)
-{
-    struct head *head = cls;
-    struct ldb_slice name = ldb_slice_make(name_text, name_len);
-    struct ldb_slice value =
-        ldb_slice_make(value_text == NULL ? "" : value_text, value_len);
-
-    (void)kind;
-    if (memchr(value.data, 0, value.len) != NULL)
-        head->has_nul = true;
-    switch (name.len) {
-    case sizeof "Host" - 1:
-        if (name_is(name, "Host"))
-            head->hosts++;
-        break;
-    case sizeof "Expect" - 1:
-        if (name_is(name, "Expect") && name_is(value, "100-continue"))
-            head->expects_continue = true;
-        break;
-    case sizeof "Content-Length" - 1:
-        if (!name_is(name, "Content-Length"))
-            break;
-        if (head->lengths++ == 0)
-            head->length = value;
-        else if (!ldb_slice_equal(head->length, value))
-            head->lengths_differ = true;
-        break;
-    case sizeof "Transfer-Encoding" - 1:
-        if (name_is(name, "Transfer-Encoding") && head->encodings++ == 0)
-            head->encoding = value;
-        break;
-    default:
-        break;
-    }
-    return MHD_YES;
-}
-
-/* What is wrong with the head as a whole; NULL: nothing. */
-static const char *judge_head(const struct head *head, const char *version)
-{
-    if (head->has_nul)
-        return "a header holds a NUL byte";
-    if (head->hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
-        return "HTTP/1.1 needs a Host header";
-    if (head->hosts > 1)
-        return "more than one Host header";
-    if (head->lengths > 0 && head->encodings > 0)
-        return "both Content-Length and Transfer-Encoding";
-    if (head->lengths > 1)
-        return head->lengths_differ ? "differing Content-Length headers"
-                                    : "more than one Content-Length header";
-    if (head->encodings > 1 ||
-        (head->encodings == 1 && !name_is(head->encoding, "chunked")))
-        return "Transfer-Encoding other than chunked";
-    return NULL;
-}
-
-static enum api_method parse_method(const char *text)
-{
-    static const struct {
-        const char *text;
-        enum api_method method;
-    } methods[] = {
-        {"GET", API_GET},   {"PUT", API_PUT},       {"POST", API_POST},
-        {"HEAD", API_HEAD}, {"DELETE", API_DELETE},
-    };
-
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (strcmp(text, methods[i].text) == 0)
-            return methods[i].method;
-    }
-    return API_METHOD_OTHER;
-}
-
-/* ---- the body ---- */
-
-/* Charges bytes more of body to the budget; false: it is used up. */
-static bool charge(struct svc_exchange *x, uint64_t body_bytes)
-{
-    struct svc_http_server *server = x->loop->server;
-    uint64_t limit = server->options.upload_budget_bytes;
-    uint64_t more = body_bytes * SVC_HTTP_UPLOAD_WEIGHT;
-    uint64_t used =
-        atomic_load_explicit(&server->upload_used, memory_order_relaxed);
-
-    do {
-        if (more > limit || used > limit - more)
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(
-        &server->upload_used, &used, used + more, memory_order_relaxed,
-        memory_order_relaxed));
-    x->charged_bytes += more;
-    return true;
-}
-
-static void answer_overloaded(struct svc_exchange *x)
-{
-    struct api_problem problem = {.kind = API_PROBLEM_OVERLOADED,
-                                  .retry_after_s = 1};
-
-    api_problem_detail(&problem, "no memory for another request body now");
-    api_answer_problem(&x->api, &problem);
-}
-
-/* An answer before the whole body was read: the rest is dropped. */
-static void refuse_body(struct svc_exchange *x)
-{
-    drop_body(x);
-    discharge(x);
-    x->drops_body = true;
-}
-
-/* A buffer that was used before, large enough, else a fresh one. */
-static enum ldb_status take_buffer(struct svc_exchange *x, size_t more)
-{
-    struct svc_loop *loop = x->loop;
-    struct ldb_buf *body = &x->api.body;
-
-    if (body->len == 0 && body->capacity == 0 && more >= SVC_SPARE_BYTES_MIN) {
-        for (size_t i = 0; i < loop->spare_count; i++) {
-            if (loop->spare[i].capacity < more)
-                continue;
-            body->data = loop->spare[i].data;
-            body->capacity = loop->spare[i].capacity;
-            loop->spare[i] = loop->spare[--loop->spare_count];
-            return LDB_OK;
-        }
-    }
-    return ldb_buf_reserve(body, more);
-}
-
-/* Room for a body of this length; answers when there is none. */
-static void prepare_body(struct svc_exchange *x)
-{
-    struct api_exchange *api = &x->api;
-    size_t prefix = api->body.len; /* what begin put before it */
-    size_t limit;
-
-    if (!ldb_size_add(prefix, api->body_limit, &limit))
-        limit = SIZE_MAX;
-    api->body.limit = limit;
-    if (api->content_length == API_LENGTH_UNKNOWN)
-        return;
-    if (api->content_length > api->body_limit) {
-        api_answer_body_too_large(api);
-        return;
-    }
-    if (api->content_length > SVC_HTTP_SMALL_BODY_BYTES &&
-        !charge(x, api->content_length)) {
-        answer_overloaded(x);
-        return;
-    }
-    if (take_buffer(x, (size_t)api->content_length) != LDB_OK)
-        api_answer_no_memory(api);
-}
-
-/* A chunked body is charged as it grows. */
-static bool charge_chunk(struct svc_exchange *x, size_t len)
-{
-    uint64_t after = x->body_bytes + len;
-
-    if (x->api.content_length != API_LENGTH_UNKNOWN ||
-        after <= SVC_HTTP_SMALL_BODY_BYTES)
-        return true;
-    if (x->body_bytes <= SVC_HTTP_SMALL_BODY_BYTES)
-        return charge(x, after);
-    return charge(x, len);
-}
-
-static void keep_body(struct svc_exchange *x, struct ldb_slice bytes)
-{
-    struct api_exchange *api = &x->api;
-
-    if (bytes.len > api->body_limit - x->body_bytes)
-        api_answer_body_too_large(api);
-    else if (!charge_chunk(x, bytes.len))
-        answer_overloaded(x);
-    else if (ldb_buf_append(&api->body, bytes) != LDB_OK)
-        api_answer_no_memory(api);
-    if (api->response.ready)
-        refuse_body(x);
-}
+/* ---- the calls of a request ---- */
 
 static enum MHD_Result on_body(struct svc_exchange *x, const char *bytes,
                                size_t *len)
 {
-    x->loop->progress++;
-    if (!x->drops_body)
-        keep_body(x, ldb_slice_make(bytes, *len));
-    x->body_bytes += *len;
-    *len = 0;
-    /* No answer can be given in the middle of a body. */
-    return x->body_bytes > SVC_HTTP_DROP_BYTES_MAX && x->drops_body ? MHD_NO
-                                                                    : MHD_YES;
-}
+    struct ldb_slice taken = ldb_slice_make(bytes, *len);
 
-/* ---- the calls of a request ---- */
+    x->loop->progress++;
+    *len = 0;
+    return svc_body_take(x, taken) ? MHD_YES : MHD_NO;
+}
 
 static enum MHD_Result reply(struct svc_exchange *x)
 {
@@ -467,14 +236,12 @@ static enum MHD_Result on_head(struct svc_exchange *x, const char *method,
                                const char *version)
 {
     struct api_exchange *api = &x->api;
-    struct head head = {0};
+    struct svc_head head = svc_head_read(x->connection);
     const char *wrong;
     bool has_body;
 
     x->phase = SVC_PHASE_BODY;
-    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, read_head_field,
-                                &head);
-    api->method = parse_method(method);
+    api->method = svc_head_method(method);
     api->method_text = method;
     api->content_length = API_LENGTH_UNKNOWN;
     if (head.lengths > 0 && !ldb_parse_u64(head.length, &api->content_length))
@@ -482,7 +249,7 @@ static enum MHD_Result on_head(struct svc_exchange *x, const char *method,
     if (head.lengths == 0 && head.encodings == 0)
         api->content_length = 0;
     has_body = api->content_length != 0;
-    wrong = judge_head(&head, version);
+    wrong = svc_head_judge(&head, version);
     if (wrong != NULL) {
         api_answer_problemf(api, API_PROBLEM_MALFORMED, "%s", wrong);
         api->response.close = true;
@@ -492,10 +259,10 @@ static enum MHD_Result on_head(struct svc_exchange *x, const char *method,
     x->began = true;
     api_exchange_begin(api);
     if (!api->response.ready && has_body)
-        prepare_body(x);
+        svc_body_prepare(x);
     if (!api->response.ready)
         return MHD_YES;
-    refuse_body(x);
+    svc_body_refuse(x);
     /*
      * Without a body the answer waits for the final call, which comes at
      * once: an answer given here would close the connection. With one it

@@ -1,5 +1,5 @@
 /*
- * What http_server.c, http_exchange.c and http_reply.c share; private to them.
+ * What the http_*.c files share; private to them.
  *
  * An exchange has two owners: its connection (until the library says the
  * request is over) and whoever will wake it (between finish or resume without
@@ -86,7 +86,7 @@ struct svc_loop {
 
     _Atomic(struct svc_exchange *) woken;
     atomic_bool is_signaled;
-    _Atomic(uint64_t) connections;
+    _Atomic(uint64_t) connections; /* given to it and not yet closed */
     _Atomic(uint64_t) connections_total;
 
     /* ---- the loop's thread ---- */
@@ -94,8 +94,9 @@ struct svc_loop {
     uint64_t progress; /* grows whenever something moved */
     bool handlers_ran; /* in this pass: finish or resume */
     bool is_draining;
-    size_t active;  /* exchanges with a connection */
-    size_t waiting; /* of them in PHASE_WAIT and not suspended */
+    uint64_t closed; /* connections */
+    size_t active;   /* exchanges with a connection */
+    size_t waiting;  /* of them in PHASE_WAIT and not suspended */
     size_t orphans;
     struct svc_exchange *suspended;
     struct svc_exchange *free_list;
@@ -114,10 +115,12 @@ enum svc_server_phase {
 struct svc_http_server {
     struct svc_http_options options;
     uint16_t port;
+    int listen_fd;      /* -1: none */
+    int accept_stop_fd; /* readable: the acceptor ends */
+    struct ldb_thread *acceptor;
     int done_fd;
     _Atomic(int) phase;            /* enum svc_server_phase */
     _Atomic(uint64_t) upload_used; /* bytes of the budget; relaxed */
-    _Atomic(unsigned) next_loop;   /* for added sockets; relaxed */
     _Atomic(unsigned) drained;     /* loops that have ended */
     unsigned loop_count;
     struct svc_loop loops[];
@@ -127,6 +130,59 @@ struct svc_http_server {
 
 /* Makes the loop's thread look again soon; any thread. */
 void svc_loop_signal(struct svc_loop *loop);
+
+uint64_t svc_server_connections(const struct svc_http_server *server);
+
+/* ---- http_acceptor.c ---- */
+
+/* Binds and listens: sets listen_fd and port. */
+LDB_MUST_CHECK enum ldb_status
+svc_acceptor_listen(struct svc_http_server *server, struct ldb_error *err);
+/* Starts the thread that accepts. */
+LDB_MUST_CHECK enum ldb_status
+svc_acceptor_start(struct svc_http_server *server, struct ldb_error *err);
+/* Ends it; new connections are refused from now on. */
+void svc_acceptor_stop(struct svc_http_server *server);
+
+/* ---- http_head.c ---- */
+
+/* What the headers say of the message's form; slices as the library's. */
+struct svc_head {
+    unsigned hosts;
+    unsigned lengths;
+    unsigned encodings;
+    bool lengths_differ;
+    bool has_nul;
+    bool expects_continue;
+    struct ldb_slice length;
+    struct ldb_slice encoding;
+};
+
+struct svc_head svc_head_read(struct MHD_Connection *connection);
+
+/* What is wrong with the head as a whole; NULL: nothing. */
+const char *svc_head_judge(const struct svc_head *head, const char *version);
+
+enum api_method svc_head_method(const char *text);
+
+/* ---- http_body.c ---- */
+
+/* Room for a body of x's length; answers when there is none. */
+void svc_body_prepare(struct svc_exchange *x);
+
+/* The next bytes; answers when they pass a limit. False: too many were
+ * dropped, the connection is to be closed. */
+LDB_MUST_CHECK bool svc_body_take(struct svc_exchange *x,
+                                  struct ldb_slice bytes);
+
+/* x was answered before its body was whole: what still comes is dropped. */
+void svc_body_refuse(struct svc_exchange *x);
+
+/* The buffer goes back to the loop when it is worth keeping. */
+void svc_body_drop(struct svc_exchange *x);
+
+/* Gives back what x had of the upload budget. */
+void svc_body_discharge(struct svc_exchange *x);
 
 /* ---- http_exchange.c: callbacks of the library ---- */
 

@@ -1,8 +1,6 @@
 #include "service/http_server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,9 +14,6 @@
 #include "service/log.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
-
-/* Connections that wait to be accepted; the benchmark's figure. */
-#define LISTEN_BACKLOG 1024
 
 /* The loop this thread runs, so that it does not signal itself. */
 static _Thread_local struct svc_loop *current_loop;
@@ -62,13 +57,10 @@ static void count_connection(void *cls, struct MHD_Connection *connection,
 
     (void)connection;
     (void)context;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        atomic_fetch_add_explicit(&loop->connections, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&loop->connections_total, 1,
-                                  memory_order_relaxed);
-    } else {
-        atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
-    }
+    if (code != MHD_CONNECTION_NOTIFY_CLOSED)
+        return;
+    loop->closed++;
+    atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
 }
 
 /* Clients that break off, mostly: for debugging. */
@@ -119,17 +111,24 @@ static void sleep_until_event(struct svc_loop *loop, int timeout_ms)
                                    memory_order_acq_rel);
 }
 
-/* A socket the library was not given closes with the loop. */
 static void take_added(struct svc_loop *loop)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
 
     ldb_mutex_lock(&loop->add_mu);
     for (size_t i = 0; i < loop->added_count; i++) {
-        /* It closes the socket itself when it fails. */
-        (void)MHD_add_connection(loop->daemon, loop->added[i],
-                                 (const struct sockaddr *)&name,
-                                 sizeof name.sun_family);
+        uint64_t closed = loop->closed;
+
+        /*
+         * It looks at no address, and closes the socket when it fails, with
+         * or without telling.
+         */
+        if (MHD_add_connection(loop->daemon, loop->added[i],
+                               (const struct sockaddr *)&name,
+                               sizeof name.sun_family) != MHD_YES &&
+            loop->closed == closed)
+            atomic_fetch_sub_explicit(&loop->connections, 1,
+                                      memory_order_relaxed);
         loop->progress++;
     }
     loop->added_count = 0;
@@ -150,15 +149,6 @@ static bool run_pass(struct svc_loop *loop)
     if (loop->handlers_ran)
         api_pass_end(loop->server->options.context);
     return loop->progress != before;
-}
-
-static void begin_drain(struct svc_loop *loop)
-{
-    MHD_socket listening = MHD_quiesce_daemon(loop->daemon);
-
-    loop->is_draining = true;
-    if (listening != MHD_INVALID_SOCKET)
-        close(listening); /* this daemon's own copy */
 }
 
 static void close_added(struct svc_loop *loop)
@@ -182,8 +172,7 @@ static void run_loop(void *context)
         phase = atomic_load_explicit(&server->phase, memory_order_acquire);
         if (phase == SVC_STOPPING)
             break;
-        if (phase == SVC_DRAINING && !loop->is_draining)
-            begin_drain(loop);
+        loop->is_draining = phase == SVC_DRAINING;
         if (run_pass(loop))
             continue;
         if (loop->is_draining && loop->active == 0)
@@ -217,120 +206,28 @@ static enum ldb_status fail_errno(struct ldb_error *err, const char *what)
     return ldb_error_set_errno(err, errno, "%s", what);
 }
 
-static enum ldb_status make_address(const struct svc_http_options *options,
-                                    struct ldb_error *err,
-                                    struct sockaddr_storage *out,
-                                    socklen_t *out_len)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET,
-                             .sin_port = htons(options->port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
-                              .sin6_port = htons(options->port)};
-
-    memset(out, 0, sizeof *out);
-    if (inet_pton(AF_INET, options->host, &v4.sin_addr) == 1) {
-        memcpy(out, &v4, sizeof v4);
-        *out_len = sizeof v4;
-        return LDB_OK;
-    }
-    if (inet_pton(AF_INET6, options->host, &v6.sin6_addr) == 1) {
-        memcpy(out, &v6, sizeof v6);
-        *out_len = sizeof v6;
-        return LDB_OK;
-    }
-    return ldb_error_set(err, LDB_INVALID_ARGUMENT, "%s is not an IP address",
-                         options->host);
-}
-
-static enum ldb_status read_port(int fd, struct ldb_error *err, uint16_t *out)
-{
-    struct sockaddr_storage bound = {0};
-    socklen_t len = sizeof bound;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-
-    if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
-        return fail_errno(err, "getsockname");
-    if (bound.ss_family == AF_INET6) {
-        memcpy(&v6, &bound, sizeof v6);
-        *out = ntohs(v6.sin6_port);
-    } else {
-        memcpy(&v4, &bound, sizeof v4);
-        *out = ntohs(v4.sin_port);
-    }
-    return LDB_OK;
-}
-
-static enum ldb_status listen_on(struct svc_http_server *server,
-                                 struct ldb_error *err, int *out_fd)
-{
-    const struct svc_http_options *options = &server->options;
-    struct sockaddr_storage address;
-    socklen_t len = 0;
-    const int one = 1;
-    enum ldb_status s;
-    int fd;
-
-    s = make_address(options, err, &address, &len);
-    if (s != LDB_OK)
-        return s;
-    fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                0);
-    if (fd < 0)
-        return fail_errno(err, "socket");
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        bind(fd, (struct sockaddr *)&address, len) != 0 ||
-        listen(fd, LISTEN_BACKLOG) != 0) {
-        s = ldb_error_set_errno(err, errno, "listen on %s port %u",
-                                options->host, options->port);
-        close(fd);
-        return s;
-    }
-    s = read_port(fd, err, &server->port);
-    if (s != LDB_OK) {
-        close(fd);
-        return s;
-    }
-    *out_fd = fd;
-    return LDB_OK;
-}
-
-static struct MHD_Daemon *start_daemon(struct svc_loop *loop, int listen_fd)
+static struct MHD_Daemon *start_daemon(struct svc_loop *loop)
 {
     const struct svc_http_options *options = &loop->server->options;
-    unsigned connections =
-        (options->connections_max + loop->server->loop_count - 1) /
-        loop->server->loop_count;
-    unsigned flags =
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    struct MHD_OptionItem listen_option[] = {
-        {listen_fd < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, listen_fd,
-         NULL},
-        {MHD_OPTION_END, 0, NULL},
-    };
 
-    if (listen_fd < 0)
-        flags |= MHD_USE_NO_LISTEN_SOCKET;
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, svc_exchange_on_call, loop,
-        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SVC_HTTP_POOL_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_URI_LOG_CALLBACK, svc_exchange_on_uri, loop,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+            MHD_USE_NO_LISTEN_SOCKET,
+        0, NULL, NULL, svc_exchange_on_call, loop, MHD_OPTION_EXTERNAL_LOGGER,
+        log_library, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)SVC_HTTP_POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        options->idle_timeout_s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
+        NULL, MHD_OPTION_URI_LOG_CALLBACK, svc_exchange_on_uri, loop,
         MHD_OPTION_NOTIFY_COMPLETED, svc_exchange_on_completed, loop,
-        MHD_OPTION_NOTIFY_CONNECTION, count_connection, loop, MHD_OPTION_ARRAY,
-        listen_option, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, count_connection, loop, MHD_OPTION_END);
 }
 
-/* listen_fd: -1 for none; the daemon gets a copy, which it closes. */
 static enum ldb_status init_loop(struct svc_loop *loop,
-                                 struct svc_http_server *server, int listen_fd,
+                                 struct svc_http_server *server,
                                  struct ldb_error *err)
 {
     const union MHD_DaemonInfo *epoll;
-    int copy = -1;
 
     loop->server = server;
     loop->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -340,17 +237,9 @@ static enum ldb_status init_loop(struct svc_loop *loop,
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (loop->empty_response == NULL)
         return ldb_error_no_memory(err);
-    if (listen_fd >= 0) {
-        copy = dup(listen_fd);
-        if (copy < 0)
-            return fail_errno(err, "dup of the listen socket");
-    }
-    loop->daemon = start_daemon(loop, copy);
-    if (loop->daemon == NULL) {
-        if (copy >= 0)
-            close(copy);
+    loop->daemon = start_daemon(loop);
+    if (loop->daemon == NULL)
         return ldb_error_set(err, LDB_IO, "the HTTP daemon did not start");
-    }
     epoll = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (epoll == NULL)
         return ldb_error_set(err, LDB_IO, "the HTTP daemon has no epoll");
@@ -396,7 +285,6 @@ enum ldb_status svc_http_server_start(const struct svc_http_options *options,
 {
     struct svc_http_server *server;
     enum ldb_status s = LDB_OK;
-    int listen_fd = -1;
 
     assert(options->loops >= 1 && options->connections_max >= 1);
     server = ldb_mem_zalloc(1, sizeof *server +
@@ -404,22 +292,24 @@ enum ldb_status svc_http_server_start(const struct svc_http_options *options,
     if (server == NULL)
         return ldb_error_no_memory(err);
     server->options = *options;
+    server->listen_fd = -1;
     server->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (server->done_fd < 0)
+    server->accept_stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (server->done_fd < 0 || server->accept_stop_fd < 0)
         s = fail_errno(err, "eventfd");
     if (s == LDB_OK && options->host != NULL)
-        s = listen_on(server, err, &listen_fd);
+        s = svc_acceptor_listen(server, err);
     server->loop_count = options->loops;
     for (unsigned i = 0; i < server->loop_count; i++) {
         server->loops[i].event_fd = -1;
         ldb_mutex_init(&server->loops[i].add_mu);
     }
     for (unsigned i = 0; i < server->loop_count && s == LDB_OK; i++)
-        s = init_loop(&server->loops[i], server, listen_fd, err);
-    if (listen_fd >= 0)
-        close(listen_fd); /* each loop has its own copy */
+        s = init_loop(&server->loops[i], server, err);
     if (s == LDB_OK)
         s = start_threads(server, err);
+    if (s == LDB_OK && options->host != NULL)
+        s = svc_acceptor_start(server, err);
     if (s != LDB_OK) {
         svc_http_server_stop(server);
         svc_http_server_destroy(server);
@@ -431,17 +321,43 @@ enum ldb_status svc_http_server_start(const struct svc_http_options *options,
 
 /* ---- running ---- */
 
+uint64_t svc_server_connections(const struct svc_http_server *server)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < server->loop_count; i++)
+        sum += atomic_load_explicit(&server->loops[i].connections,
+                                    memory_order_relaxed);
+    return sum;
+}
+
 uint16_t svc_http_server_port(const struct svc_http_server *server)
 {
     return server->port;
 }
 
+/* The loop with the fewest connections. */
+static struct svc_loop *choose_loop(struct svc_http_server *server)
+{
+    struct svc_loop *best = &server->loops[0];
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        uint64_t own = atomic_load_explicit(&server->loops[i].connections,
+                                            memory_order_relaxed);
+
+        if (own < least) {
+            least = own;
+            best = &server->loops[i];
+        }
+    }
+    return best;
+}
+
 enum ldb_status svc_http_server_add(struct svc_http_server *server, int socket,
                                     struct ldb_error *err)
 {
-    unsigned turn =
-        atomic_fetch_add_explicit(&server->next_loop, 1, memory_order_relaxed);
-    struct svc_loop *loop = &server->loops[turn % server->loop_count];
+    struct svc_loop *loop = choose_loop(server);
     enum ldb_status s = LDB_OK;
 
     ldb_mutex_lock(&loop->add_mu);
@@ -459,11 +375,15 @@ enum ldb_status svc_http_server_add(struct svc_http_server *server, int socket,
     if (s == LDB_OK)
         loop->added[loop->added_count++] = socket;
     ldb_mutex_unlock(&loop->add_mu);
-    if (s == LDB_OK)
-        svc_loop_signal(loop);
-    else
+    if (s != LDB_OK) {
         close(socket);
-    return s;
+        return s;
+    }
+    atomic_fetch_add_explicit(&loop->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&loop->connections_total, 1,
+                              memory_order_relaxed);
+    svc_loop_signal(loop);
+    return LDB_OK;
 }
 
 static void enter_phase(struct svc_http_server *server,
@@ -478,6 +398,7 @@ static void enter_phase(struct svc_http_server *server,
 
 void svc_http_server_drain(struct svc_http_server *server)
 {
+    svc_acceptor_stop(server);
     enter_phase(server, SVC_DRAINING);
 }
 
@@ -496,6 +417,7 @@ void svc_http_server_stop(struct svc_http_server *server)
 {
     struct ldb_env *env = server->options.env;
 
+    svc_acceptor_stop(server);
     enter_phase(server, SVC_STOPPING);
     for (unsigned i = 0; i < server->loop_count; i++) {
         if (server->loops[i].thread != NULL)
@@ -512,6 +434,8 @@ void svc_http_server_destroy(struct svc_http_server *server)
         release_loop(&server->loops[i]);
     if (server->done_fd >= 0)
         close(server->done_fd);
+    if (server->accept_stop_fd >= 0)
+        close(server->accept_stop_fd);
     ldb_mem_free(server);
 }
 

@@ -6,9 +6,12 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "service/http_server.h"
 #include "service/lifecycle.h"
@@ -63,6 +66,19 @@ static int teardown(void **state)
     return 0;
 }
 
+static int connect_to(unsigned to)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)to),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(0,
+                     connect(fd, (struct sockaddr *)&address, sizeof address));
+    return fd;
+}
+
 static void it_answers_on_the_port_it_took(void **state)
 {
     struct http_client *client = http_client_over_tcp(port);
@@ -90,6 +106,38 @@ static void a_port_that_is_taken_is_refused_by_name(void **state)
     assert_int_equal(LDB_IO, svc_http_server_start(&options, &err, &server));
     assert_non_null(strstr(err.message, "127.0.0.1"));
     assert_null(server);
+}
+
+static void over_the_limit_clients_wait_for_a_place(void **state)
+{
+    struct svc_http_options options = {
+        .context = NULL,
+        .env = env,
+        .loops = 2,
+        .connections_max = 2,
+        .host = "127.0.0.1",
+    };
+    struct svc_http_server *server = NULL;
+    struct svc_http_figures figures;
+    struct ldb_error err = {0};
+    int fds[3];
+    char byte;
+
+    (void)state;
+    assert_int_equal(LDB_OK, svc_http_server_start(&options, &err, &server));
+    for (size_t i = 0; i < 3; i++)
+        fds[i] = connect_to(svc_http_server_port(server));
+    /* What is no HTTP needs no handler: 400 and closed. */
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(3, send(fds[i], "x\r\n", 3, MSG_NOSIGNAL));
+        while (recv(fds[i], &byte, 1, 0) > 0)
+            continue;
+        close(fds[i]);
+    }
+    svc_http_server_figures(server, &figures);
+    assert_int_equal(3, figures.connections_total);
+    svc_http_server_stop(server);
+    svc_http_server_destroy(server);
 }
 
 #define CLIENTS 12
@@ -138,6 +186,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_answers_on_the_port_it_took, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_port_that_is_taken_is_refused_by_name,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(over_the_limit_clients_wait_for_a_place,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(every_loop_serves_its_clients, setup,
                                         teardown),

@@ -1,0 +1,172 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "service/http_internal.h"
+#include "service/log.h"
+#include "storage/base/status.h"
+
+/* Connections that wait to be accepted; the benchmark's figure. */
+#define LISTEN_BACKLOG 1024
+
+static enum ldb_status make_address(const struct svc_http_options *options,
+                                    struct ldb_error *err,
+                                    struct sockaddr_storage *out,
+                                    socklen_t *out_len)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET,
+                             .sin_port = htons(options->port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+                              .sin6_port = htons(options->port)};
+
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, options->host, &v4.sin_addr) == 1) {
+        memcpy(out, &v4, sizeof v4);
+        *out_len = sizeof v4;
+        return LDB_OK;
+    }
+    if (inet_pton(AF_INET6, options->host, &v6.sin6_addr) == 1) {
+        memcpy(out, &v6, sizeof v6);
+        *out_len = sizeof v6;
+        return LDB_OK;
+    }
+    return ldb_error_set(err, LDB_INVALID_ARGUMENT, "%s is not an IP address",
+                         options->host);
+}
+
+static enum ldb_status read_port(int fd, struct ldb_error *err, uint16_t *out)
+{
+    struct sockaddr_storage bound = {0};
+    socklen_t len = sizeof bound;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+        return ldb_error_set_errno(err, errno, "getsockname");
+    if (bound.ss_family == AF_INET6) {
+        memcpy(&v6, &bound, sizeof v6);
+        *out = ntohs(v6.sin6_port);
+    } else {
+        memcpy(&v4, &bound, sizeof v4);
+        *out = ntohs(v4.sin_port);
+    }
+    return LDB_OK;
+}
+
+enum ldb_status svc_acceptor_listen(struct svc_http_server *server,
+                                    struct ldb_error *err)
+{
+    const struct svc_http_options *options = &server->options;
+    struct sockaddr_storage address;
+    socklen_t len = 0;
+    const int one = 1;
+    enum ldb_status s;
+    int fd;
+
+    s = make_address(options, err, &address, &len);
+    if (s != LDB_OK)
+        return s;
+    fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                0);
+    if (fd < 0)
+        return ldb_error_set_errno(err, errno, "socket");
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)&address, len) != 0 ||
+        listen(fd, LISTEN_BACKLOG) != 0) {
+        s = ldb_error_set_errno(err, errno, "listen on %s port %u",
+                                options->host, options->port);
+        close(fd);
+        return s;
+    }
+    s = read_port(fd, err, &server->port);
+    if (s != LDB_OK) {
+        close(fd);
+        return s;
+    }
+    server->listen_fd = fd;
+    return LDB_OK;
+}
+
+/* Sockets taken at a time before it looks whether to stop. */
+#define ACCEPT_BATCH 64
+
+/* How long to leave clients waiting when no more can be served. */
+#define ACCEPT_PAUSE_MS 50
+
+/* False: nothing more can be taken now. */
+static bool accept_some(struct svc_http_server *server)
+{
+    for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+        struct ldb_error err = {0};
+        int fd;
+
+        if (svc_server_connections(server) >= server->options.connections_max)
+            return false;
+        fd = accept4(server->listen_fd, NULL, NULL,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                errno == ENOMEM) {
+                (void)ldb_error_set_errno(&err, errno, "accept");
+                svc_log_event(SVC_LOG_WARN, "accept-failed", "reason",
+                              err.message);
+                return false;
+            }
+            return true; /* none waits, or one has left already */
+        }
+        if (svc_http_server_add(server, fd, &err) != LDB_OK)
+            return false;
+    }
+    return true;
+}
+
+/*
+ * A thread of its own: of loops that share the listen socket, the one that is
+ * awake takes every connection of a burst, and the others' cores idle.
+ */
+static void run_acceptor(void *context)
+{
+    struct svc_http_server *server = context;
+    struct pollfd fds[2] = {
+        {.fd = server->accept_stop_fd, .events = POLLIN},
+        {.fd = server->listen_fd, .events = POLLIN},
+    };
+    bool can_take = true;
+
+    for (;;) {
+        (void)poll(fds, can_take ? 2 : 1, can_take ? -1 : ACCEPT_PAUSE_MS);
+        if ((fds[0].revents & POLLIN) != 0)
+            return;
+        can_take = accept_some(server);
+    }
+}
+
+enum ldb_status svc_acceptor_start(struct svc_http_server *server,
+                                   struct ldb_error *err)
+{
+    struct ldb_env *env = server->options.env;
+
+    return env->ops->thread_start(env, "http-accept", run_acceptor, server, err,
+                                  &server->acceptor);
+}
+
+void svc_acceptor_stop(struct svc_http_server *server)
+{
+    struct ldb_env *env = server->options.env;
+    const uint64_t one = 1;
+    ssize_t n;
+
+    if (server->acceptor != NULL) {
+        n = write(server->accept_stop_fd, &one, sizeof one);
+        (void)n;
+        env->ops->thread_join(env, server->acceptor);
+        server->acceptor = NULL;
+    }
+    if (server->listen_fd >= 0)
+        close(server->listen_fd);
+    server->listen_fd = -1;
+}
