@@ -39,6 +39,7 @@ struct env_fault {
     char *rule_path;            /* guarded by mu; rule.path */
     uint64_t matched;           /* guarded by mu; calls the rule is for */
     uint64_t failed;            /* guarded by mu */
+    char *lie_path;             /* guarded by mu; NULL: no lies */
     bool is_full;               /* guarded by mu */
     uint64_t budget;            /* guarded by mu; while is_full */
     uint64_t counts[ENV_FAULT_KIND_COUNT]; /* guarded by mu */
@@ -284,6 +285,16 @@ static enum ldb_status fault_append(struct ldb_writable_file *base,
     return end_call(file->view, &call, s, err);
 }
 
+static bool is_lie(struct env_fault *fault, const char *path)
+{
+    bool lie;
+
+    ldb_mutex_lock(&fault->mu);
+    lie = fault->lie_path != NULL && strstr(path, fault->lie_path) != NULL;
+    ldb_mutex_unlock(&fault->mu);
+    return lie;
+}
+
 static enum ldb_status fault_sync(struct ldb_writable_file *base,
                                   struct ldb_error *err)
 {
@@ -295,7 +306,8 @@ static enum ldb_status fault_sync(struct ldb_writable_file *base,
         atomic_store_explicit(&file->sync_failed, true, memory_order_relaxed);
         return s;
     }
-    if (!atomic_load_explicit(&file->sync_failed, memory_order_relaxed))
+    if (!atomic_load_explicit(&file->sync_failed, memory_order_relaxed) &&
+        !is_lie(file->view->fault, file->path))
         s = ldb_file_sync(file->file, err);
     return end_call(file->view, &call, s, err);
 }
@@ -872,6 +884,7 @@ void env_fault_destroy(struct env_fault *fault)
     close_log_locked(fault);
     ldb_mutex_unlock(&fault->mu);
     free(fault->rule_path);
+    free(fault->lie_path);
     ldb_mutex_release(&fault->mu);
     free(fault);
 }
@@ -918,6 +931,14 @@ uint64_t env_fault_failed(struct env_fault *fault)
     failed = fault->failed;
     ldb_mutex_unlock(&fault->mu);
     return failed;
+}
+
+void env_fault_lie_about_syncs(struct env_fault *fault, const char *path)
+{
+    ldb_mutex_lock(&fault->mu);
+    free(fault->lie_path);
+    fault->lie_path = path == NULL ? NULL : copy_text(path);
+    ldb_mutex_unlock(&fault->mu);
 }
 
 void env_fault_disk_full(struct env_fault *fault, uint64_t budget)

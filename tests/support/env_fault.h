@@ -130,6 +130,12 @@ uint64_t env_fault_failed(struct env_fault *fault);
 void env_fault_disk_full(struct env_fault *fault, uint64_t budget);
 void env_fault_disk_free(struct env_fault *fault);
 
+/*
+ * Syncs of files whose path has this text say OK and make nothing durable, as
+ * a disk that lies; NULL: they are honest. Copied.
+ */
+void env_fault_lie_about_syncs(struct env_fault *fault, const char *path);
+
 /* ---- watching calls ---- */
 
 /* Calls made of these kinds (0: any), failed ones too. */
