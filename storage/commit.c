@@ -322,18 +322,13 @@ static void sync_failed(struct commit *c, struct ldb_commit_group *group,
 
 /* ---- the steps ---- */
 
-/*
- * Makes all up to here durable: older journals first, then the name of this
- * one, then its bytes.
- */
-static enum ldb_status sync_journal(struct ldb_db *db, struct ldb_error *err)
+enum ldb_status ldb_commit_sync_journal(struct ldb_db *db,
+                                        struct ldb_error *err)
 {
     uint64_t start = db->env->ops->monotonic_us(db->env);
     bool is_named;
-    enum ldb_status s = ldb_seal_sync(db, UINT64_MAX, err);
+    enum ldb_status s;
 
-    if (s != LDB_OK)
-        return s;
     ldb_mutex_lock(&db->mu);
     is_named = db->journal_dir_synced;
     ldb_mutex_unlock(&db->mu);
@@ -409,7 +404,7 @@ static enum ldb_status write_journal(struct commit *c,
         append_worked(db);
     if (!group->sync)
         return LDB_OK;
-    s = sync_journal(db, err);
+    s = ldb_commit_sync_journal(db, err);
     if (s != LDB_OK)
         sync_failed(c, group, err);
     return s;

@@ -23,7 +23,6 @@ static void on_obsolete(void *context)
 static void init_locks(struct ldb_db *db)
 {
     ldb_mutex_init(&db->queue_mu);
-    ldb_mutex_init(&db->seal_mu);
     ldb_mutex_init(&db->mu);
     ldb_mutex_init(&db->view_mu);
     ldb_cond_init(&db->committer_wakes);
@@ -40,23 +39,14 @@ static void release_locks(struct ldb_db *db)
     ldb_cond_release(&db->committer_wakes);
     ldb_mutex_release(&db->view_mu);
     ldb_mutex_release(&db->mu);
-    ldb_mutex_release(&db->seal_mu);
     ldb_mutex_release(&db->queue_mu);
 }
 
-static void close_journals(struct ldb_db *db)
+static void close_journal(struct ldb_db *db)
 {
-    struct ldb_sealed_journal *next;
-
-    for (struct ldb_sealed_journal *j = db->sealed; j != NULL; j = next) {
-        next = j->next;
-        LDB_IGNORE(
-            ldb_journal_writer_close(j->writer, NULL)); /* synced, or lost */
-        ldb_mem_free(j);
-    }
-    db->sealed = NULL;
     if (db->journal != NULL)
-        LDB_IGNORE(ldb_journal_writer_close(db->journal, NULL)); /* likewise */
+        LDB_IGNORE(ldb_journal_writer_close(db->journal, NULL)); /* synced, or
+                                                                    lost */
     db->journal = NULL;
 }
 
@@ -77,7 +67,7 @@ static void destroy(struct ldb_db *db)
 {
     if (db == NULL)
         return;
-    close_journals(db);
+    close_journal(db);
     drop_memory(db);
     ldb_version_set_destroy(db->versions);
     ldb_table_cache_destroy(db->tables);
@@ -316,42 +306,25 @@ out:
 
 /* ---- close and reopen ---- */
 
-/* Sealed journals first, then the open one: the durable position is one. */
-static enum ldb_status sync_all(struct ldb_db *db, struct ldb_error *err)
-{
-    enum ldb_status s;
-
-    if (db->options.read_only)
-        return LDB_OK;
-    s = ldb_seal_sync(db, UINT64_MAX, err);
-    if (s == LDB_OK)
-        s = db->env->ops->sync_dir(db->env, db->dir, err);
-    if (s == LDB_OK && ldb_journal_writer_flushed_len(db->journal) !=
-                           ldb_journal_writer_synced_len(db->journal))
-        s = ldb_journal_writer_sync(db->journal, err);
-    return s;
-}
-
 enum ldb_status ldb_close(struct ldb_db *db, struct ldb_error *err)
 {
-    enum ldb_status s;
+    enum ldb_status s = LDB_OK;
 
-    if (!db->options.read_only)
+    if (!db->options.read_only) {
         ldb_background_stop(db);
-    assert(db->queue_head == NULL);
-    s = sync_all(db, err);
-    if (!db->options.read_only)
+        assert(db->queue_head == NULL);
+        s = ldb_commit_sync_journal(db, err);
         ldb_obsolete_files_remove(db);
+    }
     ldb_log_line(db->log, "db@close done");
     destroy(db);
     return s;
 }
 
-/* Cuts journal number to what was synced of it. */
-static enum ldb_status cut_journal(struct ldb_db *db, uint64_t number,
-                                   uint64_t len, struct ldb_error *err)
+/* Cuts the journal to what was synced of it. */
+static enum ldb_status cut_journal(struct ldb_db *db, struct ldb_error *err)
 {
-    char *path = ldb_file_path(db->dir, LDB_FILE_JOURNAL, number);
+    char *path = ldb_file_path(db->dir, LDB_FILE_JOURNAL, db->journal_number);
     struct ldb_writable_file *file = NULL;
     enum ldb_status s;
 
@@ -359,7 +332,8 @@ static enum ldb_status cut_journal(struct ldb_db *db, uint64_t number,
         return ldb_error_no_memory(err);
     s = db->env->ops->open_writable(db->env, path, LDB_OPEN_APPEND, err, &file);
     if (s == LDB_OK)
-        s = ldb_file_truncate(file, len, err);
+        s = ldb_file_truncate(file, ldb_journal_writer_synced_len(db->journal),
+                              err);
     if (s == LDB_OK)
         s = ldb_file_sync(file, err);
     if (file != NULL) {
@@ -368,20 +342,6 @@ static enum ldb_status cut_journal(struct ldb_db *db, uint64_t number,
         s = s == LDB_OK ? closed : s;
     }
     ldb_mem_free(path);
-    return s;
-}
-
-static enum ldb_status cut_journals(struct ldb_db *db, struct ldb_error *err)
-{
-    enum ldb_status s = LDB_OK;
-
-    for (const struct ldb_sealed_journal *j = db->sealed;
-         s == LDB_OK && j != NULL; j = j->next)
-        s = cut_journal(db, j->number, ldb_journal_writer_synced_len(j->writer),
-                        err);
-    if (s == LDB_OK && db->journal != NULL)
-        s = cut_journal(db, db->journal_number,
-                        ldb_journal_writer_synced_len(db->journal), err);
     return s;
 }
 
@@ -428,15 +388,16 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
 {
     struct ldb_recovery found = {0};
     struct ldb_view *old = NULL;
-    enum ldb_status s;
+    enum ldb_status s = LDB_OK;
 
     if (db->options.read_only)
         return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
     ldb_lead_begin(db);
     ldb_background_pause(db);
-    s = cut_journals(db, err);
+    if (db->journal != NULL)
+        s = cut_journal(db, err);
     if (s == LDB_OK) {
-        close_journals(db);
+        close_journal(db);
         s = replay_again(db, &found, err, &old);
     }
     ldb_mutex_lock(&db->mu);

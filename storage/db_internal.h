@@ -27,13 +27,6 @@
 /* Immutable memtables that can wait at most, whatever the option says. */
 #define LDB_IMMUTABLES_MAX 16
 
-/* A journal that takes no more records but is not known to be durable. */
-struct ldb_sealed_journal {
-    uint64_t number;
-    struct ldb_journal_writer *writer;
-    struct ldb_sealed_journal *next; /* the next newer one */
-};
-
 /* A manual compaction, on its caller's stack. */
 struct ldb_manual_compaction {
     const struct ldb_slice *begin; /* user keys; NULL: open */
@@ -85,8 +78,7 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
  * Owned by the leader (is_leading): last_assigned, group, mem_chain scratch.
  * Protected by mu: all else, and *versions.
  * Protected by view_mu: view (written with mu held as well).
- * Protected by seal_mu: the syncing of sealed journals.
- * Order: seal_mu, queue_mu, mu, view_mu; docs/locking.md.
+ * Order: queue_mu, mu, view_mu; docs/locking.md.
  */
 struct ldb_db {
     /* constant */
@@ -129,9 +121,6 @@ struct ldb_db {
     /* the leader's */
     ldb_sequence last_assigned; /* >= last_sequence: failed ones included */
 
-    /* seal_mu */
-    struct ldb_mutex seal_mu;
-
     /* mu */
     struct ldb_mutex mu;
     struct ldb_cond work;      /* with mu: background threads */
@@ -144,11 +133,10 @@ struct ldb_db {
     uint64_t journal_number;            /* guarded by mu */
     bool journal_dir_synced;            /* guarded by mu; its name is durable */
     bool journal_must_seal; /* guarded by mu; a failed append was cut */
-    struct ldb_sealed_journal *sealed; /* guarded by mu; oldest first */
-    bool is_paused;     /* guarded by mu; ldb_reopen(): background rests */
-    bool is_flushing;   /* guarded by mu */
-    bool is_compacting; /* guarded by mu */
-    bool is_stopped;    /* guarded by mu; a write waits for room */
+    bool is_paused;         /* guarded by mu; ldb_reopen(): background rests */
+    bool is_flushing;       /* guarded by mu */
+    bool is_compacting;     /* guarded by mu */
+    bool is_stopped;        /* guarded by mu; a write waits for room */
     struct ldb_manual_compaction *manual; /* guarded by mu; a queue */
     /* Of the journal; written with mu held, relaxed. */
     _Atomic(enum ldb_health) health;
@@ -252,7 +240,8 @@ ldb_throttle_make_room(struct ldb_db *db, bool may_wait, struct ldb_error *err)
 
 /*
  * Seals journal and memtable and starts new ones. *out_old: the view before.
- * The leader's.
+ * The leader's. Drops mu while it syncs the old journal: a power cut must not
+ * leave a record of the new one without those before it.
  */
 LDB_MUST_CHECK enum ldb_status ldb_throttle_seal(struct ldb_db *db,
                                                  struct ldb_error *err,
@@ -263,14 +252,6 @@ LDB_MUST_CHECK enum ldb_status ldb_throttle_seal(struct ldb_db *db,
 LDB_MUST_CHECK enum ldb_status
 ldb_journal_start(struct ldb_db *db, uint64_t number, struct ldb_error *err,
                   struct ldb_journal_writer **out);
-
-/*
- * Syncs and closes sealed journals, oldest first, up to and with number; a
- * failure stops all writes. No lock held.
- */
-LDB_MUST_CHECK enum ldb_status ldb_seal_sync(struct ldb_db *db, uint64_t number,
-                                             struct ldb_error *err)
-    LDB_EXCLUDES(db->mu);
 
 /* ---- write_queue.c ---- */
 
@@ -296,6 +277,14 @@ struct ldb_commit_group {
  * leader's.
  */
 void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group);
+
+/*
+ * Makes the journal durable, as far as it is not: its name, then its bytes.
+ * The leader's; a failure is for the caller to record.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_commit_sync_journal(struct ldb_db *db,
+                                                       struct ldb_error *err)
+    LDB_EXCLUDES(db->mu);
 
 /* ---- background.c ---- */
 

@@ -184,10 +184,8 @@ static enum ldb_status build_and_apply(struct ldb_db *db,
 {
     struct ldb_version_edit edit = {0};
     uint64_t number;
-    enum ldb_status s = ldb_seal_sync(db, mem->journal_number, err);
+    enum ldb_status s;
 
-    if (s != LDB_OK)
-        return s;
     ldb_mutex_lock(&db->mu);
     number = ldb_version_set_new_file_number(db->versions);
     ldb_mutex_unlock(&db->mu);

@@ -31,96 +31,77 @@ enum ldb_status ldb_journal_start(struct ldb_db *db, uint64_t number,
     return s;
 }
 
-enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
-                                  struct ldb_view **out_old)
+/* A failure leaves writes stopped. */
+static enum ldb_status sync_sealed(struct ldb_db *db, struct ldb_error *err)
+    LDB_REQUIRES(db->mu)
 {
-    struct ldb_sealed_journal *sealed = ldb_mem_zalloc(1, sizeof(*sealed));
-    struct ldb_sealed_journal **end = &db->sealed;
-    struct ldb_journal_writer *journal = NULL;
-    struct ldb_memtable *mem = NULL;
+    struct ldb_error why = {0};
+    enum ldb_status s;
+
+    ldb_mutex_unlock(&db->mu);
+    s = ldb_commit_sync_journal(db, &why);
+    ldb_mutex_lock(&db->mu);
+    if (s == LDB_OK)
+        return LDB_OK;
+    ldb_health_set(db, LDB_HEALTH_SYNC_FAILED, &why);
+    if (err != NULL)
+        *err = why;
+    return s;
+}
+
+/* The new journal and memtable take the place of the old ones. */
+static enum ldb_status install_new(struct ldb_db *db, struct ldb_memtable *mem,
+                                   struct ldb_error *err,
+                                   struct ldb_view **out_old)
+    LDB_REQUIRES(db->mu)
+{
     struct ldb_memtable *old = db->mem;
-    uint64_t number = ldb_version_set_new_file_number(db->versions);
     enum ldb_status s;
 
     assert(db->immutable_count < LDB_IMMUTABLES_MAX);
-    if (sealed == NULL)
-        return ldb_error_no_memory(err);
-    s = ldb_memtable_create(db->options.comparator, number, err, &mem);
-    if (s != LDB_OK)
-        goto out;
-    s = ldb_journal_start(db, number, err, &journal);
-    if (s != LDB_OK)
-        goto out;
     db->immutables[db->immutable_count++] = old;
     db->mem = mem;
     s = ldb_db_install_view(db, err, out_old);
     if (s != LDB_OK) {
         db->immutable_count--;
         db->mem = old;
-        goto out;
+        return s;
     }
-    mem = NULL;
     old->last_sequence = db->last_assigned;
-    *sealed = (struct ldb_sealed_journal){.number = db->journal_number,
-                                          .writer = db->journal};
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = sealed;
-    sealed = NULL;
+    return LDB_OK;
+}
+
+enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
+                                  struct ldb_view **out_old)
+{
+    struct ldb_journal_writer *journal = NULL;
+    struct ldb_memtable *mem = NULL;
+    uint64_t number;
+    enum ldb_status s = sync_sealed(db, err);
+
+    if (s != LDB_OK)
+        return s;
+    number = ldb_version_set_new_file_number(db->versions);
+    s = ldb_memtable_create(db->options.comparator, number, err, &mem);
+    if (s != LDB_OK)
+        return s;
+    s = ldb_journal_start(db, number, err, &journal);
+    if (s == LDB_OK)
+        s = install_new(db, mem, err, out_old);
+    if (s != LDB_OK) {
+        if (journal != NULL)
+            LDB_IGNORE(ldb_journal_writer_close(journal, NULL)); /* empty */
+        ldb_memtable_unref(mem);
+        return s;
+    }
+    /* All of it is durable: a failing close loses nothing. */
+    LDB_IGNORE(ldb_journal_writer_close(db->journal, NULL));
     db->journal = journal;
-    journal = NULL;
     db->journal_number = number;
     db->journal_dir_synced = false;
     db->journal_must_seal = false;
     ldb_cond_broadcast(&db->work);
-out:
-    if (journal != NULL)
-        LDB_IGNORE(ldb_journal_writer_close(journal, NULL)); /* empty */
-    ldb_memtable_unref(mem);
-    ldb_mem_free(sealed);
-    return s;
-}
-
-enum ldb_status ldb_seal_sync(struct ldb_db *db, uint64_t number,
-                              struct ldb_error *err)
-{
-    enum ldb_status s = LDB_OK;
-
-    ldb_mutex_lock(&db->seal_mu);
-    for (;;) {
-        struct ldb_sealed_journal *sealed;
-
-        ldb_mutex_lock(&db->mu);
-        sealed = db->sealed;
-        if (ldb_db_health(db) == LDB_HEALTH_SYNC_FAILED ||
-            ldb_db_health(db) == LDB_HEALTH_WRITE_FAILED)
-            s = ldb_error_set(err, LDB_READ_ONLY, "%s",
-                              db->health_error.message);
-        ldb_mutex_unlock(&db->mu);
-        if (s != LDB_OK || sealed == NULL || sealed->number > number)
-            break;
-        if (ldb_journal_writer_synced_len(sealed->writer) !=
-            ldb_journal_writer_flushed_len(sealed->writer))
-            s = ldb_journal_writer_sync(sealed->writer, err);
-        ldb_mutex_lock(&db->mu);
-        if (s != LDB_OK) {
-            struct ldb_error why = {.status = s};
-
-            if (err != NULL)
-                why = *err;
-            ldb_health_set(db, LDB_HEALTH_SYNC_FAILED, &why);
-        } else {
-            db->sealed = sealed->next;
-        }
-        ldb_mutex_unlock(&db->mu);
-        if (s != LDB_OK)
-            break;
-        /* All of it is durable: a failing close loses nothing. */
-        LDB_IGNORE(ldb_journal_writer_close(sealed->writer, NULL));
-        ldb_mem_free(sealed);
-    }
-    ldb_mutex_unlock(&db->seal_mu);
-    return s;
+    return LDB_OK;
 }
 
 /* Why no write can be taken at all, if so. */
@@ -217,14 +198,14 @@ enum ldb_status ldb_throttle_make_room(struct ldb_db *db, bool may_wait,
                   db->options.write_buffer_bytes;
         if (!has_entries || !(is_full || db->journal_must_seal))
             return LDB_OK;
+        if (!may_wait)
+            return LDB_STALLED; /* for a sync at least */
         if (db->immutable_count < db->options.immutable_memtables_max &&
             l0 < db->options.l0_stop_trigger)
             return seal_now(db, err);
         s = refuse_waiting(db, err);
         if (s != LDB_OK)
             return s;
-        if (!may_wait)
-            return LDB_STALLED;
         wait_for_work(db, 0, &db->counters.stop_count, &db->counters.stop_us);
     }
 }
