@@ -79,10 +79,13 @@ void api_batch_begin(struct api_exchange *x)
 static bool read_json(struct api_exchange *x, struct batch_state *batch)
 {
     struct api_problem problem;
+    bool is_ok = api_batch_json_parse(x->arena, &x->context->limits,
+                                      ldb_slice_of_buf(&x->body),
+                                      &batch->w.batch, &batch->json, &problem);
 
-    if (!api_batch_json_parse(x->arena, &x->context->limits,
-                              ldb_slice_of_buf(&x->body), &x->body,
-                              &batch->w.batch, &batch->json, &problem)) {
+    /* The batch has it all: a large one is not held twice. */
+    ldb_buf_release(&x->body);
+    if (!is_ok) {
         api_answer_problem(x, &problem);
         return false;
     }

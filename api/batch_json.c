@@ -5,6 +5,7 @@
 #include "api/json_text.h"
 #include "storage/base/buf.h"
 #include "storage/base/checked.h"
+#include "storage/base/reader.h"
 
 struct parse {
     struct ldb_arena *arena;  /* for what the write keeps */
@@ -35,6 +36,25 @@ static bool fail_no_memory(struct parse *p)
                                        .retry_after_s = 1};
     api_problem_detail(p->problem, "no memory for the batch");
     return false;
+}
+
+/*
+ * Room for one more than count in an array that has room for the next power
+ * of two; NULL: no memory.
+ */
+static void *grown(struct parse *p, void *array, size_t count, size_t size)
+{
+    size_t bytes;
+    void *larger;
+
+    if (count > 0 && (count & (count - 1)) != 0)
+        return array;
+    if (!ldb_size_mul(count == 0 ? 1 : count * 2, size, &bytes))
+        return NULL;
+    larger = ldb_arena_alloc_aligned(p->arena, bytes);
+    if (larger != NULL && count > 0)
+        memcpy(larger, array, count * size);
+    return larger;
 }
 
 /* The object has no members but those named (NULL-ended). */
@@ -163,6 +183,8 @@ static bool parse_delete_range(struct parse *p, json_t *op,
     bool has_start = json_object_get(op, "start") != NULL;
 
     range.has_end = json_object_get(op, "end") != NULL;
+    if (p->out.range_count == API_BATCH_RANGES_MAX)
+        return fail(p, API_PROBLEM_TOO_LARGE, "too many delete-ranges");
     if (!check_members(p, op, names))
         return false;
     if (!has_start && !range.has_end)
@@ -172,6 +194,9 @@ static bool parse_delete_range(struct parse *p, json_t *op,
         return false;
     if (range.has_end && !keep_key(p, op, "end", encoding, &range.end))
         return false;
+    p->out.ranges = grown(p, p->out.ranges, p->out.range_count, sizeof(range));
+    if (p->out.ranges == NULL)
+        return fail_no_memory(p);
     p->out.ranges[p->out.range_count++] = range;
     return true;
 }
@@ -187,9 +212,8 @@ static bool parse_op(struct parse *p, json_t *op)
     enum api_encoding encoding;
 
     ldb_arena_clear(&p->scratch);
-    if (!json_is_object(op) || !json_is_string(name))
-        return fail(p, API_PROBLEM_BAD_BATCH,
-                    "an operation is an object with \"op\"");
+    if (!json_is_string(name))
+        return fail(p, API_PROBLEM_BAD_BATCH, "an operation has \"op\"");
     if (!take_encoding(p, op, p->encoding, &encoding))
         return false;
     if (op_is(name, "put"))
@@ -213,8 +237,8 @@ static bool parse_condition(struct parse *p, json_t *object)
     ldb_sequence *wanted;
 
     ldb_arena_clear(&p->scratch);
-    if (!json_is_object(object))
-        return fail(p, API_PROBLEM_BAD_BATCH, "a condition is an object");
+    if (p->out.condition_count == API_BATCH_CONDITIONS_MAX)
+        return fail(p, API_PROBLEM_TOO_LARGE, "too many conditions");
     if (!check_members(p, object, names) ||
         !take_encoding(p, object, p->encoding, &encoding) ||
         !keep_key(p, object, "key", encoding, &condition.key))
@@ -241,97 +265,242 @@ static bool parse_condition(struct parse *p, json_t *object)
         condition.sequences = wanted;
         condition.sequence_count = 1;
     }
+    p->out.conditions =
+        grown(p, p->out.conditions, p->out.condition_count, sizeof(condition));
+    if (p->out.conditions == NULL)
+        return fail_no_memory(p);
     p->out.conditions[p->out.condition_count++] = condition;
     return true;
 }
 
-static size_t count_ranges(const json_t *ops)
+/* ---- cutting the document ---- */
+
+/* The document's three members as they stand in the text; len 0: not there. */
+struct members {
+    struct ldb_slice ops;
+    struct ldb_slice conditions;
+    struct ldb_slice encoding;
+};
+
+/* The next byte that is no blank, not taken; 0 at the end. */
+static uint8_t next_byte(struct ldb_reader *r)
 {
-    size_t count = 0;
-
-    for (size_t i = 0; i < json_array_size(ops); i++) {
-        const json_t *name = json_object_get(json_array_get(ops, i), "op");
-
-        count += json_is_string(name) && op_is(name, "delete-range");
-    }
-    return count;
+    while (r->p < r->end &&
+           (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
+        r->p++;
+    return r->p < r->end ? *r->p : 0;
 }
 
-/* Zeroed room for count structs in the arena. */
-static void *room(struct parse *p, size_t count, size_t size)
+/* Takes c, blanks before it allowed. */
+static bool take_byte(struct ldb_reader *r, uint8_t c)
 {
-    size_t bytes;
-    void *block;
+    uint8_t taken;
 
-    if (!ldb_size_mul(count == 0 ? 1 : count, size, &bytes))
-        return NULL;
-    block = ldb_arena_alloc_aligned(p->arena, bytes);
-    if (block != NULL)
-        memset(block, 0, bytes);
-    return block;
+    if (next_byte(r) != c)
+        return false;
+    return ldb_reader_u8(r, &taken);
 }
 
-static bool parse_lists(struct parse *p, const json_t *ops,
-                        const json_t *conditions)
+/* Goes past a string, the reader on its first quote. */
+static bool skip_string(struct ldb_reader *r)
 {
-    p->out.ranges = room(p, count_ranges(ops), sizeof(*p->out.ranges));
-    p->out.conditions =
-        room(p, json_array_size(conditions), sizeof(*p->out.conditions));
-    if (p->out.ranges == NULL || p->out.conditions == NULL)
-        return fail_no_memory(p);
-    p->list = "if";
-    for (p->index = 0; p->index < json_array_size(conditions); p->index++) {
-        if (!parse_condition(p, json_array_get(conditions, p->index)))
-            return false;
+    uint8_t c;
+
+    (void)ldb_reader_u8(r, &c);
+    while (ldb_reader_u8(r, &c)) {
+        if (c == '"')
+            return true;
+        if (c == '\\')
+            (void)ldb_reader_u8(r, &c);
     }
-    p->list = "ops";
-    for (p->index = 0; p->index < json_array_size(ops); p->index++) {
-        if (!parse_op(p, json_array_get(ops, p->index)))
-            return false;
+    return false;
+}
+
+/* Goes past an object or list; what is in it, jansson judges. */
+static bool skip_nested(struct ldb_reader *r)
+{
+    size_t depth = 0;
+
+    while (ldb_reader_left(r) > 0) {
+        uint8_t c = *r->p;
+
+        if (c == '"') {
+            if (!skip_string(r))
+                return false;
+            continue;
+        }
+        (void)ldb_reader_u8(r, &c);
+        if (c == '{' || c == '[')
+            depth++;
+        else if ((c == '}' || c == ']') && --depth == 0)
+            return true;
     }
+    return false;
+}
+
+/* One value, as it stands. */
+static bool take_value(struct ldb_reader *r, struct ldb_slice *out)
+{
+    uint8_t first = next_byte(r);
+    const uint8_t *start = r->p;
+    bool is_whole = true;
+
+    if (first == '"') {
+        is_whole = skip_string(r);
+    } else if (first == '{' || first == '[') {
+        is_whole = skip_nested(r);
+    } else { /* a number or word; no batch has one here */
+        while (r->p < r->end && strchr(",]} \t\r\n", *r->p) == NULL)
+            r->p++;
+        is_whole = r->p > start;
+    }
+    *out = ldb_slice_make(start, (size_t)(r->p - start));
+    return is_whole;
+}
+
+static bool text_is(struct ldb_slice text, const char *expected)
+{
+    return ldb_slice_equal(text, ldb_slice_str(expected));
+}
+
+/* Where the value of the member of that name (with quotes) goes. */
+static struct ldb_slice *member_of(struct members *members,
+                                   struct ldb_slice name)
+{
+    if (text_is(name, "\"ops\""))
+        return &members->ops;
+    if (text_is(name, "\"if\""))
+        return &members->conditions;
+    if (text_is(name, "\"encoding\""))
+        return &members->encoding;
+    return NULL;
+}
+
+static bool fail_at(struct parse *p, const struct ldb_reader *r,
+                    struct ldb_slice text, const char *what)
+{
+    *p->problem = (struct api_problem){.kind = API_PROBLEM_BAD_BATCH};
+    api_problem_detail(p->problem, "JSON, byte %zu: %s",
+                       (size_t)(r->p - text.data), what);
+    return false;
+}
+
+static bool cut_document(struct parse *p, struct ldb_slice text,
+                         struct members *out)
+{
+    struct ldb_reader r = ldb_reader_make(text);
+    bool is_first = true;
+
+    if (next_byte(&r) == 0)
+        return fail(p, API_PROBLEM_BAD_BATCH, "the body is empty");
+    if (!take_byte(&r, '{'))
+        return fail(p, API_PROBLEM_BAD_BATCH, "a batch is a JSON object");
+    while (!(is_first && next_byte(&r) == '}')) {
+        struct ldb_slice name;
+        struct ldb_slice *member;
+
+        is_first = false;
+        if (next_byte(&r) != '"' || !take_value(&r, &name) ||
+            !take_byte(&r, ':'))
+            return fail_at(p, &r, text, "\"name\": expected");
+        member = member_of(out, name);
+        if (member == NULL)
+            return fail_at(p, &r, text, "unknown member");
+        if (member->len != 0)
+            return fail_at(p, &r, text, "duplicate member");
+        if (!take_value(&r, member))
+            return fail_at(p, &r, text, "the value is cut short");
+        if (!take_byte(&r, ','))
+            break;
+    }
+    if (!take_byte(&r, '}'))
+        return fail_at(p, &r, text, ", or } expected");
+    if (next_byte(&r) != 0 || ldb_reader_left(&r) > 0)
+        return fail_at(p, &r, text, "more after the document");
     return true;
 }
 
-static bool parse_document(struct parse *p, json_t *root)
+/* One element of a list, through jansson. */
+static bool parse_element(struct parse *p, struct ldb_slice text,
+                          bool (*parse_one)(struct parse *p, json_t *object))
 {
-    static const char *const names[] = {"ops", "if", "encoding", NULL};
-    const json_t *ops = json_object_get(root, "ops");
-    const json_t *conditions = json_object_get(root, "if");
+    char why[256];
+    json_t *object;
+    bool is_ok;
 
-    if (!json_is_object(root))
-        return fail(p, API_PROBLEM_BAD_BATCH, "a batch is a JSON object");
-    if (!check_members(p, root, names) ||
-        !take_encoding(p, root, API_ENCODING_UTF8, &p->encoding))
+    if (text.data[0] != '{')
+        return fail(p, API_PROBLEM_BAD_BATCH, "an object expected");
+    object = api_json_parse(text, API_BATCH_JSON_DEPTH_MAX, why, sizeof(why));
+    if (object == NULL)
+        return why[0] == '\0' ? fail_no_memory(p)
+                              : fail(p, API_PROBLEM_BAD_BATCH, why);
+    is_ok = parse_one(p, object);
+    json_decref(object);
+    return is_ok;
+}
+
+static bool parse_list(struct parse *p, const char *name, struct ldb_slice list,
+                       bool (*parse_one)(struct parse *p, json_t *object))
+{
+    struct ldb_reader r = ldb_reader_make(list);
+    struct ldb_slice element;
+
+    p->list = name;
+    p->index = 0;
+    (void)take_byte(&r, '[');
+    if (next_byte(&r) == ']')
+        return take_byte(&r, ']');
+    for (;; p->index++) {
+        if (!take_value(&r, &element))
+            return fail(p, API_PROBLEM_BAD_BATCH, "a value expected");
+        if (!parse_element(p, element, parse_one))
+            return false;
+        if (take_byte(&r, ']'))
+            break;
+        if (!take_byte(&r, ','))
+            return fail(p, API_PROBLEM_BAD_BATCH, ", or ] expected after it");
+    }
+    assert(ldb_reader_left(&r) == 0); /* the list was cut out at its bracket */
+    return true;
+}
+
+static bool parse_document(struct parse *p, struct ldb_slice text)
+{
+    struct members members = {0};
+    struct ldb_slice encoding;
+
+    if (!cut_document(p, text, &members))
         return false;
-    if (!json_is_array(ops))
+    if (members.ops.len == 0 || members.ops.data[0] != '[')
         return fail(p, API_PROBLEM_BAD_BATCH, "\"ops\" is a list");
-    if (conditions != NULL && !json_is_array(conditions))
+    if (members.conditions.len != 0 && members.conditions.data[0] != '[')
         return fail(p, API_PROBLEM_BAD_BATCH, "\"if\" is a list");
-    return parse_lists(p, ops, conditions);
+    encoding = members.encoding;
+    if (encoding.len != 0 &&
+        (encoding.data[0] != '"' ||
+         !api_encoding_parse(
+             ldb_slice_make(encoding.data + 1, encoding.len - 2),
+             &p->encoding)))
+        return fail(p, API_PROBLEM_BAD_BATCH,
+                    "\"encoding\" is utf8, base64 or hex");
+    return (members.conditions.len == 0 ||
+            parse_list(p, "if", members.conditions, parse_condition)) &&
+           parse_list(p, "ops", members.ops, parse_op);
 }
 
 bool api_batch_json_parse(struct ldb_arena *arena,
                           const struct api_limits *limits,
-                          struct ldb_slice text, struct ldb_buf *body,
-                          struct ldb_batch *batch, struct api_batch_json *out,
+                          struct ldb_slice text, struct ldb_batch *batch,
+                          struct api_batch_json *out,
                           struct api_problem *problem)
 {
     struct parse p = {
         .arena = arena, .limits = limits, .batch = batch, .problem = problem};
-    char why[256];
-    json_t *root;
     bool is_ok;
 
-    root = api_json_parse(text, API_BATCH_JSON_DEPTH_MAX, why, sizeof(why));
-    if (body != NULL)
-        ldb_buf_release(body);
-    if (root == NULL)
-        return why[0] == '\0' ? fail_no_memory(&p)
-                              : fail(&p, API_PROBLEM_BAD_BATCH, why);
     ldb_arena_init(&p.scratch, 0);
-    is_ok = parse_document(&p, root);
+    is_ok = parse_document(&p, text);
     ldb_arena_release(&p.scratch);
-    json_decref(root);
     if (is_ok)
         *out = p.out;
     return is_ok;

@@ -10,7 +10,8 @@
  * "ops" must be there, the rest may be left out. "encoding" (utf8, base64,
  * hex) in an operation or condition stands for that one alone, so that items
  * of a range answer can be sent back. A delete-range has start or end or both.
- * A member we do not know is an error.
+ * A member we do not know is an error, and a name twice. The three names and
+ * the encoding's are written without escapes.
  *
  * Thread-safety: functions of their arguments.
  */
@@ -22,9 +23,14 @@
 #include "storage/base/arena.h"
 #include "storage/journal/write_batch.h"
 
-/* Levels of nesting: document, list, operation; one more is already wrong, the
- * message for it better. */
-#define API_BATCH_JSON_DEPTH_MAX 4
+/* Levels of nesting of an operation or condition, which is flat; one more is
+ * already wrong, the message for it better. */
+#define API_BATCH_JSON_DEPTH_MAX 2
+
+/* Conditions, and deletions of ranges, of one batch; beyond: too-large. Chosen:
+ * as many as keys that ranges may delete; each costs a read between commits. */
+#define API_BATCH_CONDITIONS_MAX 10000
+#define API_BATCH_RANGES_MAX     10000
 
 struct api_batch_json {
     struct ldb_condition *conditions;
@@ -35,16 +41,15 @@ struct api_batch_json {
 
 /*
  * Parses text, adds its operations to batch, and puts conditions and ranges
- * into the arena. body, when not NULL, holds text and is released as soon as
- * it is no longer needed.
+ * into the arena. Takes the memory of one operation beside that: the document
+ * is cut into operations here, and jansson reads them one by one.
  *
  * False: problem says what is wrong (bad-batch or too-large with the index of
  * the operation or condition, overloaded: no memory); batch is then undefined.
  */
 LDB_MUST_CHECK bool
 api_batch_json_parse(struct ldb_arena *arena, const struct api_limits *limits,
-                     struct ldb_slice text, struct ldb_buf *body,
-                     struct ldb_batch *batch, struct api_batch_json *out,
-                     struct api_problem *problem);
+                     struct ldb_slice text, struct ldb_batch *batch,
+                     struct api_batch_json *out, struct api_problem *problem);
 
 #endif

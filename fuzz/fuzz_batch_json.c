@@ -30,7 +30,7 @@ static void parse(struct parsed *p, struct ldb_slice text)
     ldb_arena_init(&p->arena, 0);
     ldb_batch_init(&p->batch, BATCH_MAX);
     p->json = (struct api_batch_json){0};
-    p->is_ok = api_batch_json_parse(&p->arena, &limits, text, NULL, &p->batch,
+    p->is_ok = api_batch_json_parse(&p->arena, &limits, text, &p->batch,
                                     &p->json, &p->problem);
 }
 
@@ -141,6 +141,18 @@ static void check_anew(const struct parsed *p)
     ldb_buf_release(&text);
 }
 
+/* What is accepted piece by piece is one document to jansson. */
+static void check_document(const uint8_t *bytes, size_t len)
+{
+    char why[128];
+    json_t *root =
+        api_json_parse(ldb_slice_make(bytes, len), 4, why, sizeof(why));
+
+    assert(root != NULL);
+    assert(json_is_array(json_object_get(root, "ops")));
+    json_decref(root);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct parsed p;
@@ -152,6 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
                ldb_batch_check(ldb_slice_of_buf(&p.batch.rep), NULL, NULL,
                                NULL) == LDB_OK);
         check_anew(&p);
+        check_document(bytes, len);
     } else {
         assert(p.problem.kind == API_PROBLEM_BAD_BATCH ||
                p.problem.kind == API_PROBLEM_TOO_LARGE);

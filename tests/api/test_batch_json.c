@@ -1,8 +1,10 @@
 #include "api/batch_json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "api/json_text.h"
+#include "storage/base/buf.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
 
@@ -24,7 +26,7 @@ static void parse(struct parsed *p, const char *text)
     ldb_batch_init(&p->batch, 64);
     p->is_ok =
         api_batch_json_parse(&p->arena, &small_limits, ldb_slice_str(text),
-                             NULL, &p->batch, &p->json, &p->problem);
+                             &p->batch, &p->json, &p->problem);
 }
 
 static void release(struct parsed *p)
@@ -75,6 +77,105 @@ static void an_empty_batch_is_legal(void **state)
     assert_int_equal(p.batch.count, 0);
     assert_int_equal(p.json.condition_count, 0);
     release(&p);
+}
+
+static void blanks_and_order_of_members_do_not_matter(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, " \t\r\n{ \"if\" : [ { \"key\" : \"6b\" , \"exists\" : true } ] ,"
+              "\"ops\" : [ { \"key\":\"5d7d\", \"op\":\"delete\" } , "
+              "{\"op\":\"put\",\"value\":\"]}\\\"[{\",\"key\":\"\\u005c\","
+              "\"encoding\":\"utf8\"} ] , \"encoding\" : \"hex\" } \n");
+    assert_true(p.is_ok);
+    assert_ldb_hex(
+        "0000000000000000 02000000 00 02 5d7d 01 01 5c 05 5d7d225b7b",
+        ldb_slice_of_buf(&p.batch.rep));
+    assert_int_equal(p.json.condition_count, 1);
+    assert_ldb_bytes("k", p.json.conditions[0].key);
+    release(&p);
+}
+
+static void lists_of_any_length_are_kept_whole(void **state)
+{
+    struct ldb_buf text = LDB_BUF_INIT(1 << 16);
+    struct parsed p;
+
+    (void)state;
+    assert_ldb_ok(ldb_buf_printf(&text, "{\"ops\":["), NULL);
+    for (int i = 0; i < 100; i++)
+        assert_ldb_ok(ldb_buf_printf(&text,
+                                     "%s{\"op\":\"delete-range\","
+                                     "\"start\":\"%d\"}",
+                                     i == 0 ? "" : ",", i),
+                      NULL);
+    assert_ldb_ok(ldb_buf_printf(&text, "],\"if\":["), NULL);
+    for (int i = 0; i < 100; i++)
+        assert_ldb_ok(ldb_buf_printf(&text,
+                                     "%s{\"key\":\"%d\",\"sequence\":%d}",
+                                     i == 0 ? "" : ",", i, i),
+                      NULL);
+    assert_ldb_ok(ldb_buf_append(&text, ldb_slice_make("]}", 3)), NULL);
+    parse(&p, (const char *)text.data);
+    assert_true(p.is_ok);
+    assert_int_equal(p.json.range_count, 100);
+    assert_int_equal(p.json.condition_count, 100);
+    for (unsigned i = 0; i < 100; i++) {
+        char number[8];
+
+        (void)snprintf(number, sizeof(number), "%u", i);
+        assert_ldb_slice(ldb_slice_str(number), p.json.ranges[i].start);
+        assert_ldb_slice(ldb_slice_str(number), p.json.conditions[i].key);
+        assert_int_equal(p.json.conditions[i].sequences[0], i);
+    }
+    release(&p);
+    ldb_buf_release(&text);
+}
+
+/* head, then element count times, then tail. */
+static bool parses(const char *head, const char *element, unsigned count,
+                   const char *tail, struct parsed *p)
+{
+    struct ldb_buf text = LDB_BUF_INIT((size_t)1 << 20);
+
+    assert_ldb_ok(ldb_buf_append(&text, ldb_slice_str(head)), NULL);
+    for (unsigned i = 0; i < count; i++)
+        assert_ldb_ok(ldb_buf_printf(&text, "%s%s", i == 0 ? "" : ",", element),
+                      NULL);
+    assert_ldb_ok(ldb_buf_append(&text, ldb_slice_str(tail)), NULL);
+    assert_ldb_ok(ldb_buf_append_byte(&text, 0), NULL);
+    parse(p, (const char *)text.data);
+    ldb_buf_release(&text);
+    return p->is_ok;
+}
+
+static void conditions_and_ranges_have_a_limit(void **state)
+{
+    static const struct {
+        const char *head;
+        const char *element;
+        unsigned limit;
+        const char *tail;
+    } lists[] = {
+        {"{\"ops\":[],\"if\":[", "{\"key\":\"\",\"exists\":true}",
+         API_BATCH_CONDITIONS_MAX, "]}"},
+        {"{\"ops\":[", "{\"op\":\"delete-range\",\"end\":\"\"}",
+         API_BATCH_RANGES_MAX, "]}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct parsed p;
+
+        assert_true(parses(lists[i].head, lists[i].element, lists[i].limit,
+                           lists[i].tail, &p));
+        release(&p);
+        assert_false(parses(lists[i].head, lists[i].element, lists[i].limit + 1,
+                            lists[i].tail, &p));
+        assert_int_equal(p.problem.kind, API_PROBLEM_TOO_LARGE);
+        release(&p);
+    }
 }
 
 static void ranges_stand_where_they_were_written(void **state)
@@ -131,7 +232,27 @@ static const struct {
     const char *detail; /* part of it */
 } bad[] = {
     {"", API_PROBLEM_BAD_BATCH, "empty"},
-    {"{", API_PROBLEM_BAD_BATCH, "line 1"},
+    {"{", API_PROBLEM_BAD_BATCH, "byte 1: \"name\": expected"},
+    {"{\"ops\"", API_PROBLEM_BAD_BATCH, "byte 6"},
+    {"{\"ops\":", API_PROBLEM_BAD_BATCH, "byte 7"},
+    {"{\"ops\":[", API_PROBLEM_BAD_BATCH, "cut short"},
+    {"{\"ops\":[]", API_PROBLEM_BAD_BATCH, ", or } expected"},
+    {"{\"ops\":[],}", API_PROBLEM_BAD_BATCH, "name"},
+    {"{,\"ops\":[]}", API_PROBLEM_BAD_BATCH, "name"},
+    {"{\"ops\":[]}x", API_PROBLEM_BAD_BATCH, "more after"},
+    {"{\"ops\":[]}{\"ops\":[]}", API_PROBLEM_BAD_BATCH, "more after"},
+    {"{\"ops\":[],\"ops\":[]}", API_PROBLEM_BAD_BATCH, "duplicate"},
+    {"{\"ops\":[,]}", API_PROBLEM_BAD_BATCH, "ops[0]"},
+    {"{\"ops\":[{}}]}", API_PROBLEM_BAD_BATCH, ", or } expected"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"},]}", API_PROBLEM_BAD_BATCH,
+     "ops[1]: a value"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"}{}]}", API_PROBLEM_BAD_BATCH,
+     "ops[0]: , or ]"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"]}]}", API_PROBLEM_BAD_BATCH,
+     ", or } expected"},
+    {"{\"ops\":[],\"encoding\":\"\"}", API_PROBLEM_BAD_BATCH,
+     "utf8, base64 or hex"},
+    {"{\"ops\":[],\"encoding\":\"he", API_PROBLEM_BAD_BATCH, "cut short"},
     {"[]", API_PROBLEM_BAD_BATCH, "object"},
     {"{}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
     {"{\"ops\":{}}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
@@ -143,7 +264,7 @@ static const struct {
      "utf8, base64 or hex"},
     {"{\"ops\":[],\"encoding\":\"base64url\"}", API_PROBLEM_BAD_BATCH,
      "utf8, base64 or hex"},
-    {"{\"ops\":[1]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
+    {"{\"ops\":[1]}", API_PROBLEM_BAD_BATCH, "ops[0]: an object"},
     {"{\"ops\":[{}]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
     {"{\"ops\":[{\"op\":\"get\"}]}", API_PROBLEM_BAD_BATCH, "ops[0]"},
     {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"},"
@@ -187,7 +308,8 @@ static const struct {
      API_PROBLEM_BAD_BATCH, "too big"},
     {IF("\"key\":\"a\",\"exists\":1"), API_PROBLEM_BAD_BATCH, "true or false"},
     {IF("\"exists\":true"), API_PROBLEM_BAD_BATCH, "a key"},
-    {"{\"ops\":[],\"if\":[3]}", API_PROBLEM_BAD_BATCH, "if[0]"},
+    {"{\"ops\":[],\"if\":[3]}", API_PROBLEM_BAD_BATCH, "if[0]: an object"},
+    {"{\"ops\":[[]]}", API_PROBLEM_BAD_BATCH, "ops[0]: an object"},
 };
 
 static void bad_documents_are_refused_with_their_place(void **state)
@@ -244,6 +366,9 @@ int main(void)
         cmocka_unit_test(operations_become_batch_bytes_in_order),
         cmocka_unit_test(strings_are_read_in_their_encoding),
         cmocka_unit_test(an_empty_batch_is_legal),
+        cmocka_unit_test(blanks_and_order_of_members_do_not_matter),
+        cmocka_unit_test(lists_of_any_length_are_kept_whole),
+        cmocka_unit_test(conditions_and_ranges_have_a_limit),
         cmocka_unit_test(ranges_stand_where_they_were_written),
         cmocka_unit_test(conditions_are_kept_in_order),
         cmocka_unit_test(bad_documents_are_refused_with_their_place),
