@@ -57,10 +57,10 @@ struct api_context {
     const char *data_dir;
     const char *cluster_id; /* "" when not known */
     const char *node_id;
-    const char *role; /* "leader" */
+    const char *role;        /* "leader" */
     _Atomic(uint64_t) epoch; /* changes when a full disk is healed */
-    bool read_only;    /* serve --read-only: every write is refused */
-    bool sync_default; /* of writes that do not say sync=; init: true */
+    bool read_only;          /* serve --read-only: every write is refused */
+    bool sync_default;       /* of writes that do not say sync=; init: true */
     /* /readyz is 503 below this many free bytes. init: 64 MiB, chosen: one
      * value of the largest size. 0: do not look. */
     uint64_t disk_reserve_bytes;

@@ -79,7 +79,8 @@ struct api_response {
     struct ldb_buf body;
     const struct api_stream_ops *stream_ops;
     void *stream;
-    uint64_t head_length; /* HEAD: the Content-Length to announce */
+    uint64_t head_length; /* HEAD: the Content-Length to announce, or
+                             API_LENGTH_UNKNOWN */
     bool close;           /* close the connection after it */
 };
 
