@@ -117,8 +117,10 @@ static void check_path(struct api_context *context, struct ldb_slice rest)
 static void check_item(const struct api_param *item, struct ldb_slice query)
 {
     if (item->value.len > 0 && query.len > 0 &&
-        memchr(item->value.data, '&', item->value.len) != NULL)
+        memchr(item->value.data, '&', item->value.len) != NULL) {
+        assert(query.data != NULL);
         assert(memchr(query.data, '%', query.len) != NULL);
+    }
 }
 
 static void check_query(struct api_context *context, struct ldb_slice query)

@@ -226,7 +226,7 @@ ldb_flush_build_table(struct ldb_db *db, struct ldb_memtable *mem,
                       struct ldb_error *err);
 
 /* The flush thread. */
-void ldb_flush_thread(void *db);
+void ldb_flush_thread(void *context);
 
 /* ---- throttle.c ---- */
 
@@ -312,7 +312,7 @@ void ldb_health_set(struct ldb_db *db, enum ldb_health health,
 
 /* ---- compaction_run.c ---- */
 
-void ldb_compaction_thread(void *db);
+void ldb_compaction_thread(void *context);
 
 /* ---- obsolete_files.c ---- */
 
