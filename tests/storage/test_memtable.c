@@ -1,0 +1,362 @@
+/* Order, lookup by sequence, both directions, and readers beside a writer. */
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "storage/base/env.h"
+#include "storage/memtable.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/mem_fault.h"
+
+struct fixture {
+    struct ldb_memtable *table;
+    struct ldb_error err;
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+
+    f = (struct fixture){0};
+    assert_ldb_ok(
+        ldb_memtable_create(ldb_comparator_bytewise(), 7, &f.err, &f.table),
+        &f.err);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    ldb_memtable_unref(f->table);
+    return 0;
+}
+
+static void add(struct ldb_memtable *table, const char *key,
+                ldb_sequence sequence, enum ldb_kind kind, const char *value)
+{
+    struct ldb_memtable_node *node =
+        ldb_memtable_prepare(table, ldb_tag_make(sequence, kind),
+                             ldb_slice_str(key), ldb_slice_str(value));
+
+    assert_non_null(node);
+    ldb_memtable_link(table, node);
+}
+
+/* Whether key is there at sequence; its tag and value. */
+static bool find(const struct ldb_memtable *table, const char *key,
+                 ldb_sequence sequence, uint64_t *out_tag,
+                 struct ldb_slice *out_value)
+{
+    struct ldb_buf target = LDB_BUF_INIT(256);
+    bool found;
+
+    assert_ldb_ok(
+        ldb_internal_key_append(&target, ldb_slice_str(key),
+                                ldb_tag_make(sequence, LDB_KIND_SEEK)),
+        NULL);
+    found =
+        ldb_memtable_get(table, ldb_slice_of_buf(&target), out_tag, out_value);
+    ldb_buf_release(&target);
+    return found;
+}
+
+static void a_new_table_is_empty(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_iterator *it = NULL;
+    struct ldb_slice value;
+    uint64_t tag;
+
+    assert_int_equal(7, f->table->journal_number);
+    assert_int_equal(0, ldb_memtable_entry_count(f->table));
+    assert_false(find(f->table, "a", LDB_SEQUENCE_MAX, &tag, &value));
+    assert_ldb_ok(ldb_memtable_iterator_create(f->table, &f->err, &it),
+                  &f->err);
+    ldb_iterator_seek_first(it);
+    assert_false(it->valid);
+    ldb_iterator_seek_last(it);
+    assert_false(it->valid);
+    assert_int_equal(LDB_OK, it->status);
+    ldb_iterator_destroy(it);
+}
+
+static void a_lookup_sees_the_newest_entry_at_its_sequence(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        ldb_sequence at;
+        bool found;
+        ldb_sequence sequence;
+        enum ldb_kind kind;
+        const char *value;
+    } rows[] = {
+        {1, false, 0, LDB_KIND_PUT, ""},
+        {2, true, 2, LDB_KIND_PUT, "old"},
+        {4, true, 2, LDB_KIND_PUT, "old"},
+        {5, true, 5, LDB_KIND_DELETE, ""},
+        {8, true, 5, LDB_KIND_DELETE, ""},
+        {9, true, 9, LDB_KIND_PUT, "new"},
+        {LDB_SEQUENCE_MAX, true, 9, LDB_KIND_PUT, "new"},
+    };
+
+    add(f->table, "k", 2, LDB_KIND_PUT, "old");
+    add(f->table, "k", 9, LDB_KIND_PUT, "new");
+    add(f->table, "k", 5, LDB_KIND_DELETE, "");
+    add(f->table, "kk", 3, LDB_KIND_PUT, "another key");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_slice value = {0};
+        uint64_t tag = 0;
+
+        print_message("at %llu\n", (unsigned long long)rows[i].at);
+        assert_int_equal(rows[i].found,
+                         find(f->table, "k", rows[i].at, &tag, &value));
+        if (!rows[i].found)
+            continue;
+        assert_int_equal(rows[i].sequence, ldb_tag_sequence(tag));
+        assert_int_equal(rows[i].kind, ldb_tag_kind(tag));
+        assert_ldb_slice(ldb_slice_str(rows[i].value), value);
+    }
+    assert_false(find(f->table, "j", LDB_SEQUENCE_MAX, &(uint64_t){0},
+                      &(struct ldb_slice){0}));
+}
+
+static void entries_stand_in_order_both_ways(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_iterator *it = NULL;
+    char last[16] = "";
+    size_t count = 0;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        char key[16];
+
+        /* 7919 is prime to 1000: every key once, out of order. */
+        (void)snprintf(key, sizeof(key), "%04u", i * 7919 % 1000);
+        add(f->table, key, i + 1, LDB_KIND_PUT, key);
+    }
+    assert_int_equal(1000, ldb_memtable_entry_count(f->table));
+    assert_ldb_ok(ldb_memtable_iterator_create(f->table, &f->err, &it),
+                  &f->err);
+    for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it)) {
+        char key[16];
+
+        (void)snprintf(key, sizeof(key), "%04zu", count++);
+        assert_ldb_slice(ldb_slice_str(key), ldb_internal_user_key(it->key));
+        assert_ldb_slice(ldb_slice_str(key), it->value);
+        memcpy(last, key, sizeof(last));
+    }
+    assert_int_equal(1000, count);
+    assert_string_equal("0999", last);
+    for (ldb_iterator_seek_last(it); it->valid; ldb_iterator_prev(it)) {
+        char key[16];
+
+        (void)snprintf(key, sizeof(key), "%04zu", --count);
+        assert_ldb_slice(ldb_slice_str(key), ldb_internal_user_key(it->key));
+    }
+    assert_int_equal(0, count);
+    ldb_iterator_destroy(it);
+}
+
+static void a_seek_lands_on_the_first_entry_not_before(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_iterator *it = NULL;
+    struct ldb_buf target = LDB_BUF_INIT(64);
+
+    add(f->table, "b", 1, LDB_KIND_PUT, "1");
+    add(f->table, "d", 2, LDB_KIND_PUT, "2");
+    add(f->table, "d", 4, LDB_KIND_PUT, "4");
+    assert_ldb_ok(ldb_memtable_iterator_create(f->table, &f->err, &it),
+                  &f->err);
+    assert_ldb_ok(ldb_internal_key_append(&target, ldb_slice_str("d"),
+                                          ldb_tag_make(3, LDB_KIND_SEEK)),
+                  NULL);
+    ldb_iterator_seek(it, ldb_slice_of_buf(&target));
+    assert_true(it->valid);
+    assert_ldb_bytes("2", it->value);
+    ldb_iterator_prev(it);
+    assert_ldb_bytes("4", it->value);
+    ldb_iterator_prev(it);
+    assert_ldb_bytes("1", it->value);
+    ldb_buf_clear(&target);
+    assert_ldb_ok(ldb_internal_key_append(&target, ldb_slice_str("e"),
+                                          ldb_tag_make(3, LDB_KIND_SEEK)),
+                  NULL);
+    ldb_iterator_seek(it, ldb_slice_of_buf(&target));
+    assert_false(it->valid);
+    ldb_iterator_destroy(it);
+    ldb_buf_release(&target);
+}
+
+static void a_prepared_node_is_not_seen_before_it_is_linked(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_memtable_node *one, *two;
+    struct ldb_slice value;
+    uint64_t tag;
+
+    one = ldb_memtable_prepare(f->table, ldb_tag_make(1, LDB_KIND_PUT),
+                               ldb_slice_str("a"), ldb_slice_str("x"));
+    two = ldb_memtable_prepare(f->table, ldb_tag_make(2, LDB_KIND_PUT),
+                               ldb_slice_str("b"), ldb_slice_str("y"));
+    assert_non_null(one);
+    assert_non_null(two);
+    ldb_memtable_node_chain(one, two);
+    ldb_memtable_node_chain(two, NULL);
+    assert_false(find(f->table, "a", LDB_SEQUENCE_MAX, &tag, &value));
+    assert_int_equal(0, ldb_memtable_entry_count(f->table));
+    while (one != NULL) {
+        struct ldb_memtable_node *next = ldb_memtable_node_chained(one);
+
+        ldb_memtable_link(f->table, one);
+        one = next;
+    }
+    assert_true(find(f->table, "a", LDB_SEQUENCE_MAX, &tag, &value));
+    assert_true(find(f->table, "b", LDB_SEQUENCE_MAX, &tag, &value));
+    assert_int_equal(2, ldb_memtable_entry_count(f->table));
+}
+
+static void keys_and_values_may_be_empty_or_hold_nul(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_memtable_node *node;
+    struct ldb_slice value;
+    uint64_t tag;
+
+    add(f->table, "", 1, LDB_KIND_PUT, "");
+    node = ldb_memtable_prepare(f->table, ldb_tag_make(2, LDB_KIND_PUT),
+                                ldb_slice_make("\0", 1),
+                                ldb_slice_make("a\0b", 3));
+    assert_non_null(node);
+    ldb_memtable_link(f->table, node);
+    assert_true(find(f->table, "", LDB_SEQUENCE_MAX, &tag, &value));
+    assert_int_equal(1, ldb_tag_sequence(tag));
+    assert_int_equal(0, value.len);
+    assert_ldb_hex("00 01 02 00 00 00 00 00 00", ldb_memtable_node_key(node));
+}
+
+static void an_iterator_keeps_its_table(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_memtable *table = NULL;
+    struct ldb_iterator *it = NULL;
+
+    assert_ldb_ok(
+        ldb_memtable_create(ldb_comparator_bytewise(), 1, &f->err, &table),
+        &f->err);
+    add(table, "a", 1, LDB_KIND_PUT, "x");
+    assert_ldb_ok(ldb_memtable_iterator_create(table, &f->err, &it), &f->err);
+    ldb_memtable_unref(table);
+    ldb_iterator_seek_first(it);
+    assert_true(it->valid);
+    assert_ldb_bytes("x", it->value);
+    ldb_iterator_destroy(it);
+}
+
+static void without_memory_nothing_is_made(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_memtable *table = NULL;
+    static const char big[1 << 20]; /* more than any block has left */
+
+    mem_fault_start(1, MEM_FAULT_ONCE);
+    assert_ldb_status(
+        LDB_NO_MEMORY,
+        ldb_memtable_create(ldb_comparator_bytewise(), 1, &f->err, &table),
+        &f->err);
+    assert_true(mem_fault_stop());
+    assert_null(table);
+    mem_fault_start(1, MEM_FAULT_ONCE);
+    assert_null(ldb_memtable_prepare(f->table, ldb_tag_make(1, LDB_KIND_PUT),
+                                     ldb_slice_str("a"),
+                                     ldb_slice_make(big, sizeof(big))));
+    assert_true(mem_fault_stop());
+    assert_int_equal(0, ldb_memtable_entry_count(f->table));
+}
+
+/* ---- readers beside a writer ---- */
+
+#define THREAD_ENTRIES 2000
+
+struct reading {
+    struct ldb_memtable *table;
+    _Atomic(uint64_t) published; /* entries 1..published are linked */
+    _Atomic(bool) failed;
+};
+
+static void read_while_written(void *context)
+{
+    struct reading *r = context;
+    uint64_t last = 0;
+
+    while (last < THREAD_ENTRIES) {
+        uint64_t now =
+            atomic_load_explicit(&r->published, memory_order_acquire);
+        struct ldb_iterator *it = NULL;
+        struct ldb_error err = {0};
+        uint64_t seen = 0;
+
+        if (ldb_memtable_iterator_create(r->table, &err, &it) != LDB_OK) {
+            atomic_store(&r->failed, true);
+            return;
+        }
+        for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it)) {
+            if (ldb_tag_sequence(ldb_internal_tag(it->key)) <= now)
+                seen++;
+        }
+        ldb_iterator_destroy(it);
+        if (seen != now)
+            atomic_store(&r->failed, true);
+        last = now;
+    }
+}
+
+static void a_reader_sees_all_that_was_published_before(void **state)
+{
+    struct fixture *f = *state;
+    struct reading r = {.table = f->table};
+    struct ldb_env *env = ldb_env_posix();
+    struct ldb_thread *threads[2];
+
+    for (size_t i = 0; i < 2; i++)
+        assert_ldb_ok(env->ops->thread_start(env, "reader", read_while_written,
+                                             &r, &f->err, &threads[i]),
+                      &f->err);
+    for (uint64_t i = 1; i <= THREAD_ENTRIES; i++) {
+        char key[32];
+
+        (void)snprintf(key, sizeof(key), "%llu",
+                       (unsigned long long)(i * 7919 % THREAD_ENTRIES));
+        add(f->table, key, i, LDB_KIND_PUT, key);
+        atomic_store_explicit(&r.published, i, memory_order_release);
+    }
+    for (size_t i = 0; i < 2; i++)
+        env->ops->thread_join(env, threads[i]);
+    assert_false(atomic_load(&r.failed));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_new_table_is_empty, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_lookup_sees_the_newest_entry_at_its_sequence, setup, teardown),
+        cmocka_unit_test_setup_teardown(entries_stand_in_order_both_ways, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            a_seek_lands_on_the_first_entry_not_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_prepared_node_is_not_seen_before_it_is_linked, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            keys_and_values_may_be_empty_or_hold_nul, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_iterator_keeps_its_table, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(without_memory_nothing_is_made, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            a_reader_sees_all_that_was_published_before, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
