@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "service/cmd_offline.h"
 #include "service/cmd_serve.h"
 #include "service/version.h"
 
@@ -19,6 +20,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"serve", svc_cmd_serve, "serve a database over HTTP (serve --help)"},
+    {"check", svc_cmd_check, "check every byte of a closed database"},
     {"version", print_version, "print version and commit"},
 };
 
