@@ -4,18 +4,6 @@
 #include "storage/base/status.h"
 #include "storage/version/recovered.h"
 
-/* What a sealed journal holds; one that is not listed is durable and whole. */
-static uint64_t sealed_len(const struct ldb_db *db, uint64_t number)
-    LDB_REQUIRES(db->mu)
-{
-    for (const struct ldb_sealed_journal *j = db->sealed; j != NULL;
-         j = j->next) {
-        if (j->number == number)
-            return ldb_journal_writer_flushed_len(j->writer);
-    }
-    return LDB_PINNED_WHOLE;
-}
-
 static void take_journals(const struct ldb_db *db, struct ldb_pinned_files *out)
     LDB_REQUIRES(db->mu)
 {
@@ -25,8 +13,9 @@ static void take_journals(const struct ldb_db *db, struct ldb_pinned_files *out)
         /* Its table is in the version already. */
         if (number < out->log_number)
             continue;
+        /* Sealed: durable and whole. */
         out->journals[out->journal_count++] = (struct ldb_pinned_journal){
-            .number = number, .len = sealed_len(db, number)};
+            .number = number, .len = LDB_PINNED_WHOLE};
     }
     if (db->journal != NULL)
         out->journals[out->journal_count++] = (struct ldb_pinned_journal){
