@@ -1,14 +1,10 @@
 #include "api/health.h"
 
 #include "api/context.h"
-#include "api/json_text.h"
-#include "api/params.h"
+#include "api/document.h"
 #include "api/problem.h"
 #include "api/response.h"
 #include "storage/base/buf.h"
-
-/* Bytes of the small documents here; the texts in them are the service's. */
-#define DOCUMENT_MAX 4096
 
 /* Not ready is always 503, whatever the kind's usual status. */
 #define NOT_READY_STATUS 503
@@ -76,40 +72,20 @@ const char *api_not_ready_reason(const struct api_context *context,
     return NULL;
 }
 
-/* False: answered. */
-static bool takes_no_parameters(struct api_exchange *x)
-{
-    static const char *const allowed[] = {NULL};
-    struct api_params params;
-
-    return api_params_parse(x, allowed, &params);
-}
-
-static void answer_document(struct api_exchange *x, struct api_json *json)
-{
-    if (json->status == LDB_OK)
-        json->status = ldb_buf_append_byte(json->buf, '\n');
-    if (json->status == LDB_OK)
-        api_answer_buf(x, 200, API_TYPE_JSON, json->buf);
-    else
-        api_answer_status(x, json->status, NULL);
-    ldb_buf_release(json->buf);
-}
-
 void api_healthz_finish(struct api_exchange *x)
 {
-    if (takes_no_parameters(x))
+    if (api_no_params(x))
         api_answer_static(x, 200, API_TYPE_JSON,
                           ldb_slice_str("{\"alive\":true}\n"));
 }
 
 void api_readyz_finish(struct api_exchange *x)
 {
-    struct ldb_buf body = LDB_BUF_INIT(DOCUMENT_MAX);
+    struct ldb_buf body = LDB_BUF_INIT(API_DOCUMENT_MAX);
     struct api_json json = api_json_make(&body);
     struct api_problem problem;
 
-    if (!takes_no_parameters(x))
+    if (!api_no_params(x))
         return;
     if (api_not_ready_reason(x->context, &problem) != NULL) {
         api_answer_problem(x, &problem);
@@ -119,15 +95,15 @@ void api_readyz_finish(struct api_exchange *x)
     api_json_member_bool(&json, "ready", true);
     api_json_member_text(&json, "role", x->context->role);
     api_json_object_end(&json);
-    answer_document(x, &json);
+    api_answer_document(x, 200, &json);
 }
 
 void api_version_finish(struct api_exchange *x)
 {
-    struct ldb_buf body = LDB_BUF_INIT(DOCUMENT_MAX);
+    struct ldb_buf body = LDB_BUF_INIT(API_DOCUMENT_MAX);
     struct api_json json = api_json_make(&body);
 
-    if (!takes_no_parameters(x))
+    if (!api_no_params(x))
         return;
     api_json_object_begin(&json);
     api_json_member_text(&json, "version", x->context->version);
@@ -135,5 +111,5 @@ void api_version_finish(struct api_exchange *x)
     api_json_member_u64(&json, "format", FORMAT_VERSION);
     api_json_member_u64(&json, "epoch", x->context->epoch);
     api_json_object_end(&json);
-    answer_document(x, &json);
+    api_answer_document(x, 200, &json);
 }
