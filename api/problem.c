@@ -103,6 +103,8 @@ static void write_members(struct api_json *json,
         api_json_member_text(json, "file", problem->file);
     if (problem->has_offset)
         api_json_member_u64(json, "offset", problem->offset);
+    if (problem->has_deleted)
+        api_json_member_u64(json, "deleted", problem->deleted);
     if (problem->has_oldest)
         api_json_member_u64(json, "oldest", problem->oldest);
     if (problem->leader != NULL)

@@ -71,6 +71,8 @@ struct api_problem {
     uint64_t offset;
     const char *reason; /* /readyz; NULL: none */
     const char *leader; /* URL; NULL: none */
+    bool has_deleted;   /* keys that a range's deletion got to */
+    uint64_t deleted;
     bool has_oldest;
     ldb_sequence oldest;
 };

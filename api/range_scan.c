@@ -95,11 +95,10 @@ static bool add_cursor(struct api_exchange *x, struct api_range_query *query,
     return true;
 }
 
-static bool parse_bounds(struct api_exchange *x,
-                         const struct api_params *params,
-                         struct api_range_query *query)
+bool api_range_bounds_parse(struct api_exchange *x,
+                            const struct api_params *params,
+                            struct api_range_query *query)
 {
-    const struct ldb_slice *cursor = api_params_find(params, "cursor");
     enum api_encoding enc;
     struct ldb_slice bound;
     bool is_given;
@@ -110,9 +109,7 @@ static bool parse_bounds(struct api_exchange *x,
                         &query->upper) ||
         !api_params_key(x, params, "prefix", enc, &is_given, &bound))
         return false;
-    if (is_given && !add_prefix(x, query, bound))
-        return false;
-    return cursor == NULL || add_cursor(x, query, *cursor);
+    return !is_given || add_prefix(x, query, bound);
 }
 
 bool api_range_query_parse(struct api_exchange *x, bool is_page,
@@ -126,6 +123,7 @@ bool api_range_query_parse(struct api_exchange *x, bool is_page,
         .with_values = true,
         .limit = limits->range_items_default,
     };
+    const struct ldb_slice *cursor;
     struct api_params params;
 
     if (!api_params_parse(x, allowed, &params) ||
@@ -135,7 +133,10 @@ bool api_range_query_parse(struct api_exchange *x, bool is_page,
         !api_params_u64(x, &params, "limit", 1,
                         is_page ? limits->range_items_max : UINT64_MAX,
                         &query.limit) ||
-        !parse_bounds(x, &params, &query))
+        !api_range_bounds_parse(x, &params, &query))
+        return false;
+    cursor = api_params_find(&params, "cursor");
+    if (cursor != NULL && !add_cursor(x, &query, *cursor))
         return false;
     query.has_limit = is_page || api_params_find(&params, "limit") != NULL;
     *out = query;

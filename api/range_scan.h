@@ -31,6 +31,15 @@ struct api_range_query {
 LDB_MUST_CHECK bool api_range_query_parse(struct api_exchange *x, bool is_page,
                                           struct api_range_query *out);
 
+/*
+ * start, end, prefix and enc of a request's parameters into lower, has_upper
+ * and upper of query, the rest of which is left as it is. False: answered 400,
+ * 413 or 503.
+ */
+LDB_MUST_CHECK bool api_range_bounds_parse(struct api_exchange *x,
+                                           const struct api_params *params,
+                                           struct api_range_query *query);
+
 /* An open walk. Its bounds are its own copies. */
 struct api_range_scan {
     struct ldb_cursor *cursor;

@@ -10,7 +10,9 @@
 #include "api/metrics.h"
 #include "api/problem.h"
 #include "api/range.h"
+#include "api/range_delete.h"
 #include "api/response.h"
+#include "api/size.h"
 #include "api/stats.h"
 
 #define GET_HEAD (API_METHOD_BIT(API_GET) | API_METHOD_BIT(API_HEAD))
@@ -58,6 +60,21 @@ static const struct api_route routes[] = {
         .path = "/v1/range",
         .methods = GET_HEAD,
         .finish = api_range_finish,
+    },
+    {
+        .name = "DELETE /v1/range",
+        .path = "/v1/range",
+        .methods = API_METHOD_BIT(API_DELETE),
+        .begin = api_range_delete_begin,
+        .finish = api_range_delete_step,
+        .resume = api_range_delete_resume,
+        .abandon = api_range_delete_abandon,
+    },
+    {
+        .name = "GET /v1/size",
+        .path = "/v1/size",
+        .methods = GET_HEAD,
+        .finish = api_size_finish,
     },
     {
         .name = "GET /stats",

@@ -48,22 +48,29 @@ static void write_done(struct ldb_write *write)
     api_exchange_wake(write->context);
 }
 
-bool api_write_submit(struct api_exchange *x, struct api_write *w)
+enum ldb_status api_write_queue(struct api_exchange *x, struct api_write *w,
+                                struct ldb_error *err)
 {
-    struct ldb_error error = {0};
     enum ldb_status s;
 
     w->write.batch = &w->batch;
     w->write.done = write_done;
     w->write.context = x;
-    s = ldb_write_submit(x->context->db, &w->write, &error);
-    if (s != LDB_OK) {
+    s = ldb_write_submit(x->context->db, &w->write, err);
+    if (s == LDB_OK)
+        atomic_store_explicit(&x->context->writes_queued, true,
+                              memory_order_relaxed);
+    return s;
+}
+
+bool api_write_submit(struct api_exchange *x, struct api_write *w)
+{
+    struct ldb_error error = {0};
+    enum ldb_status s = api_write_queue(x, w, &error);
+
+    if (s != LDB_OK)
         api_answer_status(x, s, &error);
-        return false;
-    }
-    atomic_store_explicit(&x->context->writes_queued, true,
-                          memory_order_relaxed);
-    return true;
+    return s == LDB_OK;
 }
 
 void api_write_answer_failure(struct api_exchange *x, const struct api_write *w,

@@ -35,9 +35,14 @@ LDB_MUST_CHECK bool api_write_params(struct api_exchange *x,
                                      struct api_write *w);
 
 /*
- * Queues w; x then waits and is woken when it is done. False: answered, w is
- * the caller's again.
+ * Queues w; x then waits and is woken when it is done. Not OK: w is the
+ * caller's again. Errors: those of ldb_write_submit().
  */
+LDB_MUST_CHECK enum ldb_status api_write_queue(struct api_exchange *x,
+                                               struct api_write *w,
+                                               struct ldb_error *err);
+
+/* The same; false: answered. */
 LDB_MUST_CHECK bool api_write_submit(struct api_exchange *x,
                                      struct api_write *w);
 

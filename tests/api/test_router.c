@@ -37,7 +37,8 @@ static void a_wrong_method_is_told_the_right_ones(void **state)
     } rows[] = {
         {"/v1/kv/a", "GET, HEAD, PUT, DELETE"},
         {"/v1/batch", "POST"},
-        {"/v1/range", "GET, HEAD"},
+        {"/v1/range", "GET, HEAD, DELETE"},
+        {"/v1/size", "GET, HEAD"},
         {"/stats", "GET, HEAD"},
         {"/healthz", "GET, HEAD"},
         {"/readyz", "GET, HEAD"},
@@ -227,6 +228,8 @@ static void requests_without_memory_are_503(void **state)
         {"GET", "/v1/kv/a", {"If-None-Match: \"1\""}, ""},
         {"GET", "/v1/range?prefix=a&limit=1", {NULL}, ""},
         {"GET", "/v1/range?start=%00", {"Accept: application/x-ndjson"}, ""},
+        {"GET", "/v1/size?start=%61", {NULL}, ""},
+        {"DELETE", "/v1/range?prefix=x", {NULL}, ""},
         {"GET", "/stats", {NULL}, ""},
         {"GET", "/readyz", {NULL}, ""},
         {"GET", "/version", {NULL}, ""},
