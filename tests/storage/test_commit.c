@@ -1,0 +1,141 @@
+/*
+ * One group: what a failing append or sync leaves, and that no number is given
+ * twice.
+ */
+#include <errno.h>
+
+#include "storage/journal/write_batch.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/db_fixture.h"
+
+static enum ldb_status put(struct db_fixture *f, const char *key, bool sync,
+                           ldb_sequence *out)
+{
+    f->err = (struct ldb_error){0};
+    return ldb_put(f->db, ldb_slice_str(key), ldb_slice_str("v"), sync, &f->err,
+                   out);
+}
+
+static void one_sync_makes_all_before_it_durable(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_stats stats;
+
+    for (int i = 0; i < 5; i++)
+        assert_ldb_ok(put(f, "a", false, NULL), &f->err);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.syncs, 0);
+    assert_int_equal(stats.journal_synced_bytes, 0);
+    assert_ldb_ok(put(f, "b", true, NULL), &f->err);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.syncs, 1);
+    assert_int_equal(stats.journal_synced_bytes, stats.journal_bytes);
+    env_fault_power_cut(f->fault, LDB_CRASH_KEEP_NONE, 1);
+    (void)!ldb_close(f->db, NULL);
+    f->env = env_fault_env(f->fault);
+    f->options.env = f->env;
+    db_fixture_open(f);
+    db_fixture_assert_value(f, "a", "v");
+    db_fixture_assert_value(f, "b", "v");
+}
+
+/* The journal is cut, its rest is sealed, and writing goes on in another. */
+static void
+a_failed_append_leaves_nothing_and_its_numbers_are_not_reused(void **state)
+{
+    static const bool torn[] = {false, true};
+    struct db_fixture *f = *state;
+    ldb_sequence sequence = 0;
+    struct ldb_stats before;
+    struct ldb_stats after;
+
+    for (size_t i = 0; i < 2; i++) {
+        ldb_sequence next = 0;
+
+        assert_ldb_ok(put(f, "before", false, &sequence), &f->err);
+        ldb_stats(f->db, &before);
+        env_fault_fail(f->fault, &(struct env_fault_rule){
+                                     .kinds = ENV_FAULT_BIT(ENV_FAULT_APPEND),
+                                     .path = ".log",
+                                     .nth = 1,
+                                     .sys_errno = EIO,
+                                     .torn = torn[i]});
+        assert_ldb_status(LDB_IO, put(f, "failed", false, NULL), &f->err);
+        env_fault_fail(f->fault, NULL);
+        db_fixture_assert_value(f, "failed", NULL);
+        assert_int_equal(ldb_last_sequence(f->db), sequence);
+        assert_ldb_ok(put(f, "after", false, &next), &f->err);
+        assert_true(next > sequence + 1);
+        ldb_stats(f->db, &after);
+        assert_true(after.journal_number > before.journal_number);
+        assert_int_equal(ldb_health(f->db, NULL), LDB_HEALTHY);
+    }
+    db_fixture_reopen(f);
+    db_fixture_assert_value(f, "before", "v");
+    db_fixture_assert_value(f, "failed", NULL);
+    db_fixture_assert_value(f, "after", "v");
+    assert_int_equal(f->recovery.bytes_dropped, 0);
+    assert_int_equal(f->recovery.tail_bytes, 0);
+}
+
+static void a_journal_that_cannot_be_cut_stops_writes(void **state)
+{
+    struct db_fixture *f = *state;
+
+    assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+    db_fixture_fail(
+        f, ENV_FAULT_BIT(ENV_FAULT_APPEND) | ENV_FAULT_BIT(ENV_FAULT_TRUNCATE),
+        ".log", EIO);
+    assert_ldb_status(LDB_OUTCOME_UNKNOWN, put(f, "x", false, NULL), &f->err);
+    assert_int_equal(ldb_health(f->db, &f->err), LDB_HEALTH_WRITE_FAILED);
+    assert_string_not_equal(f->err.message, "");
+    env_fault_fail(f->fault, NULL);
+    assert_ldb_status(LDB_READ_ONLY, put(f, "y", false, NULL), &f->err);
+    db_fixture_assert_value(f, "before", "v");
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    assert_ldb_ok(put(f, "y", false, NULL), &f->err);
+    db_fixture_assert_value(f, "before", "v");
+    db_fixture_assert_value(f, "x", NULL);
+}
+
+/* What is answered comes after the append, and after the sync when asked. */
+static void a_batch_is_one_record_with_consecutive_numbers(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_batch *batch = NULL;
+    struct ldb_write write = {0};
+    ldb_sequence sequence = 0;
+
+    assert_ldb_ok(put(f, "first", false, NULL), &f->err);
+    assert_ldb_ok(ldb_batch_create(1000, &f->err, &batch), &f->err);
+    for (const char *key = "abc"; *key != '\0'; key++)
+        assert_int_equal(
+            ldb_batch_put(batch, ldb_slice_make(key, 1), ldb_slice_str("v")),
+            LDB_OK);
+    write.batch = batch;
+    env_fault_forget_counts(f->fault);
+    assert_ldb_ok(ldb_write_wait(f->db, &write), &write.error);
+    assert_int_equal(write.sequence, 4);
+    assert_int_equal(write.count, 3);
+    assert_int_equal(env_fault_count(f->fault, ENV_FAULT_BIT(ENV_FAULT_APPEND)),
+                     1);
+    assert_ldb_ok(ldb_get(f->db, ldb_slice_str("b"), NULL, &f->err, NULL,
+                          &sequence, NULL),
+                  &f->err);
+    assert_int_equal(sequence, 3);
+    ldb_batch_destroy(batch);
+}
+
+int main(void)
+{
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, db_fixture_setup, db_fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(one_sync_makes_all_before_it_durable),
+        TEST(a_failed_append_leaves_nothing_and_its_numbers_are_not_reused),
+        TEST(a_journal_that_cannot_be_cut_stops_writes),
+        TEST(a_batch_is_one_record_with_consecutive_numbers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
