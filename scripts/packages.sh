@@ -8,7 +8,8 @@
 set -eu
 
 build="gcc libc6-dev cmake ninja-build
-    libmicrohttpd-dev libjansson-dev libsnappy-dev libisal-dev libxxhash-dev"
+    libmicrohttpd-dev libjansson-dev libsnappy-dev libisal-dev libxxhash-dev
+    nettle-dev"
 test="g++ libcmocka-dev python3 curl
     libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"

@@ -7,59 +7,45 @@
 #include "storage/base/status.h"
 #include "storage/verify.h"
 
-enum {
-    EXIT_CLEAN = 0,
-    EXIT_DAMAGE = 1,
-    EXIT_USAGE = 2,
-};
-
-/* What stands on the command line. */
-struct arguments {
-    const char *dir; /* NULL: none was given */
-    const char *flag;
-    bool has_flag; /* the one that the command knows */
-};
-
 static bool is_help(const char *argument)
 {
     return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
-/* flag: the one the command takes, or NULL. False: wrong, or help: *out_code
- * is what to exit with. */
-static bool parse(int argc, char *const *argv, const char *usage,
-                  const char *flag, struct arguments *out, int *out_code)
+bool svc_offline_parse(int argc, char *const *argv, const char *usage,
+                       const char *flag, struct svc_offline_arguments *out,
+                       int *out_code)
 {
-    *out = (struct arguments){.flag = flag};
+    *out = (struct svc_offline_arguments){0};
     for (int i = 0; i < argc; i++) {
         if (is_help(argv[i])) {
             printf("Usage: leveld %s\n", usage);
-            *out_code = EXIT_CLEAN;
+            *out_code = SVC_EXIT_CLEAN;
             return false;
         }
         if (flag != NULL && strcmp(argv[i], flag) == 0) {
             out->has_flag = true;
-        } else if (out->dir == NULL && argv[i][0] != '-') {
-            out->dir = argv[i];
+        } else if (out->path == NULL && argv[i][0] != '-') {
+            out->path = argv[i];
         } else {
             fprintf(stderr, "leveld: unknown argument %s\nUsage: leveld %s\n",
                     argv[i], usage);
-            *out_code = EXIT_USAGE;
+            *out_code = SVC_EXIT_USAGE;
             return false;
         }
     }
-    if (out->dir != NULL)
+    if (out->path != NULL)
         return true;
     fprintf(stderr, "Usage: leveld %s\n", usage);
-    *out_code = EXIT_USAGE;
+    *out_code = SVC_EXIT_USAGE;
     return false;
 }
 
-static int fail(const char *command, enum ldb_status s,
-                const struct ldb_error *err)
+int svc_offline_fail(const char *command, enum ldb_status s,
+                     const struct ldb_error *err)
 {
     fprintf(stderr, "leveld %s: %s\n", command, err->message);
-    return s == LDB_CORRUPTION ? EXIT_DAMAGE : EXIT_USAGE;
+    return s == LDB_CORRUPTION ? SVC_EXIT_DAMAGE : SVC_EXIT_USAGE;
 }
 
 /* ---- check ---- */
@@ -81,15 +67,16 @@ int svc_cmd_check(int argc, char *const *argv)
 {
     struct ldb_verify_summary sum = {0};
     struct ldb_error err = {0};
-    struct arguments arguments;
-    int code = EXIT_CLEAN;
+    struct svc_offline_arguments arguments;
+    int code = SVC_EXIT_CLEAN;
     enum ldb_status s;
 
-    if (!parse(argc, argv, "check DIR", NULL, &arguments, &code))
+    if (!svc_offline_parse(argc, argv, "check DIR", NULL, &arguments, &code))
         return code;
-    s = ldb_verify_folder(arguments.dir, NULL, print_finding, NULL, &err, &sum);
+    s = ldb_verify_folder(arguments.path, NULL, print_finding, NULL, &err,
+                          &sum);
     if (s != LDB_OK)
-        return fail("check", s, &err);
+        return svc_offline_fail("check", s, &err);
     printf("# %s: damages %" PRIu64 " notes %" PRIu64 " tables %" PRIu64
            " blocks %" PRIu64 " entries %" PRIu64 " bytes %" PRIu64
            " manifest-records %" PRIu64 " journals %" PRIu64
@@ -97,5 +84,117 @@ int svc_cmd_check(int argc, char *const *argv)
            sum.damages == 0 ? "clean" : "damaged", sum.damages, sum.notes,
            sum.tables, sum.blocks, sum.entries, sum.table_bytes,
            sum.manifest_records, sum.journals, sum.journal_records);
-    return sum.damages == 0 ? EXIT_CLEAN : EXIT_DAMAGE;
+    return sum.damages == 0 ? SVC_EXIT_CLEAN : SVC_EXIT_DAMAGE;
+}
+
+/* ---- stats ---- */
+
+static void print_stats_text(const struct ldb_stats *stats,
+                             const struct ldb_recovery *found)
+{
+    printf("level     tables           bytes\n");
+    for (unsigned l = 0; l < LDB_STATS_LEVELS; l++)
+        printf("%5u %10" PRIu64 " %15" PRIu64 "\n", l, stats->levels[l].tables,
+               stats->levels[l].bytes);
+    printf("sequence %" PRIu64 "\n", stats->last_sequence);
+    printf("manifest %06" PRIu64 " bytes %" PRIu64 "\n", found->manifest_number,
+           found->manifest_len);
+    printf("journal %06" PRIu64 " bytes %" PRIu64 "\n", found->journal_number,
+           found->journal_len);
+    printf("journals %" PRIu64 " records %" PRIu64 " dropped-bytes %" PRIu64
+           " tail-bytes %" PRIu64 "\n",
+           found->journals_replayed, found->records_replayed,
+           found->bytes_dropped, found->tail_bytes);
+}
+
+static void print_stats_json(const struct ldb_stats *stats,
+                             const struct ldb_recovery *found)
+{
+    printf("{\"levels\":[");
+    for (unsigned l = 0; l < LDB_STATS_LEVELS; l++)
+        printf("%s{\"level\":%u,\"tables\":%" PRIu64 ",\"bytes\":%" PRIu64 "}",
+               l == 0 ? "" : ",", l, stats->levels[l].tables,
+               stats->levels[l].bytes);
+    printf("],\"sequence\":%" PRIu64 ",\"manifest\":{\"number\":%" PRIu64
+           ",\"bytes\":%" PRIu64 "},\"journal\":{\"number\":%" PRIu64
+           ",\"bytes\":%" PRIu64 "},\"replay\":{\"journals\":%" PRIu64
+           ",\"records\":%" PRIu64 ",\"dropped_bytes\":%" PRIu64
+           ",\"tail_bytes\":%" PRIu64 "}}\n",
+           stats->last_sequence, found->manifest_number, found->manifest_len,
+           found->journal_number, found->journal_len, found->journals_replayed,
+           found->records_replayed, found->bytes_dropped, found->tail_bytes);
+}
+
+int svc_cmd_stats(int argc, char *const *argv)
+{
+    struct svc_offline_arguments arguments;
+    struct ldb_recovery found = {0};
+    struct ldb_stats stats;
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_db *db = NULL;
+    int code = SVC_EXIT_CLEAN;
+    enum ldb_status s;
+
+    if (!svc_offline_parse(argc, argv, "stats DIR [--json]", "--json",
+                           &arguments, &code))
+        return code;
+    ldb_options_init(&options);
+    options.create_if_missing = false;
+    options.read_only = true;
+    s = ldb_open(arguments.path, &options, &found, &err, &db);
+    if (s != LDB_OK)
+        return svc_offline_fail("stats", s, &err);
+    ldb_stats(db, &stats);
+    if (arguments.has_flag)
+        print_stats_json(&stats, &found);
+    else
+        print_stats_text(&stats, &found);
+    LDB_IGNORE(ldb_close(db, NULL)); /* read-only: nothing to lose */
+    return SVC_EXIT_CLEAN;
+}
+
+/* ---- compact ---- */
+
+static uint64_t table_bytes(struct ldb_db *db)
+{
+    struct ldb_stats stats;
+    uint64_t bytes = 0;
+
+    ldb_stats(db, &stats);
+    for (unsigned l = 0; l < LDB_STATS_LEVELS; l++)
+        bytes += stats.levels[l].bytes;
+    return bytes;
+}
+
+int svc_cmd_compact(int argc, char *const *argv)
+{
+    struct svc_offline_arguments arguments;
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_error close_err = {0};
+    struct ldb_db *db = NULL;
+    uint64_t before;
+    int code = SVC_EXIT_CLEAN;
+    enum ldb_status s;
+    enum ldb_status closed;
+
+    if (!svc_offline_parse(argc, argv, "compact DIR", NULL, &arguments, &code))
+        return code;
+    ldb_options_init(&options);
+    options.create_if_missing = false;
+    s = ldb_open(arguments.path, &options, NULL, &err, &db);
+    if (s != LDB_OK)
+        return svc_offline_fail("compact", s, &err);
+    before = table_bytes(db);
+    s = ldb_compact_range(db, NULL, NULL, &err);
+    if (s == LDB_OK)
+        printf("# table bytes %" PRIu64 " before, %" PRIu64 " after\n", before,
+               table_bytes(db));
+    closed = ldb_close(db, &close_err);
+    if (s != LDB_OK)
+        return svc_offline_fail("compact", s, &err);
+    if (closed != LDB_OK)
+        return svc_offline_fail("compact", closed, &close_err);
+    return SVC_EXIT_CLEAN;
 }

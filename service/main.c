@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "service/cmd_dump.h"
 #include "service/cmd_offline.h"
 #include "service/cmd_serve.h"
 #include "service/version.h"
@@ -21,6 +22,9 @@ static const struct {
 } commands[] = {
     {"serve", svc_cmd_serve, "serve a database over HTTP (serve --help)"},
     {"check", svc_cmd_check, "check every byte of a closed database"},
+    {"dump", svc_cmd_dump, "list what a folder, or one file of it, holds"},
+    {"stats", svc_cmd_stats, "show levels, sequence and files of a folder"},
+    {"compact", svc_cmd_compact, "merge all tables of a closed database"},
     {"version", print_version, "print version and commit"},
 };
 

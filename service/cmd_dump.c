@@ -1,0 +1,161 @@
+#include "service/cmd_dump.h"
+
+#include <inttypes.h>
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "service/cmd_offline.h"
+#include "storage/base/buf.h"
+#include "storage/base/status.h"
+#include "storage/describe.h"
+
+static const char usage[] = "dump DIR [--digest] | dump FILE";
+
+/* ---- a folder ---- */
+
+struct dump {
+    struct sha256_ctx sha;
+    struct ldb_buf line;
+    uint64_t entries;
+    bool digest_only;
+};
+
+static enum ldb_status add_hex(struct ldb_buf *out, struct ldb_slice bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t *p = NULL;
+    enum ldb_status s;
+
+    if (bytes.len == 0)
+        return LDB_OK;
+    s = ldb_buf_extend(out, 2 * bytes.len, &p);
+    if (s != LDB_OK)
+        return s;
+    for (size_t i = 0; i < bytes.len; i++) {
+        p[2 * i] = (uint8_t)digits[bytes.data[i] >> 4];
+        p[2 * i + 1] = (uint8_t)digits[bytes.data[i] & 15];
+    }
+    return LDB_OK;
+}
+
+static enum ldb_status dump_entry(struct dump *dump, struct ldb_slice key,
+                                  struct ldb_slice value, struct ldb_error *err)
+{
+    enum ldb_status s;
+
+    ldb_buf_clear(&dump->line);
+    s = add_hex(&dump->line, key);
+    if (s == LDB_OK)
+        s = ldb_buf_append_byte(&dump->line, '\t');
+    if (s == LDB_OK)
+        s = add_hex(&dump->line, value);
+    if (s == LDB_OK)
+        s = ldb_buf_append_byte(&dump->line, '\n');
+    if (s != LDB_OK)
+        return ldb_error_set(err, s, "line: %s", ldb_status_text(s));
+    sha256_update(&dump->sha, dump->line.len, dump->line.data);
+    dump->entries++;
+    if (!dump->digest_only &&
+        fwrite(dump->line.data, 1, dump->line.len, stdout) != dump->line.len)
+        return ldb_error_set(err, LDB_IO, "standard output is closed");
+    return LDB_OK;
+}
+
+static enum ldb_status dump_entries(struct ldb_db *db, struct dump *dump,
+                                    struct ldb_error *err)
+{
+    const struct ldb_read_options read = {.skip_cache = true, .checksums = 1};
+    struct ldb_cursor *cursor = NULL;
+    enum ldb_status s = ldb_cursor_open(db, &read, err, &cursor);
+
+    if (s != LDB_OK)
+        return s;
+    for (ldb_cursor_seek_first(cursor); s == LDB_OK && ldb_cursor_valid(cursor);
+         ldb_cursor_next(cursor))
+        s = dump_entry(dump, ldb_cursor_key(cursor), ldb_cursor_value(cursor),
+                       err);
+    if (s == LDB_OK)
+        s = ldb_cursor_status(cursor, err);
+    ldb_cursor_close(cursor);
+    return s;
+}
+
+static void print_digest(struct dump *dump)
+{
+    uint8_t digest[SHA256_DIGEST_SIZE];
+
+    sha256_digest(&dump->sha, sizeof(digest), digest);
+    printf("# sha256 ");
+    for (size_t i = 0; i < sizeof(digest); i++)
+        printf("%02x", (unsigned)digest[i]);
+    printf(" entries %" PRIu64 "\n", dump->entries);
+}
+
+static enum ldb_status dump_folder(const char *path, bool digest_only,
+                                   struct ldb_error *err)
+{
+    struct dump dump = {.line = LDB_BUF_INIT(SIZE_MAX),
+                        .digest_only = digest_only};
+    struct ldb_options options;
+    struct ldb_db *db = NULL;
+    enum ldb_status s;
+
+    ldb_options_init(&options);
+    options.create_if_missing = false;
+    options.read_only = true;
+    sha256_init(&dump.sha);
+    s = ldb_open(path, &options, NULL, err, &db);
+    if (s != LDB_OK)
+        return s;
+    s = dump_entries(db, &dump, err);
+    if (s == LDB_OK)
+        print_digest(&dump);
+    ldb_buf_release(&dump.line);
+    LDB_IGNORE(ldb_close(db, NULL)); /* read-only: nothing to lose */
+    return s;
+}
+
+/* ---- a file ---- */
+
+static enum ldb_status print_line(void *context, struct ldb_slice line)
+{
+    (void)context;
+    if (fwrite(line.data, 1, line.len, stdout) != line.len ||
+        putchar('\n') == EOF)
+        return LDB_IO;
+    return LDB_OK;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat about;
+
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+int svc_cmd_dump(int argc, char *const *argv)
+{
+    struct svc_offline_arguments arguments;
+    struct ldb_error err = {0};
+    uint64_t damages = 0;
+    int code = SVC_EXIT_CLEAN;
+    enum ldb_status s;
+
+    if (!svc_offline_parse(argc, argv, usage, "--digest", &arguments, &code))
+        return code;
+    if (is_folder(arguments.path))
+        s = dump_folder(arguments.path, arguments.has_flag, &err);
+    else if (arguments.has_flag)
+        s = ldb_error_set(&err, LDB_INVALID_ARGUMENT,
+                          "%s: --digest is for a folder", arguments.path);
+    else
+        s = ldb_describe_file(arguments.path, NULL, print_line, NULL, &err,
+                              &damages);
+    if (s == LDB_OK && fflush(stdout) != 0)
+        s = ldb_error_set(&err, LDB_IO, "standard output is closed");
+    if (s != LDB_OK)
+        return svc_offline_fail("dump", s, &err);
+    return damages == 0 ? SVC_EXIT_CLEAN : SVC_EXIT_DAMAGE;
+}

@@ -1,0 +1,237 @@
+/* The offline subcommands as a user runs them: output and exit code. */
+#include "service/cmd_offline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "service/cmd_dump.h"
+#include "storage/base/buf.h"
+#include "storage/include/ldb.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/temp_dir.h"
+
+#define OUTPUT_MAX 65536
+
+struct fixture {
+    struct temp_dir dir;
+    char db[TEMP_DIR_PATH_SIZE];
+    char output[OUTPUT_MAX];
+};
+
+static void fill(const char *path)
+{
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_db *db = NULL;
+
+    ldb_options_init(&options);
+    options.create_if_missing = true;
+    assert_ldb_ok(ldb_open(path, &options, NULL, &err, &db), &err);
+    assert_ldb_ok(
+        ldb_put(db, ldb_slice_str("a"), ldb_slice_str("1"), false, &err, NULL),
+        &err);
+    assert_ldb_ok(
+        ldb_put(db, ldb_slice_str("b"), ldb_slice_str("2"), false, &err, NULL),
+        &err);
+    assert_ldb_ok(ldb_flush(db, &err), &err);
+    assert_ldb_ok(ldb_delete(db, ldb_slice_str("a"), false, &err, NULL), &err);
+    assert_ldb_ok(ldb_close(db, &err), &err);
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+
+    temp_dir_create(&f.dir);
+    (void)temp_dir_join(&f.dir, "db", f.db);
+    fill(f.db);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    temp_dir_remove(&f->dir);
+    return 0;
+}
+
+/* Runs "leveld ARGUMENTS", both outputs into f->output; the exit code. */
+static int run(struct fixture *f, const char *format, ...) LDB_PRINTF(2, 3);
+
+static int run(struct fixture *f, const char *format, ...)
+{
+    const char *program = getenv("LEVELD_BIN");
+    char arguments[2 * TEMP_DIR_PATH_SIZE];
+    char command[4 * TEMP_DIR_PATH_SIZE];
+    va_list list;
+    FILE *pipe;
+    size_t len;
+    int status;
+
+    if (program == NULL) {
+        print_message("skip: LEVELD_BIN is not set\n");
+        skip();
+        return -1;
+    }
+    va_start(list, format);
+    vsnprintf(arguments, sizeof(arguments), format, list);
+    va_end(list);
+    snprintf(command, sizeof(command), "%s %s 2>&1", program, arguments);
+    pipe = popen(command, "r"); /* NOLINT(cert-env33-c): paths of our own */
+    assert_non_null(pipe);
+    len = fread(f->output, 1, sizeof(f->output) - 1, pipe);
+    f->output[len] = '\0';
+    status = pclose(pipe);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void expect_in(const struct fixture *f, const char *part)
+{
+    if (strstr(f->output, part) == NULL)
+        fail_msg("no \"%s\" in:\n%s", part, f->output);
+}
+
+/* Flips a bit of the first block of the one table. */
+static void damage_table(const struct fixture *f)
+{
+    char path[TEMP_DIR_PATH_SIZE + 16];
+    FILE *file;
+    int c;
+
+    snprintf(path, sizeof(path), "%s/000003.ldb", f->db);
+    file = fopen(path, "r+");
+    assert_non_null(file);
+    c = fgetc(file);
+    assert_int_equal(fseek(file, 0, SEEK_SET), 0);
+    assert_int_equal(fputc(c ^ 1, file), c ^ 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void check_says_clean_and_exits_0(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "# clean: damages 0 notes 0 tables 1 ");
+}
+
+static void check_names_damage_and_exits_1(void **state)
+{
+    struct fixture *f = *state;
+
+    damage_table(f);
+    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_DAMAGE);
+    expect_in(f, "damage: 000003.ldb at 0: ");
+    expect_in(f, "keys \"a\"@1:put to ");
+    expect_in(f, "leveld repair");
+    expect_in(f, "# damaged: damages 1 ");
+}
+
+static void a_folder_that_is_none_exits_2(void **state)
+{
+    static const char *const commands[] = {"check", "dump", "stats", "compact"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        assert_int_equal(run(f, "%s %s/none", commands[i], f->dir.path),
+                         SVC_EXIT_USAGE);
+        assert_int_equal(run(f, "%s", commands[i]), SVC_EXIT_USAGE);
+        expect_in(f, "Usage: leveld ");
+        assert_int_equal(run(f, "%s --wrong %s", commands[i], f->db),
+                         SVC_EXIT_USAGE);
+        expect_in(f, "--wrong");
+        assert_int_equal(run(f, "%s --help", commands[i]), SVC_EXIT_CLEAN);
+    }
+}
+
+static void dump_prints_live_entries_and_their_digest(void **state)
+{
+    struct fixture *f = *state;
+    /* printf '62\t32\n' | sha256sum */
+    static const char digest[] =
+        "# sha256 "
+        "129d9c112e8ba22a388df731b8a537a2d1bee265f51ee0925d714f26c77f6750"
+        " entries 1\n";
+    char whole[256];
+
+    snprintf(whole, sizeof(whole), "62\t32\n%s", digest);
+    assert_int_equal(run(f, "dump %s", f->db), SVC_EXIT_CLEAN);
+    assert_string_equal(whole, f->output);
+    assert_int_equal(run(f, "dump --digest %s", f->db), SVC_EXIT_CLEAN);
+    assert_string_equal(digest, f->output);
+}
+
+static void dump_lists_a_file(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(run(f, "dump %s/000003.ldb", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "\"a\"@1:put = \"1\" (1 bytes)\n");
+    damage_table(f);
+    assert_int_equal(run(f, "dump %s/000003.ldb", f->db), SVC_EXIT_DAMAGE);
+    expect_in(f, "! 000003.ldb: block at 0: ");
+    assert_int_equal(run(f, "dump %s/CURRENT", f->db), SVC_EXIT_USAGE);
+}
+
+static void stats_shows_levels_and_sequence(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(run(f, "stats %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "\n    0          1 ");
+    expect_in(f, "sequence 3\n");
+    assert_int_equal(run(f, "stats --json %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "{\"levels\":[{\"level\":0,\"tables\":1,\"bytes\":");
+    expect_in(f, "],\"sequence\":3,\"manifest\":{\"number\":0,");
+}
+
+static void compact_leaves_what_is_live(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(run(f, "compact %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "# table bytes ");
+    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, " tables 1 blocks 1 entries 1 ");
+    assert_int_equal(run(f, "dump %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "62\t32\n");
+}
+
+static void a_folder_in_use_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_db *db = NULL;
+
+    ldb_options_init(&options);
+    assert_ldb_ok(ldb_open(f->db, &options, NULL, &err, &db), &err);
+    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "compact %s", f->db), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "dump %s", f->db), SVC_EXIT_USAGE);
+    assert_ldb_ok(ldb_close(db, &err), &err);
+}
+
+#define CASE(function)                                                         \
+    cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(check_says_clean_and_exits_0),
+        CASE(check_names_damage_and_exits_1),
+        CASE(a_folder_that_is_none_exits_2),
+        CASE(dump_prints_live_entries_and_their_digest),
+        CASE(dump_lists_a_file),
+        CASE(stats_shows_levels_and_sequence),
+        CASE(compact_leaves_what_is_live),
+        CASE(a_folder_in_use_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
