@@ -566,7 +566,7 @@ static void chunked_body_over_the_limit_is_413(void **state)
 static void upload_over_the_budget_is_503_until_space_is_back(void **state)
 {
     struct svc_http_server *server =
-        start(ldb_env_posix(), 3 * 100000 + 3 * 20000);
+        start(ldb_env_posix(), SVC_HTTP_UPLOAD_WEIGHT * UINT64_C(120000));
     struct svc_http_figures figures;
     char *body = ldb_mem_zalloc(1, 100000);
     int first = connect_to(server);
@@ -578,7 +578,7 @@ static void upload_over_the_budget_is_503_until_space_is_back(void **state)
                      "\r\nExpect: 100-continue\r\n\r\n");
     read_until(first, "100 Continue\r\n\r\n");
     svc_http_server_figures(server, &figures);
-    assert_int_equal(300000, figures.upload_bytes);
+    assert_int_equal(SVC_HTTP_UPLOAD_WEIGHT * 100000, figures.upload_bytes);
     send_text(second, "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20001"
                       "\r\nExpect: 100-continue\r\n\r\n");
     read_until(second, NULL);
