@@ -1,0 +1,201 @@
+/* What a compaction drops and keeps, where its outputs end, how it fails. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "tests/support/assert_ldb.h"
+#include "tests/support/db_fixture.h"
+
+static void compact(struct db_fixture *f)
+{
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+}
+
+static uint64_t all_tables(struct db_fixture *f)
+{
+    struct ldb_stats stats;
+    uint64_t count = 0;
+
+    ldb_stats(f->db, &stats);
+    for (unsigned level = 0; level < LDB_STATS_LEVELS; level++)
+        count += stats.levels[level].tables;
+    return count;
+}
+
+static void old_values_and_needless_deletes_go(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_stats stats;
+
+    db_fixture_fill(f, 0, 100);
+    db_fixture_flush(f);
+    for (unsigned n = 0; n < 100; n++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof(key), "key%06u", n);
+        (void)db_fixture_delete(f, key);
+    }
+    compact(f);
+    assert_int_equal(all_tables(f), 0);
+    ldb_stats(f->db, &stats);
+    assert_true(stats.compactions > 0);
+    db_fixture_assert_value(f, "key000050", NULL);
+}
+
+/* A delete stays while a deeper level may hold what it hides. */
+static void a_delete_above_an_older_value_is_kept(void **state)
+{
+    const struct ldb_slice key = ldb_slice_str("a");
+    struct db_fixture *f = *state;
+
+    (void)db_fixture_put(f, "a", "old");
+    (void)db_fixture_put(f, "z", "old");
+    compact(f);
+    (void)db_fixture_delete(f, "a");
+    (void)db_fixture_put(f, "b", "new");
+    db_fixture_flush(f);
+    db_fixture_assert_value(f, "a", NULL);
+    assert_ldb_ok(ldb_compact_range(f->db, &key, &key, &f->err), &f->err);
+    db_fixture_assert_value(f, "a", NULL);
+    db_fixture_assert_value(f, "b", "new");
+    db_fixture_assert_value(f, "z", "old");
+}
+
+/* FORMAT section 23 row 23: a get of LevelDB looks into one table a level. */
+static void one_user_key_never_ends_up_in_two_tables_of_a_level(void **state)
+{
+    static const uint8_t big[3000];
+    struct db_fixture *f = *state;
+    struct ldb_snapshot *snapshots[8];
+    struct ldb_stats stats;
+
+    f->options.table_bytes = 1 << 10;
+    f->options.compress = false;
+    db_fixture_reopen(f);
+    for (int i = 0; i < 8; i++) {
+        assert_ldb_ok(ldb_snapshot_acquire(f->db, &f->err, &snapshots[i]),
+                      &f->err);
+        assert_ldb_ok(ldb_put(f->db, ldb_slice_str("same"),
+                              ldb_slice_make(big, sizeof(big)), false, &f->err,
+                              NULL),
+                      &f->err);
+    }
+    compact(f);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(all_tables(f), 1);
+    for (int i = 0; i < 8; i++)
+        ldb_snapshot_release(snapshots[i]);
+}
+
+static void outputs_end_at_the_table_size(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.table_bytes = 4 << 10;
+    f->options.compress = false;
+    db_fixture_reopen(f);
+    db_fixture_fill(f, 0, 400); /* over 40 KiB */
+    db_fixture_flush(f);
+    db_fixture_fill(f, 0, 400);
+    compact(f);
+    assert_true(all_tables(f) >= 8);
+    db_fixture_assert_filled(f, 0, 400);
+}
+
+static void
+a_compaction_that_fails_changes_nothing_and_is_tried_again(void **state)
+{
+    static const struct row {
+        enum env_fault_kind kind;
+        const char *path;
+    } rows[] = {
+        {ENV_FAULT_READ_AT, ".ldb"},  {ENV_FAULT_OPEN_WRITABLE, ".ldb"},
+        {ENV_FAULT_APPEND, ".ldb"},   {ENV_FAULT_SYNC, ".ldb"},
+        {ENV_FAULT_CLOSE, ".ldb"},    {ENV_FAULT_APPEND, "MANIFEST"},
+        {ENV_FAULT_SYNC, "MANIFEST"},
+    };
+    struct db_fixture *f = *state;
+
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    db_fixture_reopen(f);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        db_fixture_fill(f, 0, 60);
+        db_fixture_flush(f);
+        db_fixture_fill(f, 30, 90);
+        db_fixture_flush(f);
+        db_fixture_reopen(f); /* nothing is cached */
+        db_fixture_fail(f, ENV_FAULT_BIT(rows[i].kind), rows[i].path, EIO);
+        f->err = (struct ldb_error){0};
+        assert_ldb_status(LDB_IO, ldb_compact_range(f->db, NULL, NULL, &f->err),
+                          &f->err);
+        assert_string_not_equal(f->err.message, "");
+        assert_int_equal(ldb_health(f->db, NULL), LDB_HEALTH_BACKGROUND);
+        env_fault_fail(f->fault, NULL);
+        db_fixture_assert_filled(f, 0, 90);
+        compact(f);
+        assert_int_equal(ldb_health(f->db, NULL), LDB_HEALTHY);
+        db_fixture_assert_filled(f, 0, 90);
+    }
+    db_fixture_reopen(f);
+    db_fixture_assert_filled(f, 0, 90);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), all_tables(f));
+}
+
+/* Damage is not tried again: goleveldb's strict compaction. */
+static void damage_halts_compaction_and_reads_go_on(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_buf table = LDB_BUF_INIT(1 << 20);
+
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    db_fixture_reopen(f);
+    db_fixture_fill(f, 0, 60);
+    db_fixture_close(f);
+    db_fixture_open(f);
+    db_fixture_close(f);
+    for (unsigned number = 1; number < 20 && table.len == 0; number++) {
+        char name[32];
+        char path[64];
+        uint64_t size;
+
+        (void)snprintf(name, sizeof(name), "%06u.ldb", number);
+        (void)snprintf(path, sizeof(path), DB_FIXTURE_DIR "/%s", name);
+        if (f->env->ops->file_size(f->env, path, NULL, &size) != LDB_OK)
+            continue;
+        db_fixture_read_file(f, name, &table);
+        table.data[10] ^= 1;
+        db_fixture_write_file(f, name, ldb_slice_of_buf(&table));
+    }
+    assert_true(table.len > 0);
+    ldb_buf_release(&table);
+    db_fixture_open(f);
+    (void)db_fixture_put(f, "key000001a", "fresh");
+    f->err = (struct ldb_error){0};
+    assert_ldb_status(LDB_CORRUPTION,
+                      ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    assert_int_equal(ldb_health(f->db, &f->err), LDB_HEALTH_CORRUPTION);
+    assert_string_not_equal(f->err.message, "");
+    db_fixture_assert_value(f, "key000001a", "fresh");
+    (void)db_fixture_put(f, "key000001b", "fresh");
+    assert_ldb_status(LDB_CORRUPTION,
+                      ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+}
+
+int main(void)
+{
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, db_fixture_setup, db_fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(old_values_and_needless_deletes_go),
+        TEST(a_delete_above_an_older_value_is_kept),
+        TEST(one_user_key_never_ends_up_in_two_tables_of_a_level),
+        TEST(outputs_end_at_the_table_size),
+        TEST(a_compaction_that_fails_changes_nothing_and_is_tried_again),
+        TEST(damage_halts_compaction_and_reads_go_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+/* Flush, compaction on demand, sizes, destroy. */
+#include <errno.h>
+
+#include "storage/base/env.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/db_fixture.h"
+
+static void flush_and_compact_are_refused_read_only(void **state)
+{
+    struct db_fixture *f = *state;
+
+    db_fixture_fill(f, 0, 10);
+    db_fixture_close(f);
+    f->options.read_only = true;
+    db_fixture_open(f);
+    assert_ldb_status(LDB_READ_ONLY, ldb_flush(f->db, &f->err), &f->err);
+    assert_ldb_status(LDB_READ_ONLY,
+                      ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    assert_ldb_status(LDB_READ_ONLY, ldb_reopen(f->db, NULL, &f->err), &f->err);
+    db_fixture_assert_filled(f, 0, 10);
+}
+
+static void a_range_compaction_takes_what_overlaps_it(void **state)
+{
+    const struct ldb_slice begin = ldb_slice_str("key000000");
+    const struct ldb_slice end = ldb_slice_str("key000005");
+    struct db_fixture *f = *state;
+    struct ldb_stats stats;
+
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    db_fixture_reopen(f);
+    db_fixture_fill(f, 0, 10);
+    db_fixture_flush(f);
+    db_fixture_fill(f, 50, 60);
+    db_fixture_flush(f);
+    assert_ldb_ok(ldb_compact_range(f->db, &begin, &end, &f->err), &f->err);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.levels[0].tables, 1);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.levels[0].tables, 0);
+    db_fixture_assert_filled(f, 0, 10);
+    db_fixture_assert_filled(f, 50, 60);
+}
+
+static void sizes_grow_with_the_range(void **state)
+{
+    static const struct row {
+        const char *start;
+        const char *end;
+        int permille_min;
+        int permille_max;
+    } rows[] = {
+        {"a", "b", 0, 0},
+        {"z", "zz", 0, 0},
+        {"key000500", "key000100", 0, 0},
+        {"a", "z", 950, 1000},
+        {"key000000", "key000500", 400, 600},
+        {"key000250", "key000500", 150, 350},
+    };
+    struct db_fixture *f = *state;
+    struct ldb_stats stats;
+
+    f->options.compress = false;
+    db_fixture_reopen(f);
+    db_fixture_fill(f, 0, 1000);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    ldb_stats(f->db, &stats);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t total = 0;
+        uint64_t bytes = 0;
+
+        for (unsigned level = 0; level < LDB_STATS_LEVELS; level++)
+            total += stats.levels[level].bytes;
+        assert_ldb_ok(ldb_approximate_size(f->db, ldb_slice_str(rows[i].start),
+                                           ldb_slice_str(rows[i].end), &f->err,
+                                           &bytes),
+                      &f->err);
+        assert_in_range(bytes * 1000 / total, rows[i].permille_min,
+                        rows[i].permille_max);
+    }
+}
+
+/* CURRENT goes last: until then the folder still is a database. */
+static void a_destroy_that_fails_can_be_repeated(void **state)
+{
+    struct db_fixture *f = *state;
+
+    db_fixture_fill(f, 0, 10);
+    db_fixture_flush(f);
+    assert_ldb_status(
+        LDB_LOCKED, ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err), &f->err);
+    db_fixture_close(f);
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_REMOVE_FILE), "CURRENT", EIO);
+    assert_ldb_status(LDB_IO, ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err),
+                      &f->err);
+    env_fault_fail(f->fault, NULL);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_CURRENT), 1);
+    assert_ldb_ok(ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err), &f->err);
+    f->options.create_if_missing = false;
+    assert_true(ldb_open(DB_FIXTURE_DIR, &f->options, NULL, &f->err, &f->db) !=
+                LDB_OK);
+}
+
+int main(void)
+{
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, db_fixture_setup, db_fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(flush_and_compact_are_refused_read_only),
+        TEST(a_range_compaction_takes_what_overlaps_it),
+        TEST(sizes_grow_with_the_range),
+        TEST(a_destroy_that_fails_can_be_repeated),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
