@@ -124,7 +124,7 @@ the_last_sequence_is_that_before_the_oldest_needed_journal(void **state)
     db_fixture_fill(f, 10, 15);
     env_fault_fail(f->fault, NULL);
     while (ldb_flush(f->db, &f->err) != LDB_OK)
-        assert_int_equal(ldb_health(f->db, NULL), LDB_HEALTH_BACKGROUND);
+        assert_ldb_status(LDB_IO, f->err.status, &f->err);
     read_fields(f, &fields);
     assert_true(fields.count >= 2);
     for (size_t i = 0; i < fields.count; i++) {
