@@ -17,7 +17,7 @@ ELSEWHERE = {
     'service/http_body.c': 'tests/service/test_http_exchange.c',
     'service/http_head.c': 'tests/service/test_http_exchange.c',
     'service/http_reply.c': 'tests/service/test_http_exchange.c',
-    'service/main.c': 'tests/e2e',
+    'service/main.c': 'tests/e2e/test_serve.c',
 }
 
 

@@ -10,10 +10,10 @@ set -eu
 build="gcc libc6-dev cmake ninja-build
     libmicrohttpd-dev libjansson-dev libsnappy-dev libisal-dev libxxhash-dev
     nettle-dev"
-test="g++ libcmocka-dev python3 curl
+test="g++ libcmocka-dev python3 curl strace
     libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
-ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck strace git
+ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
     ca-certificates"
 bench="wrk make libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
 
