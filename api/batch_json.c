@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/json_cut.h"
 #include "api/json_text.h"
 #include "storage/base/buf.h"
 #include "storage/base/checked.h"
@@ -273,151 +274,21 @@ static bool parse_condition(struct parse *p, json_t *object)
     return true;
 }
 
-/* ---- cutting the document ---- */
-
-/* The document's three members as they stand in the text; len 0: not there. */
-struct members {
-    struct ldb_slice ops;
-    struct ldb_slice conditions;
-    struct ldb_slice encoding;
-};
-
-/* The next byte that is no blank, not taken; 0 at the end. */
-static uint8_t next_byte(struct ldb_reader *r)
-{
-    while (r->p < r->end &&
-           (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
-        r->p++;
-    return r->p < r->end ? *r->p : 0;
-}
-
-/* Takes c, blanks before it allowed. */
-static bool take_byte(struct ldb_reader *r, uint8_t c)
-{
-    uint8_t taken;
-
-    if (next_byte(r) != c)
-        return false;
-    return ldb_reader_u8(r, &taken);
-}
-
-/* Goes past a string, the reader on its first quote. */
-static bool skip_string(struct ldb_reader *r)
-{
-    uint8_t c;
-
-    (void)ldb_reader_u8(r, &c);
-    while (ldb_reader_u8(r, &c)) {
-        if (c == '"')
-            return true;
-        if (c == '\\')
-            (void)ldb_reader_u8(r, &c);
-    }
-    return false;
-}
-
-/* Goes past an object or list; what is in it, jansson judges. */
-static bool skip_nested(struct ldb_reader *r)
-{
-    size_t depth = 0;
-
-    while (ldb_reader_left(r) > 0) {
-        uint8_t c = *r->p;
-
-        if (c == '"') {
-            if (!skip_string(r))
-                return false;
-            continue;
-        }
-        (void)ldb_reader_u8(r, &c);
-        if (c == '{' || c == '[')
-            depth++;
-        else if ((c == '}' || c == ']') && --depth == 0)
-            return true;
-    }
-    return false;
-}
-
-/* One value, as it stands. */
-static bool take_value(struct ldb_reader *r, struct ldb_slice *out)
-{
-    uint8_t first = next_byte(r);
-    const uint8_t *start = r->p;
-    bool is_whole = true;
-
-    if (first == '"') {
-        is_whole = skip_string(r);
-    } else if (first == '{' || first == '[') {
-        is_whole = skip_nested(r);
-    } else { /* a number or word; no batch has one here */
-        while (r->p < r->end && strchr(",]} \t\r\n", *r->p) == NULL)
-            r->p++;
-        is_whole = r->p > start;
-    }
-    *out = ldb_slice_make(start, (size_t)(r->p - start));
-    return is_whole;
-}
-
-static bool text_is(struct ldb_slice text, const char *expected)
-{
-    return ldb_slice_equal(text, ldb_slice_str(expected));
-}
-
-/* Where the value of the member of that name (with quotes) goes. */
-static struct ldb_slice *member_of(struct members *members,
-                                   struct ldb_slice name)
-{
-    if (text_is(name, "\"ops\""))
-        return &members->ops;
-    if (text_is(name, "\"if\""))
-        return &members->conditions;
-    if (text_is(name, "\"encoding\""))
-        return &members->encoding;
-    return NULL;
-}
-
-static bool fail_at(struct parse *p, const struct ldb_reader *r,
-                    struct ldb_slice text, const char *what)
-{
-    *p->problem = (struct api_problem){.kind = API_PROBLEM_BAD_BATCH};
-    api_problem_detail(p->problem, "JSON, byte %zu: %s",
-                       (size_t)(r->p - text.data), what);
-    return false;
-}
+/* ---- the document ---- */
 
 static bool cut_document(struct parse *p, struct ldb_slice text,
-                         struct members *out)
+                         struct api_json_member *members, size_t count)
 {
-    struct ldb_reader r = ldb_reader_make(text);
-    bool is_first = true;
+    const char *why;
+    size_t at;
 
-    if (next_byte(&r) == 0)
+    if (text.len == 0)
         return fail(p, API_PROBLEM_BAD_BATCH, "the body is empty");
-    if (!take_byte(&r, '{'))
-        return fail(p, API_PROBLEM_BAD_BATCH, "a batch is a JSON object");
-    while (!(is_first && next_byte(&r) == '}')) {
-        struct ldb_slice name;
-        struct ldb_slice *member;
-
-        is_first = false;
-        if (next_byte(&r) != '"' || !take_value(&r, &name) ||
-            !take_byte(&r, ':'))
-            return fail_at(p, &r, text, "\"name\": expected");
-        member = member_of(out, name);
-        if (member == NULL)
-            return fail_at(p, &r, text, "unknown member");
-        if (member->len != 0)
-            return fail_at(p, &r, text, "duplicate member");
-        if (!take_value(&r, member))
-            return fail_at(p, &r, text, "the value is cut short");
-        if (!take_byte(&r, ','))
-            break;
-    }
-    if (!take_byte(&r, '}'))
-        return fail_at(p, &r, text, ", or } expected");
-    if (next_byte(&r) != 0 || ldb_reader_left(&r) > 0)
-        return fail_at(p, &r, text, "more after the document");
-    return true;
+    if (api_json_cut(text, members, count, &at, &why))
+        return true;
+    *p->problem = (struct api_problem){.kind = API_PROBLEM_BAD_BATCH};
+    api_problem_detail(p->problem, "JSON, byte %zu: %s", at, why);
+    return false;
 }
 
 /* One element of a list, through jansson. */
@@ -447,17 +318,17 @@ static bool parse_list(struct parse *p, const char *name, struct ldb_slice list,
 
     p->list = name;
     p->index = 0;
-    (void)take_byte(&r, '[');
-    if (next_byte(&r) == ']')
-        return take_byte(&r, ']');
+    (void)!api_json_take(&r, '[');
+    if (api_json_peek(&r) == ']')
+        return api_json_take(&r, ']');
     for (;; p->index++) {
-        if (!take_value(&r, &element))
+        if (!api_json_take_value(&r, &element))
             return fail(p, API_PROBLEM_BAD_BATCH, "a value expected");
         if (!parse_element(p, element, parse_one))
             return false;
-        if (take_byte(&r, ']'))
+        if (api_json_take(&r, ']'))
             break;
-        if (!take_byte(&r, ','))
+        if (!api_json_take(&r, ','))
             return fail(p, API_PROBLEM_BAD_BATCH, ", or ] expected after it");
     }
     assert(ldb_reader_left(&r) == 0); /* the list was cut out at its bracket */
@@ -466,16 +337,21 @@ static bool parse_list(struct parse *p, const char *name, struct ldb_slice list,
 
 static bool parse_document(struct parse *p, struct ldb_slice text)
 {
-    struct members members = {0};
+    struct api_json_member members[] = {
+        {.name = "ops"}, {.name = "if"}, {.name = "encoding"}};
+    struct ldb_slice ops;
+    struct ldb_slice conditions;
     struct ldb_slice encoding;
 
-    if (!cut_document(p, text, &members))
+    if (!cut_document(p, text, members, sizeof(members) / sizeof(members[0])))
         return false;
-    if (members.ops.len == 0 || members.ops.data[0] != '[')
+    ops = members[0].value;
+    conditions = members[1].value;
+    encoding = members[2].value;
+    if (ops.len == 0 || ops.data[0] != '[')
         return fail(p, API_PROBLEM_BAD_BATCH, "\"ops\" is a list");
-    if (members.conditions.len != 0 && members.conditions.data[0] != '[')
+    if (conditions.len != 0 && conditions.data[0] != '[')
         return fail(p, API_PROBLEM_BAD_BATCH, "\"if\" is a list");
-    encoding = members.encoding;
     if (encoding.len != 0 &&
         (encoding.data[0] != '"' ||
          !api_encoding_parse(
@@ -483,9 +359,9 @@ static bool parse_document(struct parse *p, struct ldb_slice text)
              &p->encoding)))
         return fail(p, API_PROBLEM_BAD_BATCH,
                     "\"encoding\" is utf8, base64 or hex");
-    return (members.conditions.len == 0 ||
-            parse_list(p, "if", members.conditions, parse_condition)) &&
-           parse_list(p, "ops", members.ops, parse_op);
+    return (conditions.len == 0 ||
+            parse_list(p, "if", conditions, parse_condition)) &&
+           parse_list(p, "ops", ops, parse_op);
 }
 
 bool api_batch_json_parse(struct ldb_arena *arena,

@@ -118,3 +118,22 @@ size_t api_item_text_next(struct api_item_text *text, uint8_t *out, size_t max)
     }
     return len;
 }
+
+enum ldb_status api_item_text_append(struct api_item_text *text,
+                                     enum api_encoding asked,
+                                     struct ldb_slice key,
+                                     const struct ldb_slice *value,
+                                     ldb_sequence sequence, struct ldb_buf *out)
+{
+    enum ldb_status s = api_item_text_set(text, asked, key, value, sequence);
+
+    while (s == LDB_OK && !api_item_text_at_end(text)) {
+        uint8_t piece[4096]; /* chosen: small items in one step */
+        size_t len = api_item_text_next(text, piece, sizeof(piece));
+
+        s = ldb_buf_append(out, ldb_slice_make(piece, len));
+    }
+    if (s == LDB_OK)
+        out->len--; /* the newline of an item that is a line */
+    return s;
+}

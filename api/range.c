@@ -13,36 +13,22 @@ static const char *const range_types[] = {API_TYPE_JSON, API_TYPE_NDJSON};
 
 /* ---- a page ---- */
 
-/* A page is cut at its size, but holds one item of any size both libraries
- * can: 2 GiB, six bytes for each of key and value at worst. */
-#define PAGE_BUF_MAX ((size_t)UINT32_MAX * 8)
+static enum ldb_status append_text(struct ldb_buf *page, const char *text)
+{
+    return ldb_buf_append(page, ldb_slice_str(text));
+}
 
-/* One item; text is reused. */
 static enum ldb_status append_item(const struct api_range_scan *scan,
                                    const struct api_range_query *query,
                                    struct api_item_text *text,
                                    struct ldb_buf *page)
 {
     struct ldb_slice value = ldb_cursor_value(scan->cursor);
-    enum ldb_status s;
 
-    s = api_item_text_set(text, query->encoding, ldb_cursor_key(scan->cursor),
-                          query->with_values ? &value : NULL,
-                          ldb_cursor_sequence(scan->cursor));
-    while (s == LDB_OK && !api_item_text_at_end(text)) {
-        uint8_t piece[4096]; /* chosen: small items in one step */
-        size_t len = api_item_text_next(text, piece, sizeof(piece));
-
-        s = ldb_buf_append(page, ldb_slice_make(piece, len));
-    }
-    if (s == LDB_OK)
-        page->len--; /* the newline of an item that is a line */
-    return s;
-}
-
-static enum ldb_status append_text(struct ldb_buf *page, const char *text)
-{
-    return ldb_buf_append(page, ldb_slice_str(text));
+    return api_item_text_append(text, query->encoding,
+                                ldb_cursor_key(scan->cursor),
+                                query->with_values ? &value : NULL,
+                                ldb_cursor_sequence(scan->cursor), page);
 }
 
 /* Items up to the limit or the page's size; the scan stops at the next. */
@@ -118,7 +104,7 @@ static void answer_page(struct api_exchange *x,
 {
     struct api_entry_headers *headers =
         ldb_arena_alloc_aligned(x->arena, sizeof(*headers));
-    struct ldb_buf page = LDB_BUF_INIT(PAGE_BUF_MAX);
+    struct ldb_buf page = LDB_BUF_INIT(API_PAGE_BUF_MAX);
     struct api_range_scan scan = {0};
     struct ldb_error error = {0};
     enum ldb_status s;

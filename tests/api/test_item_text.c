@@ -118,9 +118,28 @@ static void set_says_when_there_is_no_memory(void **state)
     api_item_text_release(&text);
 }
 
+static void an_appended_item_has_no_newline(void **state)
+{
+    struct api_item_text text;
+    struct ldb_buf out = LDB_BUF_INIT(API_PAGE_BUF_MAX);
+    struct ldb_slice value = BYTES("v");
+
+    (void)state;
+    api_item_text_init(&text);
+    assert_ldb_ok(ldb_buf_append(&out, BYTES("[")), NULL);
+    assert_ldb_ok(api_item_text_append(&text, API_ENCODING_UTF8, BYTES("k"),
+                                       &value, 7, &out),
+                  NULL);
+    assert_ldb_slice(BYTES("[{\"key\":\"k\",\"value\":\"v\",\"sequence\":7}"),
+                     ldb_slice_of_buf(&out));
+    api_item_text_release(&text);
+    ldb_buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_appended_item_has_no_newline),
         cmocka_unit_test(items_are_the_same_in_pieces_of_any_size),
         cmocka_unit_test(an_unread_item_can_be_set_anew),
         cmocka_unit_test(set_says_when_there_is_no_memory),
