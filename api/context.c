@@ -11,6 +11,7 @@ static const struct api_limits default_limits = {
     /* A value and a key of the largest size and the batch around them. */
     .batch_bytes = 68157440,
     .json_batch_bytes = (size_t)96 << 20,
+    .multiget_bytes = (size_t)8 << 20,
     .range_items_default = 100,
     .range_items_max = 10000,
     .page_bytes = (size_t)8 << 20,

@@ -22,8 +22,10 @@ struct api_limits {
     size_t value_bytes;           /* 67,108,864 */
     size_t batch_bytes;           /* of a batch in LevelDB form: 68,157,440 */
     size_t json_batch_bytes;      /* body of a JSON batch: 100,663,296 */
+    size_t multiget_bytes;        /* body of a multiget: 8 MiB */
     uint64_t range_items_default; /* items of a page without limit=: 100 */
-    uint64_t range_items_max;     /* largest limit= of a page: 10,000 */
+    uint64_t range_items_max;     /* largest limit= of a page, keys of a
+                                     multiget: 10,000 */
     size_t page_bytes;            /* a page ends there, after one item: 8 MiB */
 };
 

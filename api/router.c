@@ -8,6 +8,7 @@
 #include "api/health.h"
 #include "api/kv.h"
 #include "api/metrics.h"
+#include "api/multiget.h"
 #include "api/problem.h"
 #include "api/range.h"
 #include "api/range_delete.h"
@@ -54,6 +55,15 @@ static const struct api_route routes[] = {
         .finish = api_batch_finish,
         .resume = api_batch_resume,
         .abandon = api_batch_abandon,
+    },
+    {
+        .name = "POST /v1/multiget",
+        .path = "/v1/multiget",
+        .methods = API_METHOD_BIT(API_POST),
+        .begin = api_multiget_begin,
+        .finish = api_multiget_finish,
+        .resume = api_multiget_resume,
+        .abandon = api_multiget_abandon,
     },
     {
         .name = "GET /v1/range",

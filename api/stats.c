@@ -47,6 +47,7 @@ static void write_limits(struct api_json *json, const struct api_limits *limits)
     api_json_member_u64(json, "value_bytes", limits->value_bytes);
     api_json_member_u64(json, "batch_bytes", limits->batch_bytes);
     api_json_member_u64(json, "json_batch_bytes", limits->json_batch_bytes);
+    api_json_member_u64(json, "multiget_bytes", limits->multiget_bytes);
     api_json_member_u64(json, "range_items_default",
                         limits->range_items_default);
     api_json_member_u64(json, "range_items_max", limits->range_items_max);

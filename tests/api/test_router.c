@@ -39,6 +39,7 @@ static void a_wrong_method_is_told_the_right_ones(void **state)
         {"/v1/batch", "POST"},
         {"/v1/range", "GET, HEAD, DELETE"},
         {"/v1/size", "GET, HEAD"},
+        {"/v1/multiget", "POST"},
         {"/stats", "GET, HEAD"},
         {"/healthz", "GET, HEAD"},
         {"/readyz", "GET, HEAD"},
@@ -229,6 +230,14 @@ static void requests_without_memory_are_503(void **state)
         {"GET", "/v1/range?prefix=a&limit=1", {NULL}, ""},
         {"GET", "/v1/range?start=%00", {"Accept: application/x-ndjson"}, ""},
         {"GET", "/v1/size?start=%61", {NULL}, ""},
+        {"POST",
+         "/v1/multiget",
+         {"Content-Type: application/json"},
+         "{\"keys\":[\"YQ==\",\"YWI=\",\"eA==\"],\"encoding\":\"base64\"}"},
+        {"POST",
+         "/v1/multiget",
+         {"Content-Type: application/json"},
+         "{\"keys\":[1]}"},
         {"DELETE", "/v1/range?prefix=x", {NULL}, ""},
         {"GET", "/stats", {NULL}, ""},
         {"GET", "/readyz", {NULL}, ""},
@@ -241,8 +250,8 @@ static void requests_without_memory_are_503(void **state)
     (void)api_put(f, "/v1/kv/a", "value");
     (void)api_put(f, "/v1/kv/ab", "value");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct fake_answer good =
-            api_call(f, rows[i].method, rows[i].target, rows[i].headers, NULL);
+        struct fake_answer good = api_call(f, rows[i].method, rows[i].target,
+                                           rows[i].headers, rows[i].body);
 
         for (uint64_t n = 1;; n++) {
             struct fake_answer answer;
@@ -250,7 +259,7 @@ static void requests_without_memory_are_503(void **state)
 
             mem_fault_start(n, MEM_FAULT_ONCE);
             answer = api_call(f, rows[i].method, rows[i].target,
-                              rows[i].headers, NULL);
+                              rows[i].headers, rows[i].body);
             failed = mem_fault_stop();
             if (answer.status != good.status && answer.status != 503)
                 fail_msg("%s %s: %u at allocation %u", rows[i].method,

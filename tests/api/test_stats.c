@@ -66,6 +66,7 @@ static void every_documented_figure_is_there(void **state)
         "limits.value_bytes",
         "limits.batch_bytes",
         "limits.json_batch_bytes",
+        "limits.multiget_bytes",
         "limits.range_items_default",
         "limits.range_items_max",
         "limits.page_bytes",

@@ -306,6 +306,28 @@ JSON_BATCHES = [
      'precondition-failed'),
 ]
 
+def multiget(text):
+    return send('POST', '/v1/multiget', text.encode('utf-8'),
+                f'Content-Type: {JSON}')
+
+
+MULTIGETS = [
+    ('no type', send('POST', '/v1/multiget', b'{"keys":["a"]}'), 415,
+     'unsupported-media-type'),
+    ('a GET', get('/v1/multiget'), 405, 'method-not-allowed'),
+    ('cut off', multiget('{"keys":["a"'), 400, 'malformed'),
+    ('too deep', multiget('[' * 100000), 400, 'malformed'),
+    ('no keys', multiget('{"values":false}'), 400, 'malformed'),
+    ('a number', multiget('{"keys":["a",7]}'), 400, 'malformed'),
+    ('a nested list', multiget('{"keys":[["a"]]}'), 400, 'malformed'),
+    ('no base64', multiget('{"keys":["a*"],"encoding":"base64"}'), 400,
+     'bad-key'),
+    ('too long a key', multiget('{"keys":["%s"]}' % ('k' * 65537)), 413,
+     'too-large'),
+    ('10,001 keys', multiget('{"keys":[%s]}' % ','.join(['"a"'] * 10001)),
+     413, 'too-large'),
+]
+
 HEADER = bytes(12)
 LEVELDB_BATCHES = [
     ('nothing', b''),
@@ -333,6 +355,7 @@ TABLES = [
     ('headers', HEADERS),
     ('messages', MESSAGES),
     ('JSON batches', JSON_BATCHES),
+    ('multigets', MULTIGETS),
     ('LevelDB batches', [(name, raw_batch(body), 400, 'bad-batch')
                          for name, body in LEVELDB_BATCHES]),
 ]
