@@ -93,8 +93,8 @@ static const struct option options[] = {
              SECOND, 86400 * SECOND,
              "a connection on which nothing moves is closed"),
     BYTES("upload-budget", "LEVELD_UPLOAD_BUDGET", upload_budget_bytes,
-          "512MiB", MIB, 64 * GIB,
-          "memory for request bodies, each counted five times; beyond: 503"),
+          "768MiB", MIB, 64 * GIB,
+          "memory for request bodies, each counted seven times; beyond: 503"),
 
     BYTES("key-max", "LEVELD_KEY_MAX", key_bytes_max, "64KiB", 1, MIB,
           "largest key"),
@@ -442,7 +442,7 @@ static enum ldb_status check_sizes(const struct svc_config *config,
         config->upload_budget_bytes / SVC_HTTP_UPLOAD_WEIGHT <
             config->json_batch_bytes_max)
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
-                             "--upload-budget must hold five times a "
+                             "--upload-budget must hold seven times a "
                              "--batch-max and a --json-batch-max");
     if (config->write_queue_bytes_max < config->batch_bytes_max)
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,

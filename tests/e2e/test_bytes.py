@@ -18,7 +18,7 @@ from leveld import (Client, Digest, Server, Skip, Suite, check_with_both,
 MIB = 1 << 20
 KEY_MAX = 65536
 VALUE_MAX = 64 * MIB
-UPLOAD_BUDGET = 512 * MIB  # the default
+UPLOAD_BUDGET = 768 * MIB  # the default
 BLOCK = 32768              # a journal's block
 
 

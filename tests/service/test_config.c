@@ -206,7 +206,7 @@ static void help_names_every_option_it_takes(void **state)
     static const char *const names[] = {
         "--data",         "--listen",      "--loops",
         "--stop-timeout", "--block-cache", "LEVELD_UPLOAD_BUDGET",
-        "default: 512MiB"};
+        "default: 768MiB"};
     struct svc_config config;
     struct ldb_error err = {0};
     char *text = NULL;
