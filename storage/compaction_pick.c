@@ -332,6 +332,8 @@ enum ldb_status ldb_compaction_pick_range(
                                 &setup.inputs[0].count) != LDB_OK)
         return ldb_error_no_memory(err);
     if (setup.inputs[0].count == 0) {
+        /* Level 0 has tables, but none in the range. */
+        ldb_mem_free(setup.inputs[0].files);
         *out = NULL;
         return LDB_OK;
     }
