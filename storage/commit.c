@@ -213,7 +213,7 @@ static enum ldb_status journal_add(struct commit *c, struct ldb_write *write)
     struct ldb_slice record;
 
     if (write->batch->count == 0)
-        return LDB_OK; /* FORMAT section 23 row 31: not written */
+        return LDB_OK; /* docs/formats.md, rule 31: not written */
     ldb_batch_set_sequence(write->batch, c->next);
     record = ldb_slice_of_buf(&write->batch->rep);
     return ldb_journal_writer_add(c->db->journal, &record, 1, &write->error);

@@ -8,7 +8,7 @@
  * fair game. The inputs are tables, so their entries all are.
  *
  * An output ends only at the first entry of a new user key: one user key never
- * stands in two tables of a level (FORMAT section 23 row 23).
+ * stands in two tables of a level (docs/formats.md, rule 23).
  */
 #include <stdatomic.h>
 

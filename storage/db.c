@@ -102,7 +102,7 @@ static void set_table_options(struct ldb_db *db)
         .block_cache = db->block_cache,
         .verify_index_checksums = true,
     };
-    /* FORMAT section 15, with geth's options. */
+    /* docs/formats.md, with geth's options. */
     db->limits = (struct ldb_compaction_limits){
         .table_size = o->table_bytes,
         .expand_limit_factor = 25,

@@ -316,7 +316,7 @@ void ldb_compaction_thread(void *context);
 
 /* ---- obsolete_files.c ---- */
 
-/* After open: removes what FORMAT section 23 row 32 lists. */
+/* After open: removes what docs/formats.md, rule 32 lists. */
 void ldb_obsolete_files_sweep(struct ldb_db *db);
 /* Removes tables that no live version names any more. No lock held. */
 void ldb_obsolete_files_remove(struct ldb_db *db);

@@ -1,4 +1,4 @@
-/* Figures and properties (contracts: ldb.h; texts: FORMAT section 20). */
+/* Figures and properties (contracts: ldb.h; texts: goleveldb's). */
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>

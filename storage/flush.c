@@ -2,7 +2,7 @@
  * Immutable memtable -> level-0 table -> version edit (contracts:
  * db_internal.h). One thread, oldest memtable first: so a level-0 table with a
  * greater number holds newer entries (LevelDB's get relies on it, FORMAT
- * section 23 row 22), and field 2 of the MANIFEST only grows.
+ * docs/formats.md, rule 22), and field 2 of the MANIFEST only grows.
  *
  * A flush drops no entry: the table is a function of its journal and the
  * options.

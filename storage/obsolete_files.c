@@ -1,5 +1,5 @@
 /*
- * What may be deleted (contracts: db_internal.h; FORMAT section 23 rows 32 and
+ * What may be deleted (contracts: db_internal.h; docs/formats.md, rules 32 and
  * 33). Never before the edit that frees a file is synced: both functions run
  * after it. A name we do not know is left alone.
  */

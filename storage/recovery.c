@@ -1,6 +1,6 @@
 /*
- * From files to a running state (contracts: db_internal.h; FORMAT sections
- * 13.3 and 23 rows 2, 3, 13, 14, 18, 19).
+ * From files to a running state (contracts: db_internal.h; docs/formats.md,
+ * rules 2, 3, 13, 14, 18, 19).
  *
  * Every journal that field 2 (or 9) of the MANIFEST still asks for is replayed
  * oldest first. Each ends in one edit that holds its tables, the number of the

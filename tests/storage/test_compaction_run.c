@@ -60,7 +60,7 @@ static void a_delete_above_an_older_value_is_kept(void **state)
     db_fixture_assert_value(f, "z", "old");
 }
 
-/* FORMAT section 23 row 23: a get of LevelDB looks into one table a level. */
+/* docs/formats.md, rule 23: a get of LevelDB looks into one table a level. */
 static void one_user_key_never_ends_up_in_two_tables_of_a_level(void **state)
 {
     static const uint8_t big[3000];

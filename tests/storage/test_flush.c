@@ -36,7 +36,7 @@ static const char *find_line(const char *log, const char *text)
     return line;
 }
 
-/* FORMAT section 23 rows 33 and 34. */
+/* docs/formats.md, rules 33 and 34. */
 static void the_journal_goes_after_the_table_its_name_and_the_edit(void **state)
 {
     struct db_fixture *f = *state;

@@ -1,4 +1,4 @@
-/* What is deleted and what is not (FORMAT section 23 row 32). */
+/* What is deleted and what is not (docs/formats.md, rule 32). */
 #include <stdio.h>
 
 #include "storage/base/env.h"

@@ -1,5 +1,5 @@
 /*
- * Replay of journals (FORMAT section 23 rows 2, 3, 13, 14, 17 to 19, 28, 31):
+ * Replay of journals (docs/formats.md, rules 2, 3, 13, 14, 17 to 19, 28, 31):
  * folders are made by us, or journal by journal by hand.
  */
 #include <errno.h>

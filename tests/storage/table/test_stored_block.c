@@ -6,7 +6,7 @@
 #include "tests/support/mem_fault.h"
 #include "tests/support/table_file.h"
 
-/* FORMAT section 22.2: the filter block, plain, and the index block, snappy,
+/* docs/formats.md: the filter block, plain, and the index block, snappy,
  * each with its trailer. */
 #define PLAIN_HEX  "00 04 20 00 41 5d 41 80 06 00000000 09000000 0b  00 a1685c0f"
 #define SNAPPY_HEX "16 14 0009026c01ff09 0124004e0000000001000000 01 b4f165ac"

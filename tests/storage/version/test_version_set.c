@@ -19,7 +19,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define FILE_MAX     ((size_t)1 << 20)
 
-/* FORMAT section 22.1, record 1. */
+/* docs/formats.md, record 1. */
 #define FRESH_RECORD_1                                                         \
     "b8 30 54 46 22 00 01"                                                     \
     "01 1a 6c 65 76 65 6c 64 62 2e 42 79 74 65 77 69"                          \
