@@ -15,7 +15,9 @@
 
 #define ALLOCATIONS_MAX 100000 /* a run has far fewer */
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__)
+#define STEP 41
+#elif defined(__SANITIZE_ADDRESS__)
 #define STEP 7 /* of n; a prime, so that no pattern is always left out */
 #else
 #define STEP 1
