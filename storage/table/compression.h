@@ -18,6 +18,21 @@ static inline bool ldb_compression_pays(size_t plain_len, size_t stored_len)
     return stored_len < plain_len - plain_len / 8;
 }
 
+/* Blocks from this many bytes on are sampled before they are compressed.
+ * Chosen: well above any block of more than one entry. */
+#define LDB_COMPRESSION_SAMPLED_BYTES ((size_t)1 << 20)
+
+/*
+ * Is plain worth compressing whole? A block below LDB_COMPRESSION_SAMPLED_BYTES
+ * always; of a larger one (a single big value) pieces are compressed to see
+ * whether that pays: most big values are media or archives, and a second copy
+ * of 64 MiB is memory a flush can do without. A function of plain's bytes.
+ * scratch's content is replaced. TOO_LARGE, NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_compression_try(struct ldb_slice plain,
+                                                   struct ldb_buf *scratch,
+                                                   bool *out_promises);
+
 /* Replaces out's content by plain, compressed. TOO_LARGE, NO_MEMORY. */
 LDB_MUST_CHECK enum ldb_status ldb_snappy_compress(struct ldb_slice plain,
                                                    struct ldb_buf *out);

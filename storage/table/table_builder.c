@@ -120,14 +120,18 @@ static enum ldb_status write_block(struct ldb_table_builder *b,
                                    struct ldb_block_handle *out_handle)
 {
     struct ldb_slice plain;
+    bool promises = false;
     enum ldb_status s = ldb_block_builder_finish(block, &plain);
 
     if (s != LDB_OK)
         return fail(b, s, "finish a block");
-    if (b->options->compress) {
+    if (b->options->compress)
+        s = ldb_compression_try(plain, &b->compressed, &promises);
+    if (s == LDB_OK && promises)
         s = ldb_snappy_compress(plain, &b->compressed);
-        if (s != LDB_OK)
-            return fail(b, s, "compress a block");
+    if (s != LDB_OK)
+        return fail(b, s, "compress a block");
+    if (promises) {
         if (ldb_compression_pays(plain.len, b->compressed.len))
             return write_stored(b, ldb_slice_of_buf(&b->compressed),
                                 LDB_BLOCK_SNAPPY, out_handle);

@@ -109,6 +109,48 @@ static void compression_pays_only_above_an_eighth(void **state)
     assert_false(ldb_compression_pays(86, 78));
 }
 
+/* Bytes that do not compress, from begin on. */
+static void fill_noise(uint8_t *bytes, size_t begin, size_t end)
+{
+    uint64_t random = 1;
+
+    for (size_t i = begin; i < end; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        bytes[i] = (uint8_t)(random >> 24);
+    }
+}
+
+static void only_big_blocks_that_hold_noise_are_left_alone(void **state)
+{
+    static uint8_t bytes[LDB_COMPRESSION_SAMPLED_BYTES];
+    static const struct {
+        size_t len;
+        size_t noise_begin;
+        bool promises;
+    } rows[] = {
+        {sizeof(bytes), 0, false},
+        {sizeof(bytes) - 1, 0, true}, /* small: always tried */
+        {sizeof(bytes), sizeof(bytes), true},
+        {sizeof(bytes), sizeof(bytes) / 2, true},
+    };
+    struct ldb_buf scratch = LDB_BUF_INIT(SIZE_MAX);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bool promises = !rows[i].promises;
+
+        memset(bytes, 0, sizeof(bytes));
+        fill_noise(bytes, rows[i].noise_begin, sizeof(bytes));
+        assert_int_equal(ldb_compression_try(ldb_slice_make(bytes, rows[i].len),
+                                             &scratch, &promises),
+                         LDB_OK);
+        assert_int_equal(promises, rows[i].promises);
+    }
+    ldb_buf_release(&scratch);
+}
+
 static void compressing_reports_limit_and_memory(void **state)
 {
     struct ldb_buf small = LDB_BUF_INIT(10);
@@ -134,6 +176,7 @@ int main(void)
         cmocka_unit_test(a_claimed_length_is_not_trusted),
         cmocka_unit_test(damaged_streams_are_refused),
         cmocka_unit_test(compression_pays_only_above_an_eighth),
+        cmocka_unit_test(only_big_blocks_that_hold_noise_are_left_alone),
         cmocka_unit_test(compressing_reports_limit_and_memory),
     };
 
