@@ -1,7 +1,7 @@
 /*
  * Immutable memtable -> level-0 table -> version edit (contracts:
  * db_internal.h). One thread, oldest memtable first: so a level-0 table with a
- * greater number holds newer entries (LevelDB's get relies on it, FORMAT
+ * greater number holds newer entries (LevelDB's get relies on it:
  * docs/formats.md, rule 22), and field 2 of the MANIFEST only grows.
  *
  * A flush drops no entry: the table is a function of its journal and the
