@@ -3,6 +3,7 @@
 #include "api/json_text.h"
 #include "api/metrics.h"
 #include "api/router.h"
+#include "api/snapshots.h"
 #include "storage/base/status.h"
 
 static const struct api_limits default_limits = {
@@ -14,6 +15,7 @@ static const struct api_limits default_limits = {
     .multiget_bytes = (size_t)8 << 20,
     .range_items_default = 100,
     .range_items_max = 10000,
+    .snapshots_max = 4096,
     .page_bytes = (size_t)8 << 20,
 };
 
@@ -35,14 +37,31 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     };
     api_json_use_ldb_mem();
     context->metrics = api_metrics_create(api_route_none() + 1);
-    if (context->metrics == NULL)
+    context->snapshots = api_snapshots_create(db, env);
+    if (context->metrics == NULL || context->snapshots == NULL) {
+        api_context_release(context);
         return ldb_error_no_memory(err);
+    }
     context->started_us = api_now_us(context);
     return LDB_OK;
 }
 
+void api_context_tick(struct api_context *context)
+{
+    api_snapshots_expire(context->snapshots);
+}
+
+void api_context_close(struct api_context *context)
+{
+    if (context->snapshots != NULL)
+        api_snapshots_drop_all(context->snapshots);
+}
+
 void api_context_release(struct api_context *context)
 {
+    api_context_close(context);
+    api_snapshots_destroy(context->snapshots);
+    context->snapshots = NULL;
     api_metrics_destroy(context->metrics);
     context->metrics = NULL;
 }

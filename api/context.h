@@ -15,6 +15,7 @@
 #include "storage/include/ldb.h"
 
 struct api_metrics;
+struct api_snapshots;
 
 /* The defaults are docs/http_api.md's; every one is shown in /stats. */
 struct api_limits {
@@ -26,6 +27,7 @@ struct api_limits {
     uint64_t range_items_default; /* items of a page without limit=: 100 */
     uint64_t range_items_max;     /* largest limit= of a page, keys of a
                                      multiget: 10,000 */
+    size_t snapshots_max;         /* alive at once: 4,096 */
     size_t page_bytes;            /* a page ends there, after one item: 8 MiB */
 };
 
@@ -50,6 +52,7 @@ struct api_context {
     struct ldb_db *db;   /* borrowed */
     struct ldb_env *env; /* borrowed: clock, free space */
     struct api_metrics *metrics;
+    struct api_snapshots *snapshots;
     struct api_limits limits;
     uint64_t started_us; /* monotonic, when init was called */
 
@@ -87,7 +90,19 @@ LDB_MUST_CHECK enum ldb_status api_context_init(struct api_context *context,
                                                 struct ldb_env *env,
                                                 struct ldb_error *err);
 
-/* Frees what init made; a zeroed context is fine. */
+/*
+ * Housekeeping, a few times a second: lets go of snapshots whose time is over.
+ * Any one thread.
+ */
+void api_context_tick(struct api_context *context);
+
+/*
+ * Lets go of all that is held of the database; before it closes, and after
+ * the last exchange has run. A zeroed context is fine.
+ */
+void api_context_close(struct api_context *context);
+
+/* Closes, and frees what init made; a zeroed context is fine. */
 void api_context_release(struct api_context *context);
 
 /* The monotonic clock. */

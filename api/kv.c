@@ -7,6 +7,7 @@
 #include "api/item_text.h"
 #include "api/params.h"
 #include "api/problem.h"
+#include "api/snapshot_routes.h"
 #include "api/write.h"
 #include "storage/base/buf.h"
 #include "storage/base/checked.h"
@@ -133,6 +134,7 @@ struct kv_read {
     enum api_encoding encoding;
     bool as_json;
     struct api_conditions conditions;
+    struct api_snapshot_choice snapshot;
     struct ldb_buf value;
     ldb_sequence sequence;
     ldb_sequence seen;
@@ -141,7 +143,7 @@ struct kv_read {
 
 void api_kv_get_begin(struct api_exchange *x)
 {
-    static const char *const allowed[] = {"enc", "encoding", NULL};
+    static const char *const allowed[] = {"enc", "encoding", "snapshot", NULL};
     struct kv_read *get = ldb_arena_alloc_aligned(x->arena, sizeof(*get));
     struct api_params params;
     enum api_encoding enc;
@@ -155,6 +157,7 @@ void api_kv_get_begin(struct api_exchange *x)
     if (!api_params_parse(x, allowed, &params) ||
         !api_params_enc(x, &params, &enc) ||
         !api_params_encoding(x, &params, &get->encoding) ||
+        !api_snapshot_param(x, &params, &get->snapshot) ||
         !api_path_key(x, enc, &get->key) ||
         !api_accept(x, get_types, sizeof(get_types) / sizeof(get_types[0]),
                     &choice) ||
@@ -383,13 +386,19 @@ static void answer_found(struct api_exchange *x, struct kv_read *get)
 void api_kv_get_finish(struct api_exchange *x)
 {
     struct kv_read *get = x->state;
+    struct ldb_read_options options = {0};
+    struct api_snapshot *snapshot;
     struct ldb_error error = {0};
     enum ldb_status s;
 
+    if (!api_snapshot_open(x, &get->snapshot, &snapshot))
+        return;
+    options.snapshot = api_snapshot_view_or_now(snapshot);
     /* A folder of another library may hold larger values than we accept. */
     get->value = (struct ldb_buf)LDB_BUF_INIT(LDB_BATCH_ITEM_MAX);
-    s = ldb_get(x->context->db, get->key, NULL, &error, &get->value,
+    s = ldb_get(x->context->db, get->key, &options, &error, &get->value,
                 &get->sequence, &get->seen);
+    api_snapshots_release(x->context->snapshots, snapshot);
     if (s == LDB_OK) {
         answer_found(x, get);
     } else if (s != LDB_NOT_FOUND) {

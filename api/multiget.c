@@ -9,6 +9,7 @@
 #include "api/params.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "api/snapshot_routes.h"
 #include "storage/base/buf.h"
 #include "storage/journal/write_batch.h"
 
@@ -21,7 +22,10 @@ struct multiget {
     size_t next; /* of keys */
     enum api_encoding encoding;
     bool with_values;
-    struct ldb_snapshot *snapshot; /* the one view */
+    struct api_snapshot_choice choice;
+    struct api_snapshot *named; /* the view asked for, or NULL and */
+    struct ldb_snapshot *now;   /* one of now */
+    const struct ldb_snapshot *view;
     struct ldb_buf value;
     struct api_item_text text;
     struct ldb_buf page;
@@ -96,8 +100,10 @@ static bool check_count(struct api_exchange *x, struct ldb_slice list)
 /* Members there and of known names; what they hold comes later. */
 static bool check_shape(struct api_exchange *x)
 {
-    struct api_json_member members[] = {
-        {.name = "keys"}, {.name = "values"}, {.name = "encoding"}};
+    struct api_json_member members[] = {{.name = "keys"},
+                                        {.name = "values"},
+                                        {.name = "encoding"},
+                                        {.name = "snapshot"}};
     const char *why;
     size_t at;
 
@@ -114,6 +120,7 @@ static bool read_members(struct api_exchange *x, struct multiget *get)
 {
     const json_t *values = json_object_get(get->document, "values");
     const json_t *encoding = json_object_get(get->document, "encoding");
+    const json_t *snapshot = json_object_get(get->document, "snapshot");
 
     get->keys = json_object_get(get->document, "keys");
     if (values != NULL && !json_is_boolean(values))
@@ -123,7 +130,11 @@ static bool read_members(struct api_exchange *x, struct multiget *get)
         (!json_is_string(encoding) ||
          !api_encoding_parse(api_json_string_bytes(encoding), &get->encoding)))
         return fail(x, "\"encoding\" is utf8, base64 or hex");
-    return true;
+    if (snapshot != NULL && !json_is_string(snapshot))
+        return fail(x, "\"snapshot\" is a string");
+    return snapshot == NULL ||
+           api_snapshot_choose(x, api_json_string_bytes(snapshot),
+                               &get->choice);
 }
 
 static bool read_body(struct api_exchange *x, struct multiget *get)
@@ -178,7 +189,7 @@ static bool read_key(struct api_exchange *x, const struct multiget *get,
 static enum ldb_status append_item(struct api_exchange *x, struct multiget *get,
                                    struct ldb_slice key, struct ldb_error *err)
 {
-    struct ldb_read_options options = {.snapshot = get->snapshot};
+    struct ldb_read_options options = {.snapshot = get->view};
     ldb_sequence sequence = 0;
     struct ldb_slice value;
     enum ldb_status s;
@@ -249,7 +260,7 @@ void api_multiget_resume(struct api_exchange *x)
         api_answer_status(x, s, NULL);
         return;
     }
-    api_header_sequence(x, &get->headers, ldb_snapshot_sequence(get->snapshot));
+    api_header_sequence(x, &get->headers, ldb_snapshot_sequence(get->view));
     api_answer_buf(x, 200, API_TYPE_JSON, &get->page);
 }
 
@@ -257,11 +268,13 @@ void api_multiget_finish(struct api_exchange *x)
 {
     struct multiget *get = x->state;
     struct ldb_error error = {0};
-    enum ldb_status s;
+    enum ldb_status s = LDB_OK;
 
-    if (!read_body(x, get))
+    if (!read_body(x, get) || !api_snapshot_open(x, &get->choice, &get->named))
         return;
-    s = ldb_snapshot_acquire(x->context->db, &error, &get->snapshot);
+    if (get->named == NULL)
+        s = ldb_snapshot_acquire(x->context->db, &error, &get->now);
+    get->view = get->named == NULL ? get->now : api_snapshot_view(get->named);
     if (s == LDB_OK)
         s = ldb_buf_append(&get->page, ldb_slice_str("{\"items\":["));
     if (s != LDB_OK)
@@ -277,7 +290,8 @@ void api_multiget_abandon(struct api_exchange *x)
     if (get == NULL)
         return;
     json_decref(get->document);
-    ldb_snapshot_release(get->snapshot);
+    api_snapshots_release(x->context->snapshots, get->named);
+    ldb_snapshot_release(get->now);
     ldb_buf_release(&get->value);
     ldb_buf_release(&get->page);
     api_item_text_release(&get->text);

@@ -86,7 +86,7 @@ static enum ldb_status write_page(struct api_range_scan *scan,
     if (s == LDB_OK && api_range_scan_valid(scan)) {
         s = append_text(page, ",\"next\":\"");
         if (s == LDB_OK)
-            s = api_range_cursor_write(query->is_reverse,
+            s = api_range_cursor_write(query->is_reverse, &query->snapshot,
                                        ldb_slice_of_buf(&last_key), page);
         if (s == LDB_OK)
             s = append_text(page, "\"");
@@ -100,7 +100,8 @@ static enum ldb_status write_page(struct api_range_scan *scan,
 }
 
 static void answer_page(struct api_exchange *x,
-                        const struct api_range_query *query)
+                        const struct api_range_query *query,
+                        const struct ldb_snapshot *snapshot)
 {
     struct api_entry_headers *headers =
         ldb_arena_alloc_aligned(x->arena, sizeof(*headers));
@@ -113,7 +114,8 @@ static void answer_page(struct api_exchange *x,
         api_answer_no_memory(x);
         return;
     }
-    s = api_range_scan_open(x->context->db, query, false, &error, &scan);
+    s = api_range_scan_open(x->context->db, query, snapshot, false, &error,
+                            &scan);
     if (s == LDB_OK)
         s = write_page(&scan, query, x->context->limits.page_bytes, &error,
                        &page);
@@ -143,6 +145,7 @@ struct range_stream {
     bool with_values;
     bool has_limit;
     uint64_t limit;
+    struct api_snapshot_choice snapshot; /* for the cursor text alone */
     uint64_t count;
     bool is_on_item;         /* the cursor is on what text holds */
     struct ldb_buf last_key; /* of the item that the limit ends with */
@@ -163,8 +166,9 @@ static enum ldb_status begin_end_line(struct range_stream *s, bool has_more)
         api_json_member_text(&json, "next", "");
         if (json.status == LDB_OK) {
             line->len--; /* the closing quote: the text goes in there */
-            json.status = api_range_cursor_write(
-                s->scan.is_reverse, ldb_slice_of_buf(&s->last_key), line);
+            json.status =
+                api_range_cursor_write(s->scan.is_reverse, &s->snapshot,
+                                       ldb_slice_of_buf(&s->last_key), line);
         }
         if (json.status == LDB_OK)
             json.status = ldb_buf_append_byte(line, '"');
@@ -264,7 +268,8 @@ static const struct api_stream_ops range_stream_ops = {
 };
 
 static void answer_stream(struct api_exchange *x,
-                          const struct api_range_query *query)
+                          const struct api_range_query *query,
+                          const struct ldb_snapshot *snapshot)
 {
     struct api_entry_headers *headers =
         ldb_arena_alloc_aligned(x->arena, sizeof(*headers));
@@ -273,8 +278,8 @@ static void answer_stream(struct api_exchange *x,
     enum ldb_status status = LDB_NO_MEMORY;
 
     if (headers != NULL && s != NULL)
-        status =
-            api_range_scan_open(x->context->db, query, true, &error, &s->scan);
+        status = api_range_scan_open(x->context->db, query, snapshot, true,
+                                     &error, &s->scan);
     if (status != LDB_OK) {
         ldb_mem_free(s);
         api_answer_status(x, status, &error);
@@ -286,6 +291,7 @@ static void answer_stream(struct api_exchange *x,
     s->with_values = query->with_values;
     s->has_limit = query->has_limit;
     s->limit = query->limit;
+    s->snapshot = query->snapshot;
     api_header_sequence(x, headers, ldb_cursor_view_sequence(s->scan.cursor));
     api_answer_stream(x, 200, API_TYPE_NDJSON, &range_stream_ops, s);
 }
@@ -293,14 +299,21 @@ static void answer_stream(struct api_exchange *x,
 void api_range_finish(struct api_exchange *x)
 {
     struct api_range_query query;
+    struct api_snapshot *snapshot;
+    const struct ldb_snapshot *view;
     size_t choice;
 
     if (!api_accept(x, range_types,
                     sizeof(range_types) / sizeof(range_types[0]), &choice) ||
-        !api_range_query_parse(x, choice == 0, &query) || !api_min_sequence(x))
+        !api_range_query_parse(x, choice == 0, &query) ||
+        !api_min_sequence(x) ||
+        !api_snapshot_open(x, &query.snapshot, &snapshot))
         return;
+    view = api_snapshot_view_or_now(snapshot);
     if (choice == 0)
-        answer_page(x, &query);
+        answer_page(x, &query, view);
     else
-        answer_stream(x, &query);
+        answer_stream(x, &query, view);
+    /* A stream's cursor keeps the view by itself. */
+    api_snapshots_release(x->context->snapshots, snapshot);
 }

@@ -112,7 +112,8 @@ static enum ldb_status find_batch(struct api_exchange *x,
     enum ldb_status s;
 
     ldb_batch_clear(&state->w.batch);
-    s = api_range_scan_open(x->context->db, &state->query, true, error, &scan);
+    s = api_range_scan_open(x->context->db, &state->query, NULL, true, error,
+                            &scan);
     if (s == LDB_OK)
         s = take_keys(state, &scan);
     if (s == LDB_OK) {

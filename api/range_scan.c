@@ -5,10 +5,13 @@
 #include "api/context.h"
 #include "api/problem.h"
 #include "storage/base/buf.h"
+#include "storage/base/reader.h"
 
-/* First byte of a cursor: how its page was walked. */
-#define CURSOR_FORWARD 'f'
-#define CURSOR_REVERSE 'r'
+/* First byte of a cursor: how its page was walked; capital: a snapshot's. */
+#define CURSOR_FORWARD          'f'
+#define CURSOR_REVERSE          'r'
+#define CURSOR_FORWARD_SNAPSHOT 'F'
+#define CURSOR_REVERSE_SNAPSHOT 'R'
 
 /* Keys in both bounds; both libraries end at 2 GiB a key. */
 #define BOUNDS_MAX ((size_t)UINT32_MAX)
@@ -56,12 +59,61 @@ static bool add_prefix(struct api_exchange *x, struct api_range_query *query,
     return true;
 }
 
+static uint8_t cursor_mark(bool is_reverse, bool has_snapshot)
+{
+    if (has_snapshot)
+        return is_reverse ? CURSOR_REVERSE_SNAPSHOT : CURSOR_FORWARD_SNAPSHOT;
+    return is_reverse ? CURSOR_REVERSE : CURSOR_FORWARD;
+}
+
+/* Takes the mark and the snapshot off a cursor's bytes. */
+static bool take_cursor_head(struct ldb_slice bytes, bool is_reverse,
+                             struct api_snapshot_choice *out,
+                             struct ldb_slice *out_key)
+{
+    struct ldb_reader r = ldb_reader_make(bytes);
+    struct ldb_slice id;
+    uint8_t mark;
+
+    *out = (struct api_snapshot_choice){0};
+    if (!ldb_reader_u8(&r, &mark))
+        return false;
+    if (mark == cursor_mark(is_reverse, true)) {
+        if (!ldb_reader_bytes(&r, API_SNAPSHOT_ID_BYTES, &id))
+            return false;
+        out->is_given = true;
+        memcpy(out->id.bytes, id.data, API_SNAPSHOT_ID_BYTES);
+    } else if (mark != cursor_mark(is_reverse, false)) {
+        return false;
+    }
+    return ldb_reader_bytes(&r, ldb_reader_left(&r), out_key);
+}
+
+/* The cursor's snapshot is the request's; naming the same again is fine. */
+static bool merge_snapshot(struct api_exchange *x,
+                           struct api_range_query *query,
+                           const struct api_snapshot_choice *of_cursor)
+{
+    if (!of_cursor->is_given)
+        return true;
+    if (query->snapshot.is_given &&
+        memcmp(query->snapshot.id.bytes, of_cursor->id.bytes,
+               API_SNAPSHOT_ID_BYTES) != 0) {
+        api_answer_problemf(x, API_PROBLEM_MALFORMED,
+                            "the cursor goes on in another snapshot");
+        return false;
+    }
+    query->snapshot = *of_cursor;
+    return true;
+}
+
 static bool add_cursor(struct api_exchange *x, struct api_range_query *query,
                        struct ldb_slice text)
 {
+    struct api_snapshot_choice snapshot;
     struct ldb_slice bytes = {0};
+    struct ldb_slice key;
     uint8_t *after;
-    uint8_t direction = query->is_reverse ? CURSOR_REVERSE : CURSOR_FORWARD;
 
     switch (api_text_decode(x->arena, API_ENCODING_BASE64URL, text, &bytes)) {
     case API_DECODE_NO_MEMORY:
@@ -71,27 +123,28 @@ static bool add_cursor(struct api_exchange *x, struct api_range_query *query,
     case API_DECODE_BAD:
         break;
     }
-    if (bytes.len == 0 || bytes.data[0] != direction) {
+    if (!take_cursor_head(bytes, query->is_reverse, &snapshot, &key)) {
         api_answer_problemf(x, API_PROBLEM_MALFORMED,
                             "parameter 'cursor' is the \"next\" of a page of "
                             "the same range and direction");
         return false;
     }
-    bytes = ldb_slice_make(bytes.data + 1, bytes.len - 1);
+    if (!merge_snapshot(x, query, &snapshot))
+        return false;
     if (query->is_reverse) {
-        cut_upper(query, bytes);
+        cut_upper(query, key);
         return true;
     }
     /* The first key after this one is it with a zero byte. */
-    after = ldb_arena_alloc(x->arena, bytes.len + 1);
+    after = ldb_arena_alloc(x->arena, key.len + 1);
     if (after == NULL) {
         api_answer_no_memory(x);
         return false;
     }
-    if (bytes.len > 0)
-        memcpy(after, bytes.data, bytes.len);
-    after[bytes.len] = 0;
-    raise_lower(query, ldb_slice_make(after, bytes.len + 1));
+    if (key.len > 0)
+        memcpy(after, key.data, key.len);
+    after[key.len] = 0;
+    raise_lower(query, ldb_slice_make(after, key.len + 1));
     return true;
 }
 
@@ -116,8 +169,8 @@ bool api_range_query_parse(struct api_exchange *x, bool is_page,
                            struct api_range_query *out)
 {
     static const char *const allowed[] = {
-        "start",  "end", "prefix", "limit",    "reverse",
-        "values", "enc", "cursor", "encoding", NULL};
+        "start", "end",    "prefix",   "limit",    "reverse", "values",
+        "enc",   "cursor", "encoding", "snapshot", NULL};
     const struct api_limits *limits = &x->context->limits;
     struct api_range_query query = {
         .with_values = true,
@@ -130,6 +183,7 @@ bool api_range_query_parse(struct api_exchange *x, bool is_page,
         !api_params_bool(x, &params, "reverse", &query.is_reverse) ||
         !api_params_bool(x, &params, "values", &query.with_values) ||
         !api_params_encoding(x, &params, &query.encoding) ||
+        !api_snapshot_param(x, &params, &query.snapshot) ||
         !api_params_u64(x, &params, "limit", 1,
                         is_page ? limits->range_items_max : UINT64_MAX,
                         &query.limit) ||
@@ -172,10 +226,12 @@ static void go_to_first(struct api_range_scan *scan)
 
 enum ldb_status api_range_scan_open(struct ldb_db *db,
                                     const struct api_range_query *query,
+                                    const struct ldb_snapshot *snapshot,
                                     bool skip_cache, struct ldb_error *err,
                                     struct api_range_scan *out)
 {
-    struct ldb_read_options options = {.skip_cache = skip_cache};
+    struct ldb_read_options options = {.snapshot = snapshot,
+                                       .skip_cache = skip_cache};
     struct api_range_scan scan = {
         .bounds = LDB_BUF_INIT(BOUNDS_MAX),
         .lower_len = query->lower.len,
@@ -226,37 +282,50 @@ void api_range_scan_next(struct api_range_scan *scan)
         ldb_cursor_next(scan->cursor);
 }
 
-enum ldb_status api_range_cursor_write(bool is_reverse,
-                                       struct ldb_slice last_key,
-                                       struct ldb_buf *out)
+/* Appends bytes in base64url; whole groups of three but for the last call. */
+static enum ldb_status append_base64(struct ldb_slice bytes,
+                                     struct ldb_buf *out)
 {
-    uint8_t direction = is_reverse ? CURSOR_REVERSE : CURSOR_FORWARD;
-    /* The direction's byte shifts the key's groups of three: the first two
-     * bytes of the key go with it, the rest follows in whole groups. */
-    uint8_t head[3] = {direction, 0, 0};
-    size_t with_head = last_key.len < 2 ? last_key.len : 2;
     struct api_string_writer writer = {
         .encoding = API_ENCODING_BASE64URL,
-        .bytes = ldb_slice_make(head, 1 + with_head),
+        .bytes = bytes,
     };
     enum ldb_status s = LDB_OK;
+    uint8_t piece[512];
+    size_t len;
 
-    if (with_head > 0)
-        memcpy(head + 1, last_key.data, with_head);
-    for (unsigned part = 0; part < 2; part++) {
-        uint8_t piece[512];
-        size_t len;
+    while (s == LDB_OK &&
+           (len = api_string_next(&writer, piece, sizeof(piece))) > 0)
+        s = ldb_buf_append(out, ldb_slice_make(piece, len));
+    return s;
+}
 
-        while (s == LDB_OK &&
-               (len = api_string_next(&writer, piece, sizeof(piece))) > 0)
-            s = ldb_buf_append(out, ldb_slice_make(piece, len));
-        if (last_key.len <= with_head)
-            break;
-        writer = (struct api_string_writer){
-            .encoding = API_ENCODING_BASE64URL,
-            .bytes = ldb_slice_make(last_key.data + with_head,
-                                    last_key.len - with_head),
-        };
+enum ldb_status
+api_range_cursor_write(bool is_reverse,
+                       const struct api_snapshot_choice *snapshot,
+                       struct ldb_slice last_key, struct ldb_buf *out)
+{
+    /* The key's first bytes go with what stands before it, as many as make
+     * whole groups of three; the rest follows from where it lies. */
+    uint8_t head[1 + API_SNAPSHOT_ID_BYTES + 2];
+    size_t len = 1;
+    size_t with_head;
+    enum ldb_status s;
+
+    head[0] = cursor_mark(is_reverse, snapshot->is_given);
+    if (snapshot->is_given) {
+        memcpy(head + 1, snapshot->id.bytes, API_SNAPSHOT_ID_BYTES);
+        len += API_SNAPSHOT_ID_BYTES;
     }
+    with_head = (3 - len % 3) % 3;
+    if (with_head > last_key.len)
+        with_head = last_key.len;
+    if (with_head > 0)
+        memcpy(head + len, last_key.data, with_head);
+    s = append_base64(ldb_slice_make(head, len + with_head), out);
+    if (s == LDB_OK && last_key.len > with_head)
+        s = append_base64(
+            ldb_slice_make(last_key.data + with_head, last_key.len - with_head),
+            out);
     return s;
 }

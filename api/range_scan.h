@@ -2,9 +2,9 @@
  * What a range request asks for, and a cursor that walks it: bounds from
  * start, end, prefix and a page's cursor, in either direction.
  *
- * A page's cursor is opaque to clients: base64url of one byte (the direction)
- * and the last key of the page before. It holds no view: two pages are two
- * reads. (Named views come with snapshots.)
+ * A page's cursor is opaque to clients: base64url of one byte (the direction,
+ * and whether a snapshot follows), the id of the snapshot the page was read
+ * from, and the page's last key. Without a snapshot two pages are two reads.
  *
  * Thread-safety: one caller at a time.
  */
@@ -12,6 +12,7 @@
 #define API_RANGE_SCAN_H
 
 #include "api/params.h"
+#include "api/snapshot_routes.h"
 
 struct api_range_query {
     struct ldb_slice lower; /* inclusive */
@@ -22,6 +23,7 @@ struct api_range_query {
     enum api_encoding encoding;
     bool has_limit;
     uint64_t limit;
+    struct api_snapshot_choice snapshot; /* of the query or the cursor */
 };
 
 /*
@@ -49,11 +51,14 @@ struct api_range_scan {
     bool is_reverse;
 };
 
-/* Pins the view and goes to the first entry. Errors: the engine's. */
+/*
+ * Pins the view (snapshot's, or with NULL that of now; query->snapshot is not
+ * looked at) and goes to the first entry. Errors: the engine's.
+ */
 LDB_MUST_CHECK enum ldb_status
 api_range_scan_open(struct ldb_db *db, const struct api_range_query *query,
-                    bool skip_cache, struct ldb_error *err,
-                    struct api_range_scan *out);
+                    const struct ldb_snapshot *snapshot, bool skip_cache,
+                    struct ldb_error *err, struct api_range_scan *out);
 void api_range_scan_close(struct api_range_scan *scan);
 
 /* Whether the cursor is on an entry of the range. */
@@ -62,8 +67,9 @@ bool api_range_scan_valid(const struct api_range_scan *scan);
 void api_range_scan_next(struct api_range_scan *scan);
 
 /* Appends the cursor text that goes on after last_key. */
-LDB_MUST_CHECK enum ldb_status api_range_cursor_write(bool is_reverse,
-                                                      struct ldb_slice last_key,
-                                                      struct ldb_buf *out);
+LDB_MUST_CHECK enum ldb_status
+api_range_cursor_write(bool is_reverse,
+                       const struct api_snapshot_choice *snapshot,
+                       struct ldb_slice last_key, struct ldb_buf *out);
 
 #endif

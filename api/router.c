@@ -14,6 +14,7 @@
 #include "api/range_delete.h"
 #include "api/response.h"
 #include "api/size.h"
+#include "api/snapshot_routes.h"
 #include "api/stats.h"
 
 #define GET_HEAD (API_METHOD_BIT(API_GET) | API_METHOD_BIT(API_HEAD))
@@ -85,6 +86,34 @@ static const struct api_route routes[] = {
         .path = "/v1/size",
         .methods = GET_HEAD,
         .finish = api_size_finish,
+    },
+    {
+        .name = "POST /v1/snapshots",
+        .path = "/v1/snapshots",
+        .methods = API_METHOD_BIT(API_POST),
+        .begin = api_snapshot_body_begin,
+        .finish = api_snapshot_take_finish,
+    },
+    {
+        .name = "GET /v1/snapshots",
+        .path = "/v1/snapshots",
+        .methods = GET_HEAD,
+        .finish = api_snapshot_list_finish,
+    },
+    {
+        .name = "POST /v1/snapshots/{id}",
+        .path = "/v1/snapshots/",
+        .is_prefix = true,
+        .methods = API_METHOD_BIT(API_POST),
+        .begin = api_snapshot_body_begin,
+        .finish = api_snapshot_renew_finish,
+    },
+    {
+        .name = "DELETE /v1/snapshots/{id}",
+        .path = "/v1/snapshots/",
+        .is_prefix = true,
+        .methods = API_METHOD_BIT(API_DELETE),
+        .finish = api_snapshot_drop_finish,
     },
     {
         .name = "GET /stats",

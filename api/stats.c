@@ -51,6 +51,7 @@ static void write_limits(struct api_json *json, const struct api_limits *limits)
     api_json_member_u64(json, "range_items_default",
                         limits->range_items_default);
     api_json_member_u64(json, "range_items_max", limits->range_items_max);
+    api_json_member_u64(json, "snapshots", limits->snapshots_max);
     api_json_member_u64(json, "page_bytes", limits->page_bytes);
     api_json_member_u64(json, "delete_range_keys", LDB_DELETE_RANGE_KEYS_MAX);
     api_json_object_end(json);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api/context.h"
+#include "api/snapshots.h"
 #include "replication/node.h"
 #include "service/http_server.h"
 #include "service/process_figures.h"
@@ -268,6 +269,8 @@ static enum ldb_status release(struct svc_service *service,
 
     if (service->http != NULL)
         svc_http_server_stop(service->http);
+    if (service->has_context)
+        api_context_close(&service->context);
     if (service->db != NULL)
         s = ldb_close(service->db, err);
     service->db = NULL;
@@ -394,6 +397,8 @@ static enum ldb_status heal(struct svc_service *service, struct ldb_error *err)
     service->heals = false;
     service->epoch = service->healing;
     service->context.epoch = service->epoch.number;
+    /* They may show writes that are lost now. */
+    api_snapshots_drop_all(service->context.snapshots);
     return LDB_OK;
 }
 
@@ -405,6 +410,7 @@ void svc_service_tick(struct svc_service *service)
     struct svc_log_line line;
     bool is_healed;
 
+    api_context_tick(&service->context);
     log_health(service, health, &why);
     if ((health != LDB_HEALTH_SYNC_FAILED &&
          health != LDB_HEALTH_WRITE_FAILED) ||
@@ -461,6 +467,7 @@ enum ldb_status svc_service_stop(struct svc_service *service,
     if (!service->config->read_only)
         s = settle(service, err, &last);
     if (s == LDB_OK) {
+        api_context_close(&service->context);
         s = ldb_close(service->db, err);
         service->db = NULL;
         if (s == LDB_OK && !service->config->read_only)

@@ -33,9 +33,9 @@ svc_service_start(const struct svc_config *config, struct ldb_env *env,
 struct svc_http_server *svc_service_http(struct svc_service *service);
 
 /*
- * Housekeeping, a few times a second: logs changes of the database's health,
- * and reopens a database whose writes stopped because the disk was full once
- * there is space again.
+ * Housekeeping, a few times a second: ends snapshots whose time is over, logs
+ * changes of the database's health, and reopens a database whose writes stopped
+ * because the disk was full once there is space again.
  */
 void svc_service_tick(struct svc_service *service);
 

@@ -84,6 +84,7 @@ static void a_page_has_a_limit_and_a_stream_need_not(void **state)
 
 static void a_cursor_is_read_back_for_keys_of_any_length(void **state)
 {
+    struct api_snapshot_choice choices[2] = {{0}, {.is_given = true}};
     char key[40];
     struct ldb_arena arena;
 
@@ -91,22 +92,66 @@ static void a_cursor_is_read_back_for_keys_of_any_length(void **state)
     ldb_arena_init(&arena, 0);
     for (size_t i = 0; i < sizeof(key); i++)
         key[i] = (char)('0' + i);
-    for (size_t len = 0; len <= sizeof(key); len++) {
+    for (size_t i = 0; i < API_SNAPSHOT_ID_BYTES; i++)
+        choices[1].id.bytes[i] = (uint8_t)(0xf0 + i);
+    for (size_t i = 0; i < 2 * (sizeof(key) + 1); i++) {
+        const struct api_snapshot_choice *choice = &choices[i % 2];
+        size_t head = choice->is_given ? 1 + API_SNAPSHOT_ID_BYTES : 1;
+        size_t len = i / 2;
         struct ldb_buf text = LDB_BUF_INIT(256);
         struct ldb_slice back;
 
-        assert_ldb_ok(
-            api_range_cursor_write(true, ldb_slice_make(key, len), &text),
-            NULL);
+        assert_ldb_ok(api_range_cursor_write(true, choice,
+                                             ldb_slice_make(key, len), &text),
+                      NULL);
         assert_int_equal(api_text_decode(&arena, API_ENCODING_BASE64URL,
                                          ldb_slice_of_buf(&text), &back),
                          API_DECODE_OK);
-        assert_int_equal(back.len, len + 1);
-        assert_int_equal(back.data[0], 'r');
-        assert_memory_equal(back.data + 1, key, len);
+        assert_int_equal(back.len, head + len);
+        assert_int_equal(back.data[0], choice->is_given ? 'R' : 'r');
+        assert_memory_equal(back.data + 1, choice->id.bytes, head - 1);
+        assert_memory_equal(back.data + head, key, len);
         ldb_buf_release(&text);
     }
     ldb_arena_release(&arena);
+}
+
+/* "F", sixteen letters i, and the key: what stands for them in base64url. */
+#define ID_TEXT   "69696969696969696969696969696969"
+#define CURSOR_IH "RmlpaWlpaWlpaWlpaWlpaWlo"
+
+static void a_cursor_carries_its_snapshot(void **state)
+{
+    static const struct {
+        const char *target;
+        bool is_ok;
+        bool is_given;
+    } rows[] = {
+        {"/", true, false},
+        {"/?snapshot=" ID_TEXT, true, true},
+        {"/?cursor=" CURSOR_IH, true, true},
+        {"/?cursor=" CURSOR_IH "&snapshot=" ID_TEXT, true, true},
+        {"/?cursor=Zmg&snapshot=" ID_TEXT, true, true},
+        {"/?cursor=" CURSOR_IH "&snapshot=00696969696969696969696969696969",
+         false, false},
+        {"/?cursor=" CURSOR_IH "&reverse=true", false, false},
+        {"/?cursor=RmlpaWlpaWlpaWlpaWlp", false, false}, /* half an id */
+        {"/?snapshot=", false, false},
+        {"/?snapshot=6969", false, false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fake_exchange *fake;
+        struct api_range_query query = {0};
+
+        if (parse(*state, rows[i].target, true, &fake, &query) != rows[i].is_ok)
+            fail_msg("%s", rows[i].target);
+        assert_int_equal(query.snapshot.is_given, rows[i].is_given);
+        if (rows[i].is_given)
+            assert_ldb_hex(ID_TEXT, ldb_slice_make(query.snapshot.id.bytes,
+                                                   API_SNAPSHOT_ID_BYTES));
+        fake_exchange_destroy(fake);
+    }
 }
 
 static void a_scan_walks_between_its_bounds(void **state)
@@ -125,8 +170,8 @@ static void a_scan_walks_between_its_bounds(void **state)
         struct api_range_scan scan;
 
         query.is_reverse = reverse == 1;
-        assert_ldb_ok(api_range_scan_open(f->db, &query, false, &err, &scan),
-                      &err);
+        assert_ldb_ok(
+            api_range_scan_open(f->db, &query, NULL, false, &err, &scan), &err);
         assert_true(api_range_scan_valid(&scan));
         assert_ldb_slice(ldb_slice_str(reverse ? "c" : "b"),
                          ldb_cursor_key(scan.cursor));
@@ -149,6 +194,7 @@ int main(void)
         FIXTURE_TEST(bounds_are_the_tightest_of_all_given),
         FIXTURE_TEST(a_page_has_a_limit_and_a_stream_need_not),
         cmocka_unit_test(a_cursor_is_read_back_for_keys_of_any_length),
+        FIXTURE_TEST(a_cursor_carries_its_snapshot),
         FIXTURE_TEST(a_scan_walks_between_its_bounds),
     };
 

@@ -69,6 +69,7 @@ static void every_documented_figure_is_there(void **state)
         "limits.multiget_bytes",
         "limits.range_items_default",
         "limits.range_items_max",
+        "limits.snapshots",
         "limits.page_bytes",
         "limits.delete_range_keys",
         "engine.manifest.bytes",

@@ -328,6 +328,24 @@ MULTIGETS = [
      413, 'too-large'),
 ]
 
+NO_ID = '0' * 32
+SNAPSHOTS = [
+    ('GET of one', get(f'/v1/snapshots/{NO_ID}'), 405, 'method-not-allowed'),
+    ('one that is gone', send('DELETE', f'/v1/snapshots/{NO_ID}'), 410,
+     'expired'),
+    ('no id', send('POST', '/v1/snapshots/1'), 400, 'malformed'),
+    ('a value of one gone', get(f'/v1/kv/a?snapshot={NO_ID}'), 410, 'expired'),
+    ('a range of one gone', get(f'/v1/range?snapshot={NO_ID}'), 410,
+     'expired'),
+    ('two hours', send('POST', '/v1/snapshots', b'{"ttl":"2h"}',
+                       f'Content-Type: {JSON}'), 400, 'malformed'),
+    ('a form', send('POST', '/v1/snapshots', b'ttl=2h', 'Content-Type: '
+                    'application/x-www-form-urlencoded'), 415,
+     'unsupported-media-type'),
+    ('a long body', send('POST', '/v1/snapshots', b' ' * 5000,
+                         f'Content-Type: {JSON}'), 413, 'too-large'),
+]
+
 HEADER = bytes(12)
 LEVELDB_BATCHES = [
     ('nothing', b''),
@@ -356,6 +374,7 @@ TABLES = [
     ('messages', MESSAGES),
     ('JSON batches', JSON_BATCHES),
     ('multigets', MULTIGETS),
+    ('snapshots', SNAPSHOTS),
     ('LevelDB batches', [(name, raw_batch(body), 400, 'bad-batch')
                          for name, body in LEVELDB_BATCHES]),
 ]

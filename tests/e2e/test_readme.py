@@ -26,13 +26,13 @@ write-out = "\\n#%{http_code}\\n"
 
 
 def commands_of(text):
-    """The curl commands of indented blocks; lines that a quote leaves open
-    are joined."""
+    """The curl commands of indented blocks and the variables they need; lines
+    that a quote leaves open are joined."""
     commands, open_lines = [], []
     for line in text.splitlines():
         if open_lines:
             open_lines.append(line)
-        elif line.startswith('    curl ') or line.startswith('    H='):
+        elif re.match(r'    (curl |[A-Z]+=)', line):
             open_lines = [line]
         if open_lines and '\n'.join(open_lines).count("'") % 2 == 0:
             commands.append('\n'.join(open_lines).strip())
@@ -66,8 +66,8 @@ def page_case(folder, page):
     setup, count = '', 0
     with Server(os.path.join(folder, 'data')) as server:
         for command in commands:
-            if command.startswith('H='):
-                setup = command
+            if not command.startswith('curl '):
+                setup += command + '\n'
                 continue
             expected = [code for text, code in STATUSES.items()
                         if text in command] or range(200, 300)

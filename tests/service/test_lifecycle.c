@@ -272,6 +272,66 @@ static void writes_come_back_after_a_sync_failed_on_a_full_disk(void **state)
     stop(start());
 }
 
+/* POST /v1/snapshots; the path of the new one. */
+static void take_snapshot(struct http_client *client, char *out, size_t size)
+{
+    struct http_reply reply =
+        http_call(client, "POST", "/v1/snapshots", NULL, NULL, 0);
+
+    assert_int_equal(201, reply.status);
+    assert_true(http_reply_header(&reply, "Location", out, size));
+    http_reply_release(&reply);
+}
+
+static void an_open_snapshot_is_no_obstacle_to_a_clean_stop(void **state)
+{
+    struct svc_service *service = start();
+    struct http_client *client = client_of(service);
+    char path[64];
+
+    (void)state;
+    take_snapshot(client, path, sizeof path);
+    (void)put_for_sequence(client);
+    svc_service_tick(service);
+    http_expect(client, "POST", path, 200);
+    http_client_destroy(client);
+    stop(service);
+
+    service = start();
+    client = client_of(service);
+    assert_int_equal(1, epoch_of(client));
+    http_expect(client, "POST", path, 410);
+    http_client_destroy(client);
+    stop(service);
+}
+
+static void healing_drops_snapshots(void **state)
+{
+    const struct env_fault_rule full = {.kinds = ENV_FAULT_BIT(ENV_FAULT_SYNC),
+                                        .path = ".log",
+                                        .nth = 1,
+                                        .from_then_on = true,
+                                        .sys_errno = ENOSPC};
+    struct svc_service *service = start();
+    struct http_client *client = client_of(service);
+    struct http_reply reply;
+    char path[64];
+
+    (void)state;
+    env_fault_fail(fault, &full);
+    reply = http_call(client, "PUT", "/v1/kv/a", NULL, "1", 1);
+    http_reply_release(&reply);
+    take_snapshot(client, path, sizeof path);
+    http_expect(client, "POST", path, 200);
+    env_fault_fail(fault, NULL);
+    for (int round = 0; round < 3; round++)
+        svc_service_tick(service);
+    assert_int_equal(2, epoch_of(client));
+    http_expect(client, "POST", path, 410);
+    http_client_destroy(client);
+    stop(service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +350,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             writes_come_back_after_a_sync_failed_on_a_full_disk, setup,
             teardown),
+        cmocka_unit_test_setup_teardown(
+            an_open_snapshot_is_no_obstacle_to_a_clean_stop, setup, teardown),
+        cmocka_unit_test_setup_teardown(healing_drops_snapshots, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
