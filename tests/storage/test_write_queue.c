@@ -3,6 +3,8 @@
  * are submitted and then driven by one thread make one group: what its members
  * see of each other is fixed.
  */
+#include <stdatomic.h>
+
 #include "storage/base/env.h"
 #include "storage/include/ldb.h"
 #include "storage/journal/write_batch.h"
@@ -15,7 +17,9 @@ struct queued {
     struct ldb_batch *batch;
     struct ldb_condition condition;
     ldb_sequence sequence;
-    unsigned done_count;
+    /* Release after the result is set, maybe by the committer thread; acquire
+     * before it is looked at. */
+    _Atomic(unsigned) done_count;
 };
 
 struct fixture {
@@ -57,7 +61,7 @@ static void on_done(struct ldb_write *write)
 {
     struct queued *q = write->context;
 
-    q->done_count++;
+    atomic_fetch_add_explicit(&q->done_count, 1, memory_order_release);
 }
 
 /* A put of key; value NULL: a delete; key NULL: an empty batch. */
@@ -97,9 +101,14 @@ static void submit(struct fixture *f, struct queued *q)
     assert_ldb_ok(ldb_write_submit(f->db, &q->write, &f->err), &f->err);
 }
 
+static unsigned done_count(const struct queued *q)
+{
+    return atomic_load_explicit(&q->done_count, memory_order_acquire);
+}
+
 static void assert_done(const struct queued *q, enum ldb_status status)
 {
-    assert_int_equal(q->done_count, 1);
+    assert_int_equal(done_count(q), 1);
     assert_ldb_status(status, q->write.status, &q->write.error);
 }
 
@@ -125,7 +134,7 @@ static void one_drive_commits_all_that_was_submitted_as_one_group(void **state)
 
     for (int i = 0; i < 5; i++)
         submit(f, prepare(f, i % 2 == 0 ? "a" : "b", "v"));
-    assert_int_equal(f->queue[4].done_count, 0);
+    assert_int_equal(done_count(&f->queue[4]), 0);
     ldb_write_drive(f->db);
     for (unsigned i = 0; i < 5; i++) {
         assert_done(&f->queue[i], LDB_OK);
@@ -239,7 +248,7 @@ static void a_delete_range_covers_the_database_and_its_own_batch(void **state)
     q->write.range_count = 1;
     submit(f, q);
     ldb_write_drive(f->db);
-    while (q->done_count == 0) /* the committer's, as it may have to wait */
+    while (done_count(q) == 0) /* the committer's, as it may have to wait */
         ldb_write_drive(f->db);
     assert_done(q, LDB_OK);
     assert_int_equal(q->write.count, 5);

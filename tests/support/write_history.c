@@ -11,6 +11,7 @@
 #include "tests/support/bytes.h"
 
 #define VALUE_LEN_MAX 900
+#define VALUES_MAX 100000000u /* a value's number has eight digits */
 #define WHY_SIZE      400
 
 /* One key's newest entry. */
@@ -99,6 +100,7 @@ static struct ldb_slice print_value(uint32_t value, char out[VALUE_LEN_MAX])
     uint64_t seed = value;
     size_t len = 8 + bytes_next(&seed) % (VALUE_LEN_MAX - 8);
 
+    assert(value < VALUES_MAX);
     bytes_fill(&seed, (uint8_t *)out, len);
     (void)snprintf(out, 9, "%08u", value);
     return ldb_slice_make(out, len);
