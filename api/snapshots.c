@@ -124,13 +124,19 @@ static struct api_snapshot **find(struct api_snapshots *all,
     return place;
 }
 
+/* entry may be NULL. */
+static bool is_alive(const struct api_snapshot *entry, uint64_t now)
+{
+    return entry != NULL && entry->expires_us > now;
+}
+
 static struct api_snapshot *find_alive(struct api_snapshots *all,
                                        const struct api_snapshot_id *id,
                                        uint64_t now) LDB_REQUIRES(all->mu)
 {
     struct api_snapshot *entry = *find(all, id);
 
-    return entry != NULL && entry->expires_us > now ? entry : NULL;
+    return is_alive(entry, now) ? entry : NULL;
 }
 
 static void renew(struct api_snapshot *entry, uint64_t now)
@@ -296,13 +302,15 @@ bool api_snapshots_drop(struct api_snapshots *all,
                         const struct api_snapshot_id *id)
 {
     struct api_snapshot *dead = NULL;
+    struct api_snapshot **place;
     uint64_t now = now_us(all);
     bool is_there;
 
     ldb_mutex_lock(&all->mu);
-    is_there = find_alive(all, id, now) != NULL;
+    place = find(all, id);
+    is_there = is_alive(*place, now);
     if (is_there)
-        unlink_entry(all, find(all, id), &dead);
+        unlink_entry(all, place, &dead);
     ldb_mutex_unlock(&all->mu);
     destroy_list(dead);
     return is_there;

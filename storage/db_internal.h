@@ -256,7 +256,7 @@ ldb_journal_start(struct ldb_db *db, uint64_t number, struct ldb_error *err,
 /* ---- write_queue.c ---- */
 
 /* The committer thread. */
-void ldb_commit_thread(void *db);
+void ldb_commit_thread(void *context);
 
 /* Takes the lead, waiting for whoever has it; and gives it back. */
 void ldb_lead_begin(struct ldb_db *db) LDB_EXCLUDES(db->queue_mu);

@@ -99,7 +99,8 @@ static struct process launch(const char *flag)
     assert_true(p.pid >= 0);
     if (p.pid == 0) {
         (void)dup2(ends[1], STDERR_FILENO);
-        execv(argv[0], argv);
+        if (argv[0] != NULL)
+            execv(argv[0], argv);
         _exit(127);
     }
     close(ends[1]);

@@ -42,7 +42,7 @@ static struct ldb_slice random_key(struct world *w, uint8_t out[16])
     uint64_t n = next_random(w) % KEY_SPACE;
     int len = n == 0 ? 0
                      : snprintf((char *)out, 16, "k%05llx",
-                                (unsigned long long)(n * 2654435761u));
+                                (unsigned long long)n * 2654435761u);
 
     if (n % 7 == 0 && len > 3)
         len = 3;

@@ -153,10 +153,13 @@ static void an_iterator_merges_all_places(void **state)
     view = create_view(&p);
     drop_memtables(&p);
     assert_ldb_ok(ldb_view_iterator(view, NULL, &read, &err, &it), &err);
-    for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it))
-        assert_ldb_slice(ldb_slice_str(keys[n++]),
+    for (ldb_iterator_seek_first(it); n < 3 && it->valid; n++) {
+        assert_ldb_slice(ldb_slice_str(keys[n]),
                          ldb_internal_user_key(it->key));
+        ldb_iterator_next(it);
+    }
     assert_int_equal(n, 3);
+    assert_false(it->valid);
     ldb_iterator_destroy(it);
     /* The last of two references. */
     assert_ptr_equal(ldb_view_ref(view), view);
