@@ -364,39 +364,6 @@ static void a_lost_manifest_record_whose_journal_is_gone_is_damage(void **state)
     }
 }
 
-static void properties_have_the_names_of_both_libraries(void **state)
-{
-    static const char *const names[] = {"leveldb.stats",
-                                        "leveldb.sstables",
-                                        "leveldb.iostats",
-                                        "leveldb.writedelay",
-                                        "leveldb.cachedblock",
-                                        "leveldb.openedtables",
-                                        "leveldb.alivesnaps",
-                                        "leveldb.aliveiters",
-                                        "leveldb.num-files-at-level0",
-                                        "leveldb.num-files-at-level6",
-                                        "leveldb.approximate-memory-usage"};
-    struct fixture *f = *state;
-    struct ldb_buf text = LDB_BUF_INIT(1 << 20);
-
-    open_db(f, NULL);
-    put(f, "a", "1");
-    assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        ldb_buf_clear(&text);
-        assert_int_equal(ldb_property(f->db, names[i], &text), LDB_OK);
-        assert_true(text.len > 0);
-    }
-    ldb_buf_clear(&text);
-    assert_int_equal(ldb_property(f->db, "leveldb.num-files-at-level0", &text),
-                     LDB_OK);
-    assert_ldb_bytes("1", ldb_slice_of_buf(&text));
-    assert_int_equal(ldb_property(f->db, "leveldb.num-files-at-level7", &text),
-                     LDB_NOT_FOUND);
-    ldb_buf_release(&text);
-}
-
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -415,7 +382,6 @@ int main(void)
         CASE(a_delete_hides_all_older_values),
         CASE(a_manifest_over_its_size_is_replaced_and_removed),
         CASE(a_lost_manifest_record_whose_journal_is_gone_is_damage),
-        CASE(properties_have_the_names_of_both_libraries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Figures add up, and properties have their texts. */
+/* Figures add up. */
 #include "storage/journal/write_batch.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
@@ -67,50 +67,6 @@ static void open_snapshots_and_cursors_are_counted(void **state)
     assert_int_equal(stats.live_cursors, 0);
 }
 
-static void properties_have_texts_and_others_are_not_found(void **state)
-{
-    static const struct row {
-        const char *name;
-        const char *text; /* NULL: any; "": not found */
-    } rows[] = {
-        {"leveldb.num-files-at-level0", "1"},
-        {"leveldb.num-files-at-level1", "0"},
-        {"leveldb.num-files-at-level6", "0"},
-        {"leveldb.num-files-at-level7", ""},
-        {"leveldb.num-files-at-level", ""},
-        {"leveldb.num-files-at-level00", ""},
-        {"leveldb.alivesnaps", "0"},
-        {"leveldb.aliveiters", "0"},
-        {"leveldb.stats", NULL},
-        {"leveldb.sstables", NULL},
-        {"leveldb.iostats", NULL},
-        {"leveldb.writedelay", NULL},
-        {"leveldb.approximate-memory-usage", NULL},
-        {"leveldb.", ""},
-        {"stats", ""},
-        {"", ""},
-    };
-    struct db_fixture *f = *state;
-
-    db_fixture_fill(f, 0, 10);
-    db_fixture_flush(f);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct ldb_buf text = LDB_BUF_INIT(1 << 16);
-        enum ldb_status s = ldb_property(f->db, rows[i].name, &text);
-
-        if (rows[i].text != NULL && rows[i].text[0] == '\0') {
-            assert_ldb_status(LDB_NOT_FOUND, s, NULL);
-        } else {
-            assert_ldb_ok(s, NULL);
-            assert_true(text.len > 0);
-            if (rows[i].text != NULL)
-                assert_ldb_slice(ldb_slice_str(rows[i].text),
-                                 ldb_slice_of_buf(&text));
-        }
-        ldb_buf_release(&text);
-    }
-}
-
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -119,7 +75,6 @@ int main(void)
         TEST(writes_and_their_bytes_are_counted),
         TEST(flushes_and_compactions_move_the_levels_figures),
         TEST(open_snapshots_and_cursors_are_counted),
-        TEST(properties_have_texts_and_others_are_not_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
