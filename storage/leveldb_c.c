@@ -1,10 +1,13 @@
 /* LevelDB's C API on top of ldb.h (contract: leveldb/c.h). */
 #include "storage/include/leveldb/c.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "storage/base/mem.h"
+#include "storage/base/status.h"
 #include "storage/db_internal.h"
+#include "storage/leveldb_property.h"
 
 struct leveldb_t {
     struct ldb_db *db;
@@ -62,20 +65,84 @@ struct leveldb_writebatch_t {
 /* Tables that LevelDB keeps closed of max_open_files for other uses. */
 #define NON_TABLE_FILES 10
 
+/* Into what LevelDB draws a value out of range. */
+#define OPEN_FILES_MIN   (64 + NON_TABLE_FILES)
+#define OPEN_FILES_MAX   50000
+#define WRITE_BUFFER_MIN ((size_t)64 << 10)
+#define WRITE_BUFFER_MAX ((size_t)1 << 30)
+#define TABLE_MIN        ((size_t)1 << 20)
+#define TABLE_MAX        ((size_t)1 << 30)
+#define BLOCK_MIN        ((size_t)1 << 10)
+#define BLOCK_MAX        ((size_t)4 << 20)
+
+static size_t clip(size_t value, size_t min, size_t max)
+{
+    return value < min ? min : value > max ? max : value;
+}
+
 static struct ldb_slice slice(const char *bytes, size_t len)
 {
     return ldb_slice_make(bytes, len);
+}
+
+/* LevelDB's five kinds of failure, by which bindings tell them apart. */
+static const char *kind_of(enum ldb_status status)
+{
+    switch (status) {
+    case LDB_NOT_FOUND:
+        return "NotFound";
+    case LDB_CORRUPTION:
+        return "Corruption";
+    case LDB_NOT_SUPPORTED:
+        return "Not implemented";
+    case LDB_INVALID_ARGUMENT:
+    case LDB_EXISTS:
+    case LDB_TOO_LARGE:
+    case LDB_PRECONDITION:
+        return "Invalid argument";
+    case LDB_OK:
+    case LDB_IO:
+    case LDB_NO_SPACE:
+    case LDB_NO_MEMORY:
+    case LDB_LOCKED:
+    case LDB_STALLED:
+    case LDB_READ_ONLY:
+    case LDB_OUTCOME_UNKNOWN:
+    case LDB_CLOSED:
+        break;
+    }
+    return "IO error";
+}
+
+/* Replaces *errptr. */
+static void tell(char **errptr, enum ldb_status status, const char *message)
+{
+    ldb_mem_free(*errptr);
+    *errptr = ldb_mem_printf("%s: %s", kind_of(status), message);
 }
 
 /* True on success; otherwise replaces *errptr. */
 static bool check(char **errptr, enum ldb_status status,
                   const struct ldb_error *error)
 {
-    if (status == LDB_OK)
-        return true;
-    ldb_mem_free(*errptr);
-    *errptr = ldb_mem_printf("%s: %s", ldb_status_text(status), error->message);
-    return false;
+    if (status != LDB_OK)
+        tell(errptr, status,
+             error->message[0] == '\0' ? ldb_status_text(status)
+                                       : error->message);
+    return status == LDB_OK;
+}
+
+/* The two failures to open that programs look for by their text. */
+static void check_open(char **errptr, enum ldb_status status, const char *name,
+                       struct ldb_error *err)
+{
+    const char *why = status == LDB_EXISTS
+                          ? "exists (error_if_exists is true)"
+                          : "does not exist (create_if_missing is false)";
+
+    if (status == LDB_EXISTS || status == LDB_NOT_FOUND)
+        status = ldb_error_set(err, LDB_INVALID_ARGUMENT, "%s: %s", name, why);
+    (void)check(errptr, status, err);
 }
 
 /* ---- database ---- */
@@ -89,8 +156,9 @@ leveldb_t *leveldb_open(const leveldb_options_t *options, const char *name,
 
     if (db != NULL)
         s = ldb_open(name, &options->options, NULL, &err, &db->db);
-    if (check(errptr, s, &err))
+    if (s == LDB_OK)
         return db;
+    check_open(errptr, s, name, &err);
     ldb_mem_free(db);
     return NULL;
 }
@@ -178,7 +246,7 @@ char *leveldb_property_value(leveldb_t *db, const char *propname)
 {
     struct ldb_buf text = LDB_BUF_INIT(SIZE_MAX);
 
-    if (ldb_property(db->db, propname, &text) == LDB_OK &&
+    if (ldb_leveldb_property(db->db, propname, &text) == LDB_OK &&
         ldb_buf_append_byte(&text, 0) == LDB_OK)
         return (char *)text.data;
     ldb_buf_release(&text);
@@ -437,13 +505,15 @@ void leveldb_options_set_info_log(leveldb_options_t *options,
 
 void leveldb_options_set_write_buffer_size(leveldb_options_t *options, size_t s)
 {
-    options->options.write_buffer_bytes = s;
+    options->options.write_buffer_bytes =
+        clip(s, WRITE_BUFFER_MIN, WRITE_BUFFER_MAX);
 }
 
 void leveldb_options_set_max_open_files(leveldb_options_t *options, int n)
 {
-    options->options.open_tables_max =
-        n > NON_TABLE_FILES ? (unsigned)(n - NON_TABLE_FILES) : 1;
+    size_t files = clip(n > 0 ? (size_t)n : 0, OPEN_FILES_MIN, OPEN_FILES_MAX);
+
+    options->options.open_tables_max = (unsigned)files - NON_TABLE_FILES;
 }
 
 void leveldb_options_set_cache(leveldb_options_t *options,
@@ -454,7 +524,7 @@ void leveldb_options_set_cache(leveldb_options_t *options,
 
 void leveldb_options_set_block_size(leveldb_options_t *options, size_t s)
 {
-    options->options.block_bytes = s;
+    options->options.block_bytes = clip(s, BLOCK_MIN, BLOCK_MAX);
 }
 
 void leveldb_options_set_block_restart_interval(leveldb_options_t *options,
@@ -465,7 +535,7 @@ void leveldb_options_set_block_restart_interval(leveldb_options_t *options,
 
 void leveldb_options_set_max_file_size(leveldb_options_t *options, size_t s)
 {
-    options->options.table_bytes = s;
+    options->options.table_bytes = clip(s, TABLE_MIN, TABLE_MAX);
 }
 
 void leveldb_options_set_compression(leveldb_options_t *options,
@@ -680,13 +750,15 @@ void leveldb_env_destroy(leveldb_env_t *env)
 
 char *leveldb_env_get_test_directory(leveldb_env_t *env)
 {
-    char *path = ldb_mem_printf("/tmp/leveldbtest-%u", (unsigned)geteuid());
+    const char *wanted = getenv("TEST_TMPDIR");
+    char *path =
+        wanted != NULL && wanted[0] != '\0'
+            ? ldb_mem_strdup(wanted)
+            : ldb_mem_printf("/tmp/leveldbtest-%u", (unsigned)geteuid());
 
-    if (path != NULL &&
-        env->env->ops->create_dir(env->env, path, NULL) != LDB_OK) {
-        ldb_mem_free(path);
-        return NULL;
-    }
+    if (path != NULL)
+        LDB_IGNORE(env->env->ops->create_dir(env->env, path, NULL)); /* told by
+                                                            who uses it */
     return path;
 }
 

@@ -9,7 +9,12 @@
  * Thread-safety: leveldb_t from any thread; every other object from one thread
  * at a time.
  *
- * Defaults are LevelDB's: no filter, checksums of data blocks not verified,
+ * A text begins with LevelDB's word for the kind of failure ("IO error",
+ * "Corruption", "Invalid argument", ...). An iterator stops at damage, where
+ * LevelDB's goes on behind it; both tell it by leveldb_iter_get_error().
+ *
+ * Defaults are LevelDB's, and a size out of LevelDB's range is drawn into it:
+ * no filter, checksums of data blocks not verified,
  * create_if_missing off. Not here yet: leveldb_repair_db.
  */
 #ifndef STORAGE_INCLUDE_LEVELDB_C_H
@@ -71,7 +76,8 @@ leveldb_create_iterator(leveldb_t *db, const leveldb_readoptions_t *options);
 LEVELDB_EXPORT const leveldb_snapshot_t *leveldb_create_snapshot(leveldb_t *db);
 LEVELDB_EXPORT void
 leveldb_release_snapshot(leveldb_t *db, const leveldb_snapshot_t *snapshot);
-/* NULL for an unknown property. */
+/* LevelDB's text, or goleveldb's where LevelDB has no such property; NULL for
+ * an unknown one. */
 LEVELDB_EXPORT char *leveldb_property_value(leveldb_t *db,
                                             const char *propname);
 /* A range that cannot be measured has size 0. */
@@ -220,7 +226,8 @@ LEVELDB_EXPORT leveldb_cache_t *leveldb_cache_create_lru(size_t capacity);
 LEVELDB_EXPORT void leveldb_cache_destroy(leveldb_cache_t *cache);
 LEVELDB_EXPORT leveldb_env_t *leveldb_create_default_env(void);
 LEVELDB_EXPORT void leveldb_env_destroy(leveldb_env_t *env);
-/* A folder for tests, made when absent; from malloc. */
+/* A folder for tests, made when absent: the variable TEST_TMPDIR, else one of
+ * this user's under /tmp. From malloc. */
 LEVELDB_EXPORT char *leveldb_env_get_test_directory(leveldb_env_t *env);
 LEVELDB_EXPORT void leveldb_free(void *ptr);
 /* 1 and 23: the LevelDB release whose interface this is. */
