@@ -1,7 +1,8 @@
 /*
  * What `leveld serve` can be told: one struct, filled from defaults, then the
- * environment (LEVELD_*), then flags, checked once, constant afterwards. The
- * table in config.c is the only list of options; --help prints it.
+ * profile, then the environment (LEVELD_*), then flags, checked once, constant
+ * afterwards. The table in config.c is the only list of options; --help prints
+ * it.
  *
  * Thread-safety: plain values.
  */
@@ -15,6 +16,14 @@
 enum svc_role {
     SVC_ROLE_LEADER,
     SVC_ROLE_FOLLOWER, /* parsed, and refused: not in this version */
+};
+
+/* Whose figures stand where no variable and no flag says otherwise. */
+enum svc_profile {
+    SVC_PROFILE_LEVELD,
+    SVC_PROFILE_GETH,      /* go-ethereum's smallest cache */
+    SVC_PROFILE_GOLEVELDB, /* its defaults */
+    SVC_PROFILE_LEVELDB,   /* its defaults */
 };
 
 /*
@@ -46,6 +55,7 @@ struct svc_config {
     uint64_t page_bytes_max;
 
     /* engine */
+    unsigned profile; /* enum svc_profile; the figures below follow it */
     uint64_t write_buffer_bytes;
     uint64_t immutable_memtables_max;
     uint64_t block_cache_bytes;

@@ -116,6 +116,61 @@ static void a_flag_wins_over_the_environment(void **state)
     environment = NULL;
 }
 
+static void a_profile_sets_defaults_that_all_else_wins_over(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *variables[3];
+        uint64_t open_tables, block_cache, write_buffer, bloom, level1;
+    } rows[] = {
+        {"", {NULL}, 500, 8 << 20, 4 << 20, 10, 100 << 20},
+        {"--profile leveld", {NULL}, 500, 8 << 20, 4 << 20, 10, 100 << 20},
+        {"--profile geth", {NULL}, 16, 8 << 20, 4 << 20, 10, 100 << 20},
+        {"--profile goleveldb", {NULL}, 500, 8 << 20, 4 << 20, 0, 100 << 20},
+        {"--profile=leveldb", {NULL}, 990, 8 << 20, 4 << 20, 0, 10 << 20},
+        /* A flag before or behind it, and a variable, win over it. */
+        {"--open-tables 77 --profile geth --bloom-bits 3",
+         {NULL},
+         77,
+         8 << 20,
+         4 << 20,
+         3,
+         100 << 20},
+        {"",
+         {"LEVELD_PROFILE=leveldb", "LEVELD_LEVEL1_SIZE=20MiB", NULL},
+         990,
+         8 << 20,
+         4 << 20,
+         0,
+         20 << 20},
+        {"--profile geth",
+         {"LEVELD_PROFILE=leveldb", NULL},
+         16,
+         8 << 20,
+         4 << 20,
+         10,
+         100 << 20},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct svc_config config;
+        struct ldb_error err = {0};
+        char line[200];
+
+        environment = rows[i].variables;
+        snprintf(line, sizeof line, "--data d %s", rows[i].line);
+        assert_int_equal(LDB_OK, parse(line, &err, &config));
+        assert_int_equal(rows[i].open_tables, config.open_tables_max);
+        assert_int_equal(rows[i].block_cache, config.block_cache_bytes);
+        assert_int_equal(rows[i].write_buffer, config.write_buffer_bytes);
+        assert_int_equal(rows[i].bloom, config.bloom_bits);
+        assert_int_equal(rows[i].level1, config.level1_bytes);
+        assert_true(config.sync_default && config.verify_checksums);
+    }
+    environment = NULL;
+}
+
 static void what_does_not_fit_is_refused_by_name(void **state)
 {
     static const struct {
@@ -132,6 +187,8 @@ static void what_does_not_fit_is_refused_by_name(void **state)
         {"--data d --loops 257", LDB_INVALID_ARGUMENT, "outside 0..256"},
         {"--data d --bloom-bits 1KiB", LDB_INVALID_ARGUMENT, "--bloom-bits"},
         {"--data d --read-only=maybe", LDB_INVALID_ARGUMENT, "yes or no"},
+        {"--data d --profile geht", LDB_INVALID_ARGUMENT,
+         "--profile takes leveld|geth|goleveldb|leveldb"},
         {"--data d --block-cache 1XiB", LDB_INVALID_ARGUMENT, "--block-cache"},
         {"--data d --block-cache 99999999999TiB", LDB_INVALID_ARGUMENT,
          "--block-cache"},
@@ -204,8 +261,8 @@ static void addresses_are_taken_apart(void **state)
 static void help_names_every_option_it_takes(void **state)
 {
     static const char *const names[] = {
-        "--data",         "--listen",      "--loops",
-        "--stop-timeout", "--block-cache", "LEVELD_UPLOAD_BUDGET",
+        "--data",         "--listen",  "--loops",        "--stop-timeout",
+        "--block-cache",  "--profile", "LEVELD_PROFILE", "LEVELD_UPLOAD_BUDGET",
         "default: 768MiB"};
     struct svc_config config;
     struct ldb_error err = {0};
@@ -231,6 +288,7 @@ int main(void)
         cmocka_unit_test(defaults_are_the_documented_ones),
         cmocka_unit_test(values_of_every_kind_are_read),
         cmocka_unit_test(a_flag_wins_over_the_environment),
+        cmocka_unit_test(a_profile_sets_defaults_that_all_else_wins_over),
         cmocka_unit_test(what_does_not_fit_is_refused_by_name),
         cmocka_unit_test(outside_addresses_need_insecure),
         cmocka_unit_test(addresses_are_taken_apart),
