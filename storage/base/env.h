@@ -18,8 +18,8 @@
 #define STORAGE_BASE_ENV_H
 
 #include "storage/base/buf.h"
+#include "storage/include/ldb_env.h"
 
-struct ldb_env;
 struct ldb_writable_file;
 struct ldb_random_file;
 struct ldb_sequential_file;
@@ -161,17 +161,6 @@ struct ldb_env_ops {
 struct ldb_env {
     const struct ldb_env_ops *ops;
 };
-
-/* The system's files; static, never destroyed. */
-LDB_API struct ldb_env *ldb_env_posix(void);
-
-/*
- * A whole file system in RAM, empty. Clock, random and threads are the
- * system's. Destroy after every database on it is closed.
- */
-LDB_API LDB_MUST_CHECK enum ldb_status
-ldb_env_memory_create(struct ldb_error *err, struct ldb_env **out);
-LDB_API void ldb_env_memory_destroy(struct ldb_env *env);
 
 /* ---- helpers built on the vtable (env.c) ---- */
 

@@ -11,6 +11,7 @@
 #ifndef STORAGE_INCLUDE_LDB_H
 #define STORAGE_INCLUDE_LDB_H
 
+#include "ldb_env.h"
 #include "ldb_types.h"
 
 #ifdef __cplusplus
@@ -18,7 +19,6 @@ extern "C" {
 #endif
 
 struct ldb_db;
-struct ldb_env;
 struct ldb_comparator;
 struct ldb_filter_policy;
 struct ldb_snapshot;
@@ -33,7 +33,8 @@ struct ldb_block_cache;
  * its default too. In brackets goleveldb's / LevelDB's name.
  */
 struct ldb_options {
-    /* NULL: the system's files. Borrowed until close. */
+    /* NULL: the system's files; or ldb_env_memory_create()'s. Borrowed until
+     * close. */
     struct ldb_env *env;
     /* NULL: bytewise. Borrowed until close. [Comparer / comparator] */
     const struct ldb_comparator *comparator;
