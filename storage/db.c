@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "storage/base/env_no_sync.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
@@ -76,6 +77,7 @@ static void destroy(struct ldb_db *db)
     ldb_log_close(db->log);
     if (db->lock != NULL)
         db->env->ops->unlock_file(db->env, db->lock);
+    ldb_env_no_sync_destroy(db->no_sync_env);
     release_locks(db);
     ldb_mem_free(db->dir);
     ldb_mem_free(db);
@@ -96,6 +98,9 @@ static void set_table_options(struct ldb_db *db)
     db->table_options = (struct ldb_table_options){
         .comparator = o->comparator,
         .filter = filter,
+        .alt_filters = o->alt_filters,
+        .alt_filter_count = o->alt_filter_count,
+        .filter_base_lg = o->filter_base_lg,
         .block_size = o->block_bytes,
         .restart_interval = o->block_restart_interval,
         .compress = o->compress,
@@ -116,7 +121,9 @@ static enum ldb_status create_caches(struct ldb_db *db, struct ldb_error *err)
     const struct ldb_options *o = &db->options;
     enum ldb_status s = LDB_OK;
 
-    if (o->block_cache != NULL) {
+    if (o->disable_block_cache) {
+        db->block_cache = NULL;
+    } else if (o->block_cache != NULL) {
         db->block_cache = o->block_cache;
     } else {
         s = ldb_block_cache_create(o->block_cache_bytes, err, &db->block_cache);
@@ -138,6 +145,7 @@ static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
         .comparator = o->comparator,
         .mu = &db->mu,
         .manifest_rotate_bytes = o->manifest_rotate_bytes,
+        .skip_manifest_damage = o->skip_manifest_damage,
         .l0_compaction_trigger = o->l0_compaction_trigger,
         .level1_bytes = o->level1_bytes,
         .level_multiplier = o->level_multiplier,
@@ -243,6 +251,10 @@ static enum ldb_status recover(struct ldb_db *db, struct ldb_recovery *recovery,
 
 static void log_opened(struct ldb_db *db, const struct ldb_recovery *r)
 {
+    if (r->manifest_bytes_dropped > 0)
+        ldb_log_line(db->log, "manifest@drop F\302\267%llu S\302\267%lluB",
+                     (unsigned long long)r->manifest_number,
+                     (unsigned long long)r->manifest_bytes_dropped);
     ldb_log_line(db->log,
                  "db@open done J\302\267%llu R\302\267%llu D\302\267%lluB "
                  "Tail\302\267%lluB Q\302\267%llu T\302\267%lluus",
@@ -270,6 +282,12 @@ enum ldb_status ldb_open(const char *path, const struct ldb_options *options,
     if (s != LDB_OK)
         goto out;
     db->env = db->options.env;
+    if (db->options.no_sync) {
+        s = ldb_env_no_sync_create(db->options.env, err, &db->no_sync_env);
+        if (s != LDB_OK)
+            goto out;
+        db->env = db->no_sync_env;
+    }
     start = db->env->ops->monotonic_us(db->env);
     db->dir = ldb_mem_strdup(path);
     if (db->dir == NULL) {

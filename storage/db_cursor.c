@@ -55,6 +55,9 @@ static bool read_entry(struct ldb_cursor *cursor, struct ldb_parsed_key *out,
         return false;
     }
     if (!ldb_internal_key_parse(cursor->it->key, out)) {
+        *out_visible = false;
+        if (cursor->read.table.skip_damage)
+            return true;
         fail(cursor, ldb_error_set(&cursor->error, LDB_CORRUPTION,
                                    "an internal key of %zu bytes cannot be "
                                    "read",

@@ -84,6 +84,7 @@ struct ldb_db {
     /* constant */
     struct ldb_options options;
     struct ldb_env *env;
+    struct ldb_env *no_sync_env; /* env, where it is this one */
     char *dir;
     struct ldb_compaction_limits limits;
     struct ldb_filter_policy bloom; /* the built-in filter, when used */

@@ -78,7 +78,7 @@ static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
 
 void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
 {
-    struct ldb_cache_stats blocks;
+    struct ldb_cache_stats blocks = {0};
     struct ldb_table_cache_stats tables;
 
     *out = (struct ldb_stats){.last_sequence = ldb_last_sequence(db)};
@@ -90,7 +90,8 @@ void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
     ldb_mutex_lock(&db->mu);
     fill_locked(db, out);
     ldb_mutex_unlock(&db->mu);
-    ldb_block_cache_stats(db->block_cache, &blocks);
+    if (db->block_cache != NULL)
+        ldb_block_cache_stats(db->block_cache, &blocks);
     out->block_cache_hits = blocks.hits;
     out->block_cache_misses = blocks.misses;
     out->block_cache_bytes = blocks.used_bytes;

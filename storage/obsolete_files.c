@@ -63,7 +63,8 @@ struct sweep {
     uint64_t log_number;
     uint64_t prev_log_number;
     uint64_t manifest_number;
-    struct ldb_buf names; /* NUL-terminated names to remove */
+    bool is_manifest_whole; /* else it may have lost the names of tables */
+    struct ldb_buf names;   /* NUL-terminated names to remove */
 };
 
 static bool is_dead(const struct sweep *sweep, enum ldb_file_type type,
@@ -74,7 +75,8 @@ static bool is_dead(const struct sweep *sweep, enum ldb_file_type type,
         return number < sweep->log_number && number != sweep->prev_log_number;
     case LDB_FILE_TABLE:
     case LDB_FILE_TABLE_SST:
-        return !ldb_version_set_is_live(sweep->db->versions, number);
+        return sweep->is_manifest_whole &&
+               !ldb_version_set_is_live(sweep->db->versions, number);
     case LDB_FILE_MANIFEST:
         return number != sweep->manifest_number;
     case LDB_FILE_CURRENT_NEXT: /* CURRENT is settled by now */
@@ -117,6 +119,7 @@ void ldb_obsolete_files_sweep(struct ldb_db *db)
     sweep.log_number = ldb_version_set_log_number(db->versions);
     sweep.prev_log_number = ldb_version_set_prev_log_number(db->versions);
     ldb_version_set_manifest(db->versions, &sweep.manifest_number, &len);
+    sweep.is_manifest_whole = ldb_version_set_dropped_bytes(db->versions) == 0;
     db->manifest_number = sweep.manifest_number;
     ldb_mutex_unlock(&db->mu);
     /* A failure leaves dead files until the next open. */

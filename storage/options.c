@@ -1,6 +1,7 @@
 /* Defaults and ranges of struct ldb_options; units and names are in ldb.h. */
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
+#include "storage/table/filter_block.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
@@ -9,6 +10,7 @@ void ldb_options_init(struct ldb_options *options)
 {
     *options = (struct ldb_options){
         .bloom_bits = 10,
+        .filter_base_lg = LDB_FILTER_BASE_LG,
         .create_if_missing = true,
         .verify_checksums = true,
         .compress = true,
@@ -49,6 +51,7 @@ static enum ldb_status check_ranges(const struct ldb_options *o,
         {"block_bytes", o->block_bytes, 64, 16 * MIB},
         {"block_restart_interval", o->block_restart_interval, 1, 4096},
         {"bloom_bits", o->bloom_bits, 0, 200},
+        {"filter_base_lg", o->filter_base_lg, 1, 30},
         {"l0_compaction_trigger", o->l0_compaction_trigger, 1, 1000000},
         {"l0_slowdown_trigger", o->l0_slowdown_trigger, 1, 1000000},
         {"l0_stop_trigger", o->l0_stop_trigger, 1, 1000000},
@@ -98,6 +101,7 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
     FILL(block_bytes);
     FILL(block_restart_interval);
     FILL(block_cache_bytes);
+    FILL(filter_base_lg);
     FILL(open_tables_max);
     FILL(l0_compaction_trigger);
     FILL(l0_slowdown_trigger);

@@ -268,6 +268,8 @@ enum ldb_status ldb_property(struct ldb_db *db, const char *name,
 
     if (strcmp(name, "leveldb.sstables") == 0)
         return property_sstables(db, out);
+    if (strcmp(name, "leveldb.cachedblock") == 0 && db->block_cache == NULL)
+        return ldb_buf_append(out, ldb_slice_str("<nil>"));
     ldb_stats(db, &stats);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (strcmp(name, texts[i].name) == 0)

@@ -20,6 +20,8 @@ void ldb_read_begin(struct ldb_db *db, const struct ldb_read_options *options,
     out->table.verify_checksums = options->checksums == 0
                                       ? db->options.verify_checksums
                                       : options->checksums == 1;
+    out->table.skip_damage = options->damage == 0 ? db->options.skip_read_damage
+                                                  : options->damage == 2;
     if (options->snapshot != NULL) {
         assert(options->snapshot->db == db);
         out->view = ldb_view_ref(options->snapshot->view);

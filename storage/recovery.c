@@ -160,6 +160,8 @@ enum ldb_status ldb_recovery_survey(struct ldb_db *db,
     ldb_mutex_lock(&db->mu);
     ldb_version_set_manifest(db->versions, &recovery->manifest_number,
                              &whole_len);
+    recovery->manifest_bytes_dropped =
+        ldb_version_set_dropped_bytes(db->versions);
     ldb_mutex_unlock(&db->mu);
     s = file_length(db, LDB_FILE_MANIFEST, recovery->manifest_number, err,
                     &recovery->manifest_len);
@@ -167,7 +169,7 @@ enum ldb_status ldb_recovery_survey(struct ldb_db *db,
     if (s == LDB_OK && survey.newest_journal != 0)
         s = file_length(db, LDB_FILE_JOURNAL, survey.newest_journal, err,
                         &recovery->journal_len);
-    if (s == LDB_OK)
+    if (s == LDB_OK && !db->options.skip_manifest_damage)
         s = check_tail(&survey, recovery, whole_len, err);
 out:
     survey_release(&survey);
@@ -332,6 +334,7 @@ static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
     struct ldb_db *db = replay->db;
     const struct ldb_journal_reader_options options = {
         .strict = db->options.strict_journal,
+        .skip_checksums = db->options.skip_journal_checksums,
         .on_drop = on_drop,
         .context = replay,
     };

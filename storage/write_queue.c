@@ -89,9 +89,14 @@ static bool is_quick(const struct ldb_write *write)
     return !write->sync && write->range_count == 0;
 }
 
+/* A write with ranges goes alone: they are resolved against the memtable. */
+static bool goes_alone(const struct ldb_db *db, const struct ldb_write *write)
+{
+    return write->range_count > 0 || write->alone || db->options.no_write_merge;
+}
+
 /*
- * Takes the group at the head. A write with ranges goes alone: they are
- * resolved against the memtable. quick_only stops before a write that is not.
+ * Takes the group at the head. quick_only stops before a write that is not.
  */
 static void take_group(struct ldb_db *db, bool quick_only,
                        struct ldb_commit_group *out) LDB_REQUIRES(db->queue_mu)
@@ -104,7 +109,7 @@ static void take_group(struct ldb_db *db, bool quick_only,
     for (struct ldb_write *w = db->queue_head; w != NULL; w = w->next) {
         if (quick_only && !is_quick(w))
             break;
-        if (last != NULL && (w->range_count > 0 || last->range_count > 0 ||
+        if (last != NULL && (goes_alone(db, w) || goes_alone(db, last) ||
                              write_bytes(w) > bytes_max - bytes))
             break;
         if (last == NULL)

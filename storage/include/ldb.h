@@ -42,6 +42,13 @@ struct ldb_options {
     const struct ldb_filter_policy *filter;
     /* Bits a key of the built-in filter; 0: no filter. Default 10, geth's. */
     unsigned bloom_bits;
+    /* Filters that tables may have which other options wrote: read, never
+     * written. Borrowed until close. [AltFilters] */
+    const struct ldb_filter_policy *const *alt_filters;
+    size_t alt_filter_count;
+    /* log2 of the table bytes that one filter answers for. 1 to 30, default
+     * 11. [FilterBaseLg] */
+    unsigned filter_base_lg;
     /* Make the database when there is none. [!ErrorIfMissing] */
     bool create_if_missing;
     /* Fail with LDB_EXISTS when there is one. [ErrorIfExist] */
@@ -51,8 +58,20 @@ struct ldb_options {
     /* Damage in a journal is an error, else dropped and counted.
      * [StrictJournal / paranoid_checks] */
     bool strict_journal;
+    /* Do not verify the checksums of journals. [!StrictJournalChecksum] */
+    bool skip_journal_checksums;
     /* Verify data blocks when first read. Default true. */
     bool verify_checksums;
+    /* Cursors pass over damaged blocks and tables. ldb_get() tells damage all
+     * the same: what lies below it may be older. [!StrictReader] */
+    bool skip_read_damage;
+    /* Compaction passes over damage, and what was damaged is lost for good;
+     * else it stops. [!StrictCompaction] */
+    bool skip_compaction_damage;
+    /* Damaged records of the MANIFEST are dropped, with what they name; else
+     * opening fails (leveld check, ldb_repair). Tables that no record names
+     * then stay until the next open. [!StrictManifest] */
+    bool skip_manifest_damage;
     /* Bytes of a memtable before it is flushed. Default 4 MiB, geth's
      * smallest. [WriteBuffer / write_buffer_size] */
     size_t write_buffer_bytes;
@@ -69,6 +88,8 @@ struct ldb_options {
     bool compress;
     /* Bytes of the block cache. Default 8 MiB. [BlockCacheCapacity] */
     size_t block_cache_bytes;
+    /* Keep no block. [DisableBlockCache, NoCacher] */
+    bool disable_block_cache;
     /* A cache shared with other databases, or NULL. Borrowed until close. */
     struct ldb_block_cache *block_cache;
     /* Tables kept open. Default 500. [OpenFilesCacheCapacity] */
@@ -82,6 +103,11 @@ struct ldb_options {
      * [CompactionTotalSize, CompactionTotalSizeMultiplier] */
     uint64_t level1_bytes;
     unsigned level_multiplier;
+    /* Sync nothing, ever: after a power cut the database may be lost. Who dies
+     * with the process loses nothing. [NoSync] */
+    bool no_sync;
+    /* Commit each write in a record and a sync of its own. [NoWriteMerge] */
+    bool no_write_merge;
     /* Bytes of a batch, header included. Default 64 MiB + 64 KiB + 1 KiB. */
     size_t batch_bytes_max;
     /* Bytes of batches waiting in the write queue; beyond: LDB_STALLED.
@@ -106,8 +132,9 @@ struct ldb_recovery {
     ldb_sequence last_sequence; /* after replay */
     uint64_t journals_replayed;
     uint64_t records_replayed;
-    uint64_t bytes_dropped; /* damage inside journals, skipped */
-    uint64_t tail_bytes;    /* torn tails, cut off by reading */
+    uint64_t bytes_dropped;          /* damage inside journals, skipped */
+    uint64_t manifest_bytes_dropped; /* likewise; skip_manifest_damage */
+    uint64_t tail_bytes;             /* torn tails, cut off by reading */
     uint64_t tables_written;
     uint64_t duration_us;
 };
@@ -184,6 +211,7 @@ struct ldb_write {
     /* ---- set by the caller ---- */
     struct ldb_batch *batch; /* its sequence field is filled in */
     bool sync;               /* durable before done */
+    bool alone;              /* in no group with others. [NoWriteMerge] */
     /* All must hold, else PRECONDITION. */
     const struct ldb_condition *conditions;
     size_t condition_count;
@@ -261,6 +289,9 @@ struct ldb_read_options {
     bool skip_cache;                     /* do not keep what is read */
     /* 0: as the database; 1: verify; 2: do not verify data blocks. */
     int checksums;
+    /* 0: as the database; 1: a cursor stops at damage; 2: passes over it.
+     * [StrictOverride, StrictReader] */
+    int damage;
 };
 
 /*

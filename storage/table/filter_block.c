@@ -5,10 +5,13 @@
 #include "storage/base/writer.h"
 
 void ldb_filter_block_builder_init(struct ldb_filter_block_builder *builder,
-                                   const struct ldb_filter_policy *policy)
+                                   const struct ldb_filter_policy *policy,
+                                   unsigned base_lg)
 {
+    assert(base_lg <= 63);
     *builder = (struct ldb_filter_block_builder){
         .policy = policy,
+        .base_lg = base_lg,
         .filters = LDB_BUF_INIT(UINT32_MAX),
         .offsets = LDB_BUF_INIT(UINT32_MAX),
         .hashes = LDB_BUF_INIT(UINT32_MAX),
@@ -84,7 +87,7 @@ enum ldb_status
 ldb_filter_block_builder_start_block(struct ldb_filter_block_builder *builder,
                                      uint64_t offset)
 {
-    uint64_t index = offset >> LDB_FILTER_BASE_LG;
+    uint64_t index = offset >> builder->base_lg;
 
     while (index > builder->offsets.len / 4) {
         enum ldb_status s = emit_filter(builder);
@@ -134,7 +137,7 @@ ldb_filter_block_builder_finish(struct ldb_filter_block_builder *builder,
     s = ldb_put_fixed32(&builder->filters, array_offset);
     if (s != LDB_OK)
         return s;
-    s = ldb_buf_append_byte(&builder->filters, LDB_FILTER_BASE_LG);
+    s = ldb_buf_append_byte(&builder->filters, (uint8_t)builder->base_lg);
     if (s != LDB_OK)
         return s;
     *out = ldb_slice_of_buf(&builder->filters);

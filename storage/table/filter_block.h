@@ -9,11 +9,13 @@
 
 #include "storage/table/filter_policy.h"
 
-/* log2 of the file bytes one filter answers for; stored, both write 11. */
+/* log2 of the file bytes one filter answers for; stored, both write 11 by
+ * default. */
 #define LDB_FILTER_BASE_LG 11
 
 struct ldb_filter_block_builder {
     const struct ldb_filter_policy *policy;
+    unsigned base_lg;
     struct ldb_buf filters; /* those made; after finish the whole block */
     struct ldb_buf offsets; /* of each filter, as stored */
     /* Keys since the last filter: their hashes (uint32_t) for the built-in
@@ -23,9 +25,10 @@ struct ldb_filter_block_builder {
     struct ldb_buf key_ends;
 };
 
-/* policy is borrowed until release. */
+/* policy is borrowed until release. base_lg: 0 to 63. */
 void ldb_filter_block_builder_init(struct ldb_filter_block_builder *builder,
-                                   const struct ldb_filter_policy *policy);
+                                   const struct ldb_filter_policy *policy,
+                                   unsigned base_lg);
 void ldb_filter_block_builder_release(struct ldb_filter_block_builder *builder);
 
 /* The next data block starts at offset; its keys follow. TOO_LARGE, NO_MEMORY

@@ -216,7 +216,10 @@ ldb_table_builder_create(struct ldb_writable_file *file,
     ldb_block_builder_init(&b->index, INDEX_RESTART_INTERVAL);
     b->has_filter = options->filter != NULL;
     if (b->has_filter)
-        ldb_filter_block_builder_init(&b->filter, options->filter);
+        ldb_filter_block_builder_init(&b->filter, options->filter,
+                                      options->filter_base_lg == 0
+                                          ? LDB_FILTER_BASE_LG
+                                          : options->filter_base_lg);
     b->last_key = (struct ldb_buf)LDB_BUF_INIT(LDB_BLOCK_SIZE_MAX);
     b->index_key = (struct ldb_buf)LDB_BUF_INIT(LDB_BLOCK_SIZE_MAX);
     b->compressed = (struct ldb_buf)LDB_BUF_INIT(SIZE_MAX);

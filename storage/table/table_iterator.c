@@ -12,7 +12,7 @@ struct table_iterator {
     struct ldb_iterator base;
     struct ldb_table *table;
     struct ldb_table_read read;
-    bool has_block;
+    bool has_block; /* false in an entry of the index: damage, skipped */
     struct ldb_held_block held; /* where has_block */
     void (*release)(void *context);
     void *context;
@@ -41,17 +41,23 @@ static inline void publish(struct table_iterator *t)
     t->base.value = t->block.value;
 }
 
+static bool may_skip(const struct table_iterator *t, enum ldb_status status)
+{
+    return t->read.skip_damage && status == LDB_CORRUPTION;
+}
+
 /* The index iterator is not valid: the end, or damage. */
 static void stop_at_index(struct table_iterator *t)
 {
     t->base.valid = false;
-    t->base.status = t->index.status;
-    if (t->index.status != LDB_OK)
+    t->base.status = may_skip(t, t->index.status) ? LDB_OK : t->index.status;
+    if (t->base.status != LDB_OK)
         (void)ldb_table_block_error(t->table, t->table->index_offset, &t->index,
                                     &t->base.error);
 }
 
-/* Goes to the block of the index entry; false: stopped, as said in base. */
+/* Goes to the block of the index entry; false: stopped, as said in base. A
+ * damaged block may be skipped: true, without a block. */
 static bool enter_block(struct table_iterator *t)
 {
     struct ldb_block_scratch scratch = {.bytes = t->scratch,
@@ -71,6 +77,8 @@ static bool enter_block(struct table_iterator *t)
     if (s == LDB_OK)
         s = ldb_table_hold_block(t->table, &t->read, handle, scratch,
                                  &t->base.error, &t->held);
+    if (may_skip(t, s))
+        return true;
     if (s != LDB_OK) {
         t->base.valid = false;
         t->base.status = s;
@@ -84,11 +92,13 @@ static bool enter_block(struct table_iterator *t)
 /* Whether the block iterator only came to its end; else publishes or fails. */
 static bool is_block_passed(struct table_iterator *t)
 {
+    if (!t->has_block)
+        return true;
     if (LDB_LIKELY(t->block.valid)) {
         publish(t);
         return false;
     }
-    if (t->block.status == LDB_OK)
+    if (t->block.status == LDB_OK || may_skip(t, t->block.status))
         return true;
     t->base.valid = false;
     t->base.status = ldb_table_block_error(t->table, t->held.offset, &t->block,
@@ -102,7 +112,8 @@ static void settle_forward(struct table_iterator *t)
         ldb_block_iter_next(&t->index);
         if (!enter_block(t))
             return;
-        ldb_block_iter_seek_first(&t->block);
+        if (t->has_block)
+            ldb_block_iter_seek_first(&t->block);
     }
 }
 
@@ -112,7 +123,8 @@ static void settle_backward(struct table_iterator *t)
         ldb_block_iter_prev(&t->index);
         if (!enter_block(t))
             return;
-        ldb_block_iter_seek_last(&t->block);
+        if (t->has_block)
+            ldb_block_iter_seek_last(&t->block);
     }
 }
 
@@ -123,7 +135,8 @@ static void table_seek_first(struct ldb_iterator *it)
     t->base.status = LDB_OK;
     ldb_block_iter_seek_first(&t->index);
     if (enter_block(t)) {
-        ldb_block_iter_seek_first(&t->block);
+        if (t->has_block)
+            ldb_block_iter_seek_first(&t->block);
         settle_forward(t);
     }
 }
@@ -135,7 +148,8 @@ static void table_seek_last(struct ldb_iterator *it)
     t->base.status = LDB_OK;
     ldb_block_iter_seek_last(&t->index);
     if (enter_block(t)) {
-        ldb_block_iter_seek_last(&t->block);
+        if (t->has_block)
+            ldb_block_iter_seek_last(&t->block);
         settle_backward(t);
     }
 }
@@ -148,7 +162,8 @@ static void table_seek(struct ldb_iterator *it, struct ldb_slice target)
     t->base.status = LDB_OK;
     ldb_block_iter_seek(&t->index, target);
     if (enter_block(t)) {
-        ldb_block_iter_seek(&t->block, target);
+        if (t->has_block)
+            ldb_block_iter_seek(&t->block, target);
         settle_forward(t);
     }
 }

@@ -9,17 +9,24 @@
 struct ldb_table_options {
     const struct ldb_comparator *comparator; /* of user keys */
     const struct ldb_filter_policy *filter;  /* NULL: none */
-    size_t block_size;                       /* bytes, default 4096 */
-    unsigned restart_interval;               /* entries, default 16 */
-    bool compress;                           /* snappy where it saves > 1/8 */
-    struct ldb_block_cache *block_cache;     /* reading; NULL: none */
-    bool verify_index_checksums;             /* index, metaindex, filter */
+    /* Filters that tables written before may have; read, never written. */
+    const struct ldb_filter_policy *const *alt_filters;
+    size_t alt_filter_count;
+    unsigned filter_base_lg;             /* 0: LDB_FILTER_BASE_LG */
+    size_t block_size;                   /* bytes, default 4096 */
+    unsigned restart_interval;           /* entries, default 16 */
+    bool compress;                       /* snappy where it saves > 1/8 */
+    struct ldb_block_cache *block_cache; /* reading; NULL: none */
+    bool verify_index_checksums;         /* index, metaindex, filter */
 };
 
 /* How one read behaves. */
 struct ldb_table_read {
     bool verify_checksums; /* of data blocks, when first read */
     bool fill_cache;       /* false: what is read is not kept */
+    /* Iterators pass over damaged blocks, and tables that cannot be opened,
+     * as if they were empty; get tells damage all the same. */
+    bool skip_damage;
 };
 
 #endif

@@ -85,24 +85,37 @@ static enum ldb_status read_entries(const struct ldb_table *table,
     return LDB_OK;
 }
 
-/* Whether a metaindex key names a filter that the table's policy reads. */
-static bool is_our_filter(const struct ldb_table *table, struct ldb_slice key)
+static bool is_named(const struct ldb_filter_policy *policy,
+                     struct ldb_slice name)
 {
-    const struct ldb_filter_policy *policy = table->options->filter;
-    struct ldb_slice prefix = ldb_slice_str(LDB_METAINDEX_FILTER_PREFIX);
-    struct ldb_slice name;
-
-    if (policy == NULL || !ldb_slice_starts_with(key, prefix))
-        return false;
-    name = ldb_slice_make(key.data + prefix.len, key.len - prefix.len);
     if (ldb_filter_policy_is_builtin(policy))
         return ldb_slice_equal(name, ldb_slice_str(LDB_BLOOM_NAME_GOLEVELDB)) ||
                ldb_slice_equal(name, ldb_slice_str(LDB_BLOOM_NAME_LEVELDB));
     return ldb_slice_equal(name, ldb_slice_str(policy->name));
 }
 
+/* The policy that reads the filter which a metaindex key names; NULL: none. */
+static const struct ldb_filter_policy *
+find_policy(const struct ldb_table_options *options, struct ldb_slice key)
+{
+    struct ldb_slice prefix = ldb_slice_str(LDB_METAINDEX_FILTER_PREFIX);
+    struct ldb_slice name;
+
+    if (!ldb_slice_starts_with(key, prefix))
+        return NULL;
+    name = ldb_slice_make(key.data + prefix.len, key.len - prefix.len);
+    if (options->filter != NULL && is_named(options->filter, name))
+        return options->filter;
+    for (size_t i = 0; i < options->alt_filter_count; i++) {
+        if (is_named(options->alt_filters[i], name))
+            return options->alt_filters[i];
+    }
+    return NULL;
+}
+
 static enum ldb_status read_filter(struct ldb_table *table,
                                    struct ldb_block_handle handle,
+                                   const struct ldb_filter_policy *policy,
                                    struct ldb_error *err)
 {
     struct ldb_stored_block stored;
@@ -115,8 +128,7 @@ static enum ldb_status read_filter(struct ldb_table *table,
         return s;
     table->has_filter = true;
     table->filter_memory = stored.memory;
-    ldb_filter_block_init(&table->filter, table->options->filter,
-                          stored.contents);
+    ldb_filter_block_init(&table->filter, policy, stored.contents);
     return LDB_OK;
 }
 
@@ -131,6 +143,7 @@ static enum ldb_status scan_metaindex(struct ldb_table *table, uint64_t offset,
     table->data_size = offset;
     for (ldb_block_iter_seek_first(it); it->valid; ldb_block_iter_next(it)) {
         struct ldb_reader r = ldb_reader_make(it->value);
+        const struct ldb_filter_policy *policy;
         struct ldb_block_handle handle;
 
         if (!ldb_block_handle_read(&r, &handle))
@@ -138,9 +151,10 @@ static enum ldb_status scan_metaindex(struct ldb_table *table, uint64_t offset,
                                             "bad block handle");
         if (handle.offset < table->data_size)
             table->data_size = handle.offset;
-        if (table->has_filter || !is_our_filter(table, it->key))
+        policy = find_policy(table->options, it->key);
+        if (table->has_filter || policy == NULL)
             continue;
-        s = read_filter(table, handle, err);
+        s = read_filter(table, handle, policy, err);
         if (s != LDB_OK)
             return s;
     }

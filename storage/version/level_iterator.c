@@ -48,6 +48,40 @@ static bool enter_table(struct level_iterator *it, size_t index)
     return true;
 }
 
+/* The table that failed to open is to be passed over; the failure is gone. */
+static bool skips_failure(struct level_iterator *it)
+{
+    if (!it->read.skip_damage || it->base.status != LDB_CORRUPTION)
+        return false;
+    it->base.status = LDB_OK;
+    return true;
+}
+
+/* The first table from index on that opens; false as enter_table(). */
+static bool enter_from(struct level_iterator *it, size_t index)
+{
+    while (!enter_table(it, index)) {
+        if (!skips_failure(it))
+            return false;
+        index++;
+    }
+    return true;
+}
+
+/* The last of the first `end` tables that opens; false as enter_table(). */
+static bool enter_before(struct level_iterator *it, size_t end)
+{
+    while (end > 0) {
+        if (enter_table(it, end - 1))
+            return true;
+        if (!skips_failure(it))
+            return false;
+        end--;
+    }
+    leave_table(it);
+    return false;
+}
+
 /* Before each move: what the last one left is gone. */
 static void begin_move(struct level_iterator *it)
 {
@@ -79,7 +113,7 @@ static bool show(struct level_iterator *it)
 static void settle_forward(struct level_iterator *it)
 {
     while (!show(it)) {
-        if (!enter_table(it, it->index + 1))
+        if (!enter_from(it, it->index + 1))
             return;
         ldb_iterator_seek_first(it->inner);
     }
@@ -88,11 +122,7 @@ static void settle_forward(struct level_iterator *it)
 static void settle_backward(struct level_iterator *it)
 {
     while (!show(it)) {
-        if (it->index == 0) {
-            leave_table(it);
-            return;
-        }
-        if (!enter_table(it, it->index - 1))
+        if (!enter_before(it, it->index))
             return;
         ldb_iterator_seek_last(it->inner);
     }
@@ -103,7 +133,7 @@ static void level_seek_first(struct ldb_iterator *base)
     struct level_iterator *it = (struct level_iterator *)base;
 
     begin_move(it);
-    if (!enter_table(it, 0))
+    if (!enter_from(it, 0))
         return;
     ldb_iterator_seek_first(it->inner);
     settle_forward(it);
@@ -114,7 +144,7 @@ static void level_seek_last(struct ldb_iterator *base)
     struct level_iterator *it = (struct level_iterator *)base;
 
     begin_move(it);
-    if (it->count == 0 || !enter_table(it, it->count - 1))
+    if (!enter_before(it, it->count))
         return;
     ldb_iterator_seek_last(it->inner);
     settle_backward(it);
@@ -125,7 +155,7 @@ static void level_seek(struct ldb_iterator *base, struct ldb_slice target)
     struct level_iterator *it = (struct level_iterator *)base;
 
     begin_move(it);
-    if (!enter_table(
+    if (!enter_from(
             it, ldb_find_file(it->comparator, it->files, it->count, target)))
         return;
     ldb_iterator_seek(it->inner, target);

@@ -139,9 +139,12 @@ uint64_t ldb_manifest_len(const struct ldb_manifest *manifest)
 
 /* ---- reading ---- */
 
+/* dropped NULL: a record that cannot be decoded is an error; else its bytes
+ * are added there. */
 static enum ldb_status visit_records(struct ldb_journal_reader *reader,
                                      const char *name, ldb_manifest_visit visit,
-                                     void *context, struct ldb_error *err)
+                                     void *context, struct ldb_error *err,
+                                     uint64_t *dropped)
 {
     struct ldb_version_edit edit = {0};
     struct ldb_slice record = {0};
@@ -152,6 +155,10 @@ static enum ldb_status visit_records(struct ldb_journal_reader *reader,
         if (s != LDB_OK)
             break;
         s = ldb_version_edit_decode(&edit, record, err);
+        if (s == LDB_CORRUPTION && dropped != NULL) {
+            *dropped += record.len;
+            continue;
+        }
         if (s == LDB_OK)
             s = visit(context, &edit, err);
         if (s != LDB_OK) {
@@ -164,12 +171,27 @@ static enum ldb_status visit_records(struct ldb_journal_reader *reader,
     return s == LDB_NOT_FOUND ? LDB_OK : s;
 }
 
-enum ldb_status ldb_manifest_read(struct ldb_env *env, const char *dir,
+static void count_dropped(void *context, uint64_t offset, uint64_t bytes,
+                          const char *reason)
+{
+    uint64_t *dropped = context;
+
+    (void)offset;
+    (void)reason;
+    *dropped += bytes;
+}
+
+/* dropped NULL: strict. */
+static enum ldb_status read_edits(struct ldb_env *env, const char *dir,
                                   uint64_t number, ldb_manifest_visit visit,
                                   void *context, struct ldb_error *err,
-                                  uint64_t *out_len)
+                                  uint64_t *out_len, uint64_t *dropped)
 {
-    const struct ldb_journal_reader_options options = {.strict = true};
+    const struct ldb_journal_reader_options options = {
+        .strict = dropped == NULL,
+        .on_drop = dropped == NULL ? NULL : count_dropped,
+        .context = dropped,
+    };
     char name[LDB_FILE_NAME_SIZE];
     char *path = ldb_file_path(dir, LDB_FILE_MANIFEST, number);
     struct ldb_sequential_file *file = NULL;
@@ -187,7 +209,7 @@ enum ldb_status ldb_manifest_read(struct ldb_env *env, const char *dir,
     s = ldb_journal_reader_create(file, name, &options, err, &reader);
     if (s != LDB_OK)
         goto out;
-    s = visit_records(reader, name, visit, context, err);
+    s = visit_records(reader, name, visit, context, err, dropped);
     if (s == LDB_OK)
         *out_len = ldb_journal_reader_end_offset(reader);
 out:
@@ -195,5 +217,27 @@ out:
     if (file != NULL)
         ldb_sequential_close(file);
     ldb_mem_free(path);
+    return s;
+}
+
+enum ldb_status ldb_manifest_read(struct ldb_env *env, const char *dir,
+                                  uint64_t number, ldb_manifest_visit visit,
+                                  void *context, struct ldb_error *err,
+                                  uint64_t *out_len)
+{
+    return read_edits(env, dir, number, visit, context, err, out_len, NULL);
+}
+
+enum ldb_status ldb_manifest_salvage(struct ldb_env *env, const char *dir,
+                                     uint64_t number, ldb_manifest_visit visit,
+                                     void *context, struct ldb_error *err,
+                                     uint64_t *out_len, uint64_t *out_dropped)
+{
+    uint64_t dropped = 0;
+    enum ldb_status s =
+        read_edits(env, dir, number, visit, context, err, out_len, &dropped);
+
+    if (s == LDB_OK)
+        *out_dropped = dropped;
     return s;
 }

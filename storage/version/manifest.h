@@ -61,4 +61,15 @@ ldb_manifest_read(struct ldb_env *env, const char *dir, uint64_t number,
                   ldb_manifest_visit visit, void *context,
                   struct ldb_error *err, uint64_t *out_len);
 
+/*
+ * The same, but damage is dropped, as goleveldb does without StrictManifest:
+ * the rest of a 32 KiB block, or a record that cannot be decoded. out_dropped:
+ * its bytes. What the visit returns still stops it.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_manifest_salvage(struct ldb_env *env, const char *dir, uint64_t number,
+                     ldb_manifest_visit visit, void *context,
+                     struct ldb_error *err, uint64_t *out_len,
+                     uint64_t *out_dropped);
+
 #endif

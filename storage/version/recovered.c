@@ -174,11 +174,10 @@ static void raise_counters(struct ldb_recovered *recovered, uint64_t number)
     mark_used(recovered, recovered->prev_log_number);
 }
 
-enum ldb_status ldb_recovered_read(struct ldb_recovered *out,
-                                   struct ldb_env *env, const char *dir,
-                                   uint64_t number,
-                                   const struct ldb_comparator *comparator,
-                                   struct ldb_error *err)
+static enum ldb_status recover(struct ldb_recovered *out, struct ldb_env *env,
+                               const char *dir, uint64_t number,
+                               const struct ldb_comparator *comparator,
+                               bool skip_damage, struct ldb_error *err)
 {
     struct sum sum = {.comparator = comparator, .recovered = out};
     enum ldb_status s;
@@ -190,8 +189,12 @@ enum ldb_status ldb_recovered_read(struct ldb_recovered *out,
         s = ldb_version_builder_create(comparator, NULL, err, &sum.builder);
     if (s != LDB_OK)
         goto out;
-    s = ldb_manifest_read(env, dir, number, add_edit, &sum, err,
-                          &out->manifest_len);
+    if (skip_damage)
+        s = ldb_manifest_salvage(env, dir, number, add_edit, &sum, err,
+                                 &out->manifest_len, &out->dropped_bytes);
+    else
+        s = ldb_manifest_read(env, dir, number, add_edit, &sum, err,
+                              &out->manifest_len);
     if (s == LDB_NOT_FOUND)
         s = ldb_error_set(
             err, LDB_CORRUPTION,
@@ -207,6 +210,24 @@ out:
     if (s != LDB_OK)
         ldb_recovered_release(out);
     return s;
+}
+
+enum ldb_status ldb_recovered_read(struct ldb_recovered *out,
+                                   struct ldb_env *env, const char *dir,
+                                   uint64_t number,
+                                   const struct ldb_comparator *comparator,
+                                   struct ldb_error *err)
+{
+    return recover(out, env, dir, number, comparator, false, err);
+}
+
+enum ldb_status ldb_recovered_salvage(struct ldb_recovered *out,
+                                      struct ldb_env *env, const char *dir,
+                                      uint64_t number,
+                                      const struct ldb_comparator *comparator,
+                                      struct ldb_error *err)
+{
+    return recover(out, env, dir, number, comparator, true, err);
 }
 
 void ldb_recovered_release(struct ldb_recovered *recovered)

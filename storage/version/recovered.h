@@ -28,7 +28,8 @@ struct ldb_recovered {
     /* Field 4, or the greatest in smallest and largest of the tables. */
     ldb_sequence last_sequence;
     struct ldb_buf pointers[LDB_LEVEL_COUNT];
-    uint64_t manifest_len; /* bytes of whole records */
+    uint64_t manifest_len;  /* bytes of whole records */
+    uint64_t dropped_bytes; /* damage; ldb_recovered_salvage() alone */
 };
 
 /*
@@ -42,6 +43,14 @@ ldb_recovered_read(struct ldb_recovered *out, struct ldb_env *env,
                    const char *dir, uint64_t number,
                    const struct ldb_comparator *comparator,
                    struct ldb_error *err);
+
+/* The same with ldb_manifest_salvage(): damaged records are dropped. What is
+ * left must make a whole. */
+LDB_MUST_CHECK enum ldb_status
+ldb_recovered_salvage(struct ldb_recovered *out, struct ldb_env *env,
+                      const char *dir, uint64_t number,
+                      const struct ldb_comparator *comparator,
+                      struct ldb_error *err);
 
 /* A zeroed struct is fine. */
 void ldb_recovered_release(struct ldb_recovered *recovered);

@@ -430,6 +430,8 @@ enum ldb_status ldb_version_add_iterators(struct ldb_version *version,
                                      &children[made]);
         if (s == LDB_OK)
             made++;
+        else if (s == LDB_CORRUPTION && read->skip_damage)
+            s = LDB_OK;
     }
     for (uint32_t l = 1; s == LDB_OK && l < LDB_LEVEL_COUNT; l++) {
         const struct ldb_level *level = &version->levels[l];

@@ -56,7 +56,8 @@ struct ldb_version_set {
     struct ldb_manifest *manifest; /* NULL: none is open */
     uint64_t manifest_number;
     uint64_t manifest_len;
-    bool needs_manifest; /* the next apply() begins a new one */
+    uint64_t dropped_bytes; /* damage that recover() skipped */
+    bool needs_manifest;    /* the next apply() begins a new one */
     uint64_t next_ticket;
     uint64_t turn; /* the ticket that may apply */
     struct ldb_cond turn_changed;
@@ -175,7 +176,10 @@ enum ldb_status ldb_version_set_recover(struct ldb_version_set *set,
 
     assert(set->current == NULL);
     s = ldb_current_read(set->options.env, set->dir, err, &number, &is_settled);
-    if (s == LDB_OK)
+    if (s == LDB_OK && set->options.skip_manifest_damage)
+        s = ldb_recovered_salvage(&found, set->options.env, set->dir, number,
+                                  set->options.comparator, err);
+    else if (s == LDB_OK)
         s = ldb_recovered_read(&found, set->options.env, set->dir, number,
                                set->options.comparator, err);
     if (s != LDB_OK)
@@ -190,6 +194,7 @@ enum ldb_status ldb_version_set_recover(struct ldb_version_set *set,
     set->last_sequence = found.last_sequence;
     set->manifest_number = number;
     set->manifest_len = found.manifest_len;
+    set->dropped_bytes = found.dropped_bytes;
     set->needs_manifest = true;
     ldb_recovered_release(&found);
     return LDB_OK;
@@ -553,6 +558,11 @@ void ldb_version_set_mark_used(struct ldb_version_set *set, uint64_t number)
 {
     if (number >= set->next_file_number && number < LDB_FILE_NUMBER_MAX)
         set->next_file_number = number + 1;
+}
+
+uint64_t ldb_version_set_dropped_bytes(const struct ldb_version_set *set)
+{
+    return set->dropped_bytes;
 }
 
 uint64_t ldb_version_set_log_number(const struct ldb_version_set *set)

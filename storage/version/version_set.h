@@ -30,6 +30,7 @@ struct ldb_version_set_options {
     const struct ldb_comparator *comparator; /* borrowed */
     struct ldb_mutex *mu;                    /* the database's; borrowed */
     uint64_t manifest_rotate_bytes;          /* 0: the default */
+    bool skip_manifest_damage;               /* else recover() fails on it */
     uint32_t l0_compaction_trigger;          /* for the score; 0: 4 */
     uint64_t level1_bytes;                   /* for the score; 0: 100 MiB */
     uint32_t level_multiplier;               /* for the score; 0: 10 */
@@ -42,10 +43,11 @@ ldb_version_set_create(const struct ldb_version_set_options *options,
 void ldb_version_set_destroy(struct ldb_version_set *set);
 
 /*
- * Reads CURRENT and its MANIFEST (strict: damage other than a torn or zeroed
- * tail is CORRUPTION). NOT_FOUND: no database here. Writes nothing; CURRENT is
- * settled by the first apply(), which makes a new MANIFEST. last_sequence
- * becomes the maximum of field 4 and every number in smallest and largest.
+ * Reads CURRENT and its MANIFEST (damage other than a torn or zeroed tail is
+ * CORRUPTION, unless it is to be skipped). NOT_FOUND: no database here. Writes
+ * nothing; CURRENT is settled by the first apply(), which makes a new MANIFEST.
+ * last_sequence becomes the maximum of field 4 and every number in smallest and
+ * largest.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_version_set_recover(struct ldb_version_set *set, struct ldb_error *err);
@@ -98,6 +100,9 @@ uint64_t ldb_version_set_new_file_number(struct ldb_version_set *set);
 /* Later numbers are greater than number (of a file found in the folder; over
  * LDB_FILE_NUMBER_MAX it is none of ours and ignored). REQUIRES mu. */
 void ldb_version_set_mark_used(struct ldb_version_set *set, uint64_t number);
+
+/* Bytes of damage that recover() skipped. REQUIRES mu. */
+uint64_t ldb_version_set_dropped_bytes(const struct ldb_version_set *set);
 
 /* What the MANIFEST says: field 2, field 9, field 4 (raised as recover says),
  * field 3. REQUIRES mu. */

@@ -61,7 +61,7 @@ static void the_filter_block_of_the_dump_comes_out_byte_for_byte(void **state)
     struct ldb_slice block;
 
     (void)state;
-    ldb_filter_block_builder_init(&builder, &bloom);
+    ldb_filter_block_builder_init(&builder, &bloom, LDB_FILTER_BASE_LG);
     add(&builder, "key0001");
     add(&builder, "key0001");
     add(&builder, "key0002");
@@ -80,7 +80,7 @@ static void a_block_without_keys_has_no_filter(void **state)
     struct ldb_slice block;
 
     (void)state;
-    ldb_filter_block_builder_init(&builder, &bloom);
+    ldb_filter_block_builder_init(&builder, &bloom, LDB_FILTER_BASE_LG);
     assert_ldb_ok(ldb_filter_block_builder_finish(&builder, &block), NULL);
     assert_ldb_hex("00000000 0b", block);
     assert_true(may_match(block, &bloom, 0, "any"));
@@ -94,7 +94,7 @@ static void each_2048_bytes_of_the_file_have_a_filter(void **state)
     struct ldb_slice block;
 
     (void)state;
-    ldb_filter_block_builder_init(&builder, &joining);
+    ldb_filter_block_builder_init(&builder, &joining, LDB_FILTER_BASE_LG);
     /* Data blocks start at 0, 1000, 2048, 9000. */
     start(&builder, 0);
     add(&builder, "foo");
@@ -170,7 +170,8 @@ static void no_memory_is_reported(void **state)
             struct ldb_slice block;
             enum ldb_status s;
 
-            ldb_filter_block_builder_init(&builder, policies[p]);
+            ldb_filter_block_builder_init(&builder, policies[p],
+                                          LDB_FILTER_BASE_LG);
             mem_fault_start(n, MEM_FAULT_ONCE);
             s = ldb_filter_block_builder_add(&builder, ldb_slice_str("key"));
             if (s == LDB_OK)
