@@ -123,6 +123,8 @@ static const struct option options[] = {
           "bloom filter bits a key; 0: no filter"),
     BYTES("table-size", "LEVELD_TABLE_SIZE", table_bytes, "2MiB", 64 * KIB, GIB,
           "table file that compaction writes"),
+    COUNT("compaction-threads", "LEVELD_COMPACTION_THREADS", compaction_threads,
+          "2", 1, 8, "compactions that may run at once"),
     BYTES("block-size", "LEVELD_BLOCK_SIZE", block_bytes, "4KiB", 256, 4 * MIB,
           "data block before compression"),
     BYTES("level1-size", "LEVELD_LEVEL1_SIZE", level1_bytes, "100MiB", MIB, TIB,

@@ -62,6 +62,7 @@ struct svc_config {
     uint64_t open_tables_max;
     uint64_t bloom_bits;
     uint64_t table_bytes;
+    uint64_t compaction_threads;
     uint64_t block_bytes;
     uint64_t level1_bytes;
     uint64_t l0_compaction_trigger;

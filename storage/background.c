@@ -20,28 +20,56 @@ void ldb_health_set(struct ldb_db *db, enum ldb_health health,
     ldb_cond_broadcast(&db->work_done);
 }
 
-void ldb_background_backoff(struct ldb_db *db, const char *what,
-                            const struct ldb_error *why, unsigned attempt)
+void ldb_background_failed(struct ldb_db *db, enum ldb_work work,
+                           const struct ldb_error *why)
 {
+    static const char *const names[LDB_WORK_COUNT] = {
+        [LDB_WORK_FLUSH] = "memdb@flush",
+        [LDB_WORK_COMPACTION] = "table@compaction",
+    };
+    struct ldb_background_failure *f = &db->failures[work];
     unsigned doublings =
-        attempt < BACKOFF_DOUBLINGS ? attempt : BACKOFF_DOUBLINGS;
+        f->attempts < BACKOFF_DOUBLINGS ? f->attempts : BACKOFF_DOUBLINGS;
 
-    ldb_log_line(db->log, "%s error (try %u): %s", what, attempt + 1,
+    f->attempts++;
+    f->retry_at_us =
+        db->env->ops->monotonic_us(db->env) + (BACKOFF_FIRST_US << doublings);
+    f->error = *why;
+    ldb_log_line(db->log, "%s error (try %u): %s", names[work], f->attempts,
                  why->message);
-    db->background_status = why->status;
-    db->background_error = *why;
     ldb_cond_broadcast(&db->work_done);
-    if (!db->is_paused &&
-        !atomic_load_explicit(&db->closing, memory_order_relaxed))
-        (void)ldb_cond_wait_for(&db->work, &db->mu,
-                                BACKOFF_FIRST_US << doublings);
 }
 
-void ldb_background_recovered(struct ldb_db *db)
+void ldb_background_recovered(struct ldb_db *db, enum ldb_work work)
 {
-    db->background_status = LDB_OK;
+    db->failures[work].attempts = 0;
     ldb_cond_broadcast(&db->work_done);
     ldb_cond_broadcast(&db->work);
+}
+
+bool ldb_background_may_try(struct ldb_db *db, enum ldb_work work)
+{
+    const struct ldb_background_failure *f = &db->failures[work];
+
+    return f->attempts == 0 ||
+           db->env->ops->monotonic_us(db->env) >= f->retry_at_us;
+}
+
+void ldb_background_try_now(struct ldb_db *db, enum ldb_work work)
+{
+    db->failures[work].retry_at_us = 0;
+    ldb_cond_broadcast(&db->work);
+}
+
+void ldb_background_wait(struct ldb_db *db, enum ldb_work work)
+{
+    const struct ldb_background_failure *f = &db->failures[work];
+    uint64_t now = db->env->ops->monotonic_us(db->env);
+
+    if (f->attempts > 0 && f->retry_at_us > now)
+        (void)ldb_cond_wait_for(&db->work, &db->mu, f->retry_at_us - now);
+    else
+        ldb_cond_wait(&db->work, &db->mu);
 }
 
 enum ldb_status ldb_background_start(struct ldb_db *db, struct ldb_error *err)
@@ -54,9 +82,9 @@ enum ldb_status ldb_background_start(struct ldb_db *db, struct ldb_error *err)
     if (s == LDB_OK)
         s = ops->thread_start(db->env, "ldb-flush", ldb_flush_thread, db, err,
                               &db->flush_thread);
-    if (s == LDB_OK)
+    for (unsigned i = 0; s == LDB_OK && i < db->options.compaction_threads; i++)
         s = ops->thread_start(db->env, "ldb-compact", ldb_compaction_thread, db,
-                              err, &db->compact_thread);
+                              err, &db->compact_threads[i]);
     if (s != LDB_OK)
         ldb_background_stop(db);
     return s;
@@ -84,7 +112,8 @@ void ldb_background_stop(struct ldb_db *db)
     ldb_cond_broadcast(&db->work_done);
     ldb_mutex_unlock(&db->mu);
     join(db, &db->flush_thread);
-    join(db, &db->compact_thread);
+    for (unsigned i = 0; i < LDB_COMPACTION_THREADS_MAX; i++)
+        join(db, &db->compact_threads[i]);
 }
 
 void ldb_background_pause(struct ldb_db *db)
@@ -92,7 +121,7 @@ void ldb_background_pause(struct ldb_db *db)
     ldb_mutex_lock(&db->mu);
     db->is_paused = true;
     ldb_cond_broadcast(&db->work);
-    while (db->is_flushing || db->is_compacting)
+    while (db->is_flushing || db->compacting_count > 0)
         ldb_cond_wait(&db->work_done, &db->mu);
     ldb_mutex_unlock(&db->mu);
 }

@@ -8,6 +8,10 @@
 /* Compactions lead from a level to the next, so never from the last. */
 #define LAST_SOURCE_LEVEL (LDB_LEVEL_COUNT - 2)
 
+/* First inputs of a level that are completed in vain before it is given up:
+ * what runs lies in their way. Chosen: picking holds the database's mutex. */
+#define PICK_ATTEMPTS_MAX 8
+
 /* A growing list of borrowed tables. */
 struct file_set {
     struct ldb_file_meta **files;
@@ -232,14 +236,16 @@ static enum ldb_status finish(struct setup *setup, bool is_manual,
                               struct ldb_compaction **out)
 {
     struct ldb_compaction *compaction = NULL;
-    struct key_span span = {0};
+    struct key_span upper = {0};
+    struct key_span all;
 
     if (complete(setup) != LDB_OK)
         goto no_memory;
     compaction = ldb_mem_zalloc(1, sizeof(*compaction));
     if (compaction == NULL)
         goto no_memory;
-    widen(&span, setup->version->comparator, &setup->inputs[0]);
+    widen(&upper, setup->version->comparator, &setup->inputs[0]);
+    all = span_of_inputs(setup);
     *compaction = (struct ldb_compaction){
         .version = ldb_version_ref(setup->version),
         .level = setup->level,
@@ -249,7 +255,9 @@ static enum ldb_status finish(struct setup *setup, bool is_manual,
         .grandparent_count = setup->grandparents.count,
         .is_trivial_move = is_trivial(setup, is_manual),
         .is_manual = is_manual,
-        .pointer = span.largest};
+        .pointer = upper.largest,
+        .smallest = all.smallest,
+        .largest = all.largest};
     *out = compaction;
     return LDB_OK;
 no_memory:
@@ -268,53 +276,204 @@ void ldb_compaction_destroy(struct ldb_compaction *compaction)
     ldb_mem_free(compaction);
 }
 
+/* ---- beside others ---- */
+
+/* A compaction of level from whose inputs lie in [smallest, largest]. */
+static bool meets(const struct ldb_compaction *running, uint32_t level,
+                  struct ldb_slice smallest, struct ldb_slice largest)
+{
+    const struct ldb_comparator *cmp = running->version->comparator;
+    uint32_t distance = level > running->level ? level - running->level
+                                               : running->level - level;
+
+    /* A newer table of level 0 could overlap what runs and be moved below it.
+     */
+    if (level == 0 && running->level == 0)
+        return true;
+    return distance <= 1 &&
+           ldb_compare(cmp, ldb_internal_user_key(smallest),
+                       ldb_internal_user_key(running->largest)) <= 0 &&
+           ldb_compare(cmp, ldb_internal_user_key(largest),
+                       ldb_internal_user_key(running->smallest)) >= 0;
+}
+
+static bool meets_any(const struct ldb_compaction *running, uint32_t level,
+                      struct ldb_slice smallest, struct ldb_slice largest)
+{
+    for (; running != NULL; running = running->next)
+        if (meets(running, level, smallest, largest))
+            return true;
+    return false;
+}
+
+bool ldb_compaction_conflicts(const struct ldb_compaction *compaction,
+                              const struct ldb_compaction *running)
+{
+    return meets_any(running, compaction->level, compaction->smallest,
+                     compaction->largest);
+}
+
 /* ---- picking ---- */
+
+/* What is asked of ldb_compaction_pick(). */
+struct pick {
+    struct ldb_version *version;
+    const struct ldb_compaction_limits *limits;
+    const struct ldb_slice *pointers;
+    const struct ldb_compaction *running;
+    struct ldb_error *err;
+};
+
+/* The level's score once all that runs is done. */
+static double score_left(const struct pick *pick, uint32_t level)
+{
+    uint64_t bytes = pick->version->levels[level].bytes;
+    uint64_t leaving = 0;
+
+    for (const struct ldb_compaction *c = pick->running; c != NULL;
+         c = c->next) {
+        for (size_t i = 0; c->level == level && i < c->input_count[0]; i++)
+            leaving += c->inputs[0][i]->size;
+        if (c->level == 0 && level == 0)
+            return 0;
+    }
+    if (leaving >= bytes && leaving > 0)
+        return 0;
+    return leaving == 0 ? pick->version->scores[level]
+                        : pick->version->scores[level] *
+                              ((double)(bytes - leaving) / (double)bytes);
+}
+
+/* The level with the highest score >= 1, or LDB_LEVEL_COUNT. */
+static uint32_t most_urgent(const struct pick *pick,
+                            const bool tried[LDB_LEVEL_COUNT])
+{
+    uint32_t best = LDB_LEVEL_COUNT;
+    double best_score = 0;
+
+    for (uint32_t level = 0; level <= LAST_SOURCE_LEVEL; level++) {
+        double score = score_left(pick, level);
+
+        if (tried[level] || score < 1 || score <= best_score)
+            continue;
+        best = level;
+        best_score = score;
+    }
+    return best;
+}
 
 /* Level 0: the newest table. Below: the first that ends after the pointer, and
  * from the start again when there is none. */
-static struct ldb_file_meta *first_input(const struct ldb_version *version,
-                                         uint32_t level_number,
-                                         struct ldb_slice pointer)
+static size_t first_input(const struct pick *pick, uint32_t level_number)
 {
-    const struct ldb_comparator *cmp = version->comparator;
-    const struct ldb_level *level = &version->levels[level_number];
+    const struct ldb_comparator *cmp = pick->version->comparator;
+    const struct ldb_level *level = &pick->version->levels[level_number];
+    struct ldb_slice pointer = pick->pointers[level_number];
     size_t i;
 
     if (level_number == 0 || pointer.len < LDB_TAG_SIZE)
-        return level->files[0];
+        return 0;
     i = ldb_find_file(cmp, level->files, level->count, pointer);
     if (i < level->count &&
         ldb_internal_compare(cmp, level->files[i]->largest, pointer) == 0)
         i++;
-    return level->files[i < level->count ? i : 0];
+    return i < level->count ? i : 0;
+}
+
+/* The compaction that begins with the table; NULL when it meets others. */
+static enum ldb_status pick_table(const struct pick *pick, uint32_t level,
+                                  struct ldb_file_meta *meta,
+                                  struct ldb_compaction **out)
+{
+    struct setup setup = {
+        .version = pick->version, .limits = pick->limits, .level = level};
+    struct ldb_compaction *found = NULL;
+    enum ldb_status s;
+
+    if (file_set_add(&setup.inputs[0], meta) != LDB_OK)
+        return ldb_error_no_memory(pick->err);
+    s = finish(&setup, false, pick->err, &found);
+    if (s != LDB_OK)
+        return s;
+    if (ldb_compaction_conflicts(found, pick->running)) {
+        ldb_compaction_destroy(found);
+        found = NULL;
+    }
+    *out = found;
+    return LDB_OK;
+}
+
+static enum ldb_status pick_level(const struct pick *pick,
+                                  uint32_t level_number,
+                                  struct ldb_compaction **out)
+{
+    const struct ldb_level *level = &pick->version->levels[level_number];
+    size_t first = first_input(pick, level_number);
+    unsigned attempts = 0;
+    enum ldb_status s = LDB_OK;
+
+    assert(level->count > 0);
+    for (size_t n = 0; s == LDB_OK && *out == NULL && n < level->count &&
+                       attempts < PICK_ATTEMPTS_MAX;
+         n++) {
+        struct ldb_file_meta *meta = level->files[(first + n) % level->count];
+
+        if (meets_any(pick->running, level_number, meta->smallest,
+                      meta->largest))
+            continue;
+        attempts++;
+        s = pick_table(pick, level_number, meta, out);
+    }
+    return s;
 }
 
 enum ldb_status
 ldb_compaction_pick(struct ldb_version *version,
                     const struct ldb_compaction_limits *limits,
                     const struct ldb_slice pointers[LDB_LEVEL_COUNT],
-                    struct ldb_error *err, struct ldb_compaction **out)
+                    const struct ldb_compaction *running, struct ldb_error *err,
+                    struct ldb_compaction **out)
 {
-    struct setup setup = {.version = version,
-                          .limits = limits,
-                          .level = version->compaction_level};
+    const struct pick pick = {.version = version,
+                              .limits = limits,
+                              .pointers = pointers,
+                              .running = running,
+                              .err = err};
+    bool tried[LDB_LEVEL_COUNT] = {false};
+    struct ldb_compaction *found = NULL;
+    enum ldb_status s = LDB_OK;
 
-    if (version->compaction_score < 1) {
-        *out = NULL;
-        return LDB_OK;
+    while (s == LDB_OK && found == NULL) {
+        uint32_t level = most_urgent(&pick, tried);
+
+        if (level == LDB_LEVEL_COUNT)
+            break;
+        tried[level] = true;
+        s = pick_level(&pick, level, &found);
     }
-    assert(setup.level <= LAST_SOURCE_LEVEL);
-    assert(version->levels[setup.level].count > 0);
-    if (file_set_add(&setup.inputs[0], first_input(version, setup.level,
-                                                   pointers[setup.level])) !=
-        LDB_OK)
-        return ldb_error_no_memory(err);
-    return finish(&setup, false, err, out);
+    if (s == LDB_OK)
+        *out = found;
+    return s;
+}
+
+/* Leaves out the tables that end at or before user key after. */
+static void drop_done(const struct ldb_comparator *cmp,
+                      const struct ldb_slice *after, struct file_set *set)
+{
+    size_t done = 0;
+
+    while (done < set->count &&
+           ldb_compare(cmp, ldb_internal_user_key(set->files[done]->largest),
+                       *after) <= 0)
+        done++;
+    for (size_t i = done; i < set->count; i++)
+        set->files[i - done] = set->files[i];
+    set->count -= done;
 }
 
 enum ldb_status ldb_compaction_pick_range(
     struct ldb_version *version, const struct ldb_compaction_limits *limits,
-    uint32_t level, const struct ldb_slice *begin, const struct ldb_slice *end,
+    uint32_t level, const struct ldb_compaction_range *range,
     struct ldb_error *err, struct ldb_compaction **out)
 {
     struct setup setup = {.version = version, .limits = limits, .level = level};
@@ -327,12 +486,14 @@ enum ldb_status ldb_compaction_pick_range(
                              "level %" PRIu32 " cannot be compacted, the last "
                              "that can is %d",
                              level, LAST_SOURCE_LEVEL);
-    if (ldb_version_overlapping(version, level, begin, end,
+    if (ldb_version_overlapping(version, level, range->begin, range->end,
                                 &setup.inputs[0].files,
                                 &setup.inputs[0].count) != LDB_OK)
         return ldb_error_no_memory(err);
+    if (level > 0 && range->after != NULL)
+        drop_done(version->comparator, range->after, &setup.inputs[0]);
     if (setup.inputs[0].count == 0) {
-        /* Level 0 has tables, but none in the range. */
+        /* Tables of level 0, but none in the range; or all done. */
         ldb_mem_free(setup.inputs[0].files);
         *out = NULL;
         return LDB_OK;
@@ -350,8 +511,7 @@ enum ldb_status
 ldb_compaction_edit_inputs(const struct ldb_compaction *compaction,
                            struct ldb_version_edit *edit)
 {
-    enum ldb_status s = ldb_version_edit_set_pointer(edit, compaction->level,
-                                                     compaction->pointer);
+    enum ldb_status s = LDB_OK;
 
     for (uint32_t which = 0; which < 2; which++) {
         for (size_t i = 0; s == LDB_OK && i < compaction->input_count[which];

@@ -1,7 +1,11 @@
 /*
- * What to compact next: a pure function of a version, the compaction pointers
- * and the options (docs/formats.md, goleveldb with geth's options), plus the
- * boundary tables of rule 23.
+ * What to compact next: a pure function of a version, the compaction pointers,
+ * the compactions that run already and the options (docs/formats.md, goleveldb
+ * with geth's options), plus the boundary tables of rule 23.
+ *
+ * Two compactions may run at once unless ldb_compaction_conflicts() says
+ * otherwise: then neither reads, replaces or writes between tables of the
+ * other, and a delete mark dropped by one hides nothing that the other moves.
  */
 #ifndef STORAGE_COMPACTION_PICK_H
 #define STORAGE_COMPACTION_PICK_H
@@ -26,32 +30,58 @@ struct ldb_compaction {
     bool is_manual;
     /* Largest internal key of inputs[0]: the new pointer. Borrowed from it. */
     struct ldb_slice pointer;
+    /* Internal keys between which all inputs, so all outputs lie. Borrowed. */
+    struct ldb_slice smallest;
+    struct ldb_slice largest;
+    /* The scheduler's: the next one running; picks are numbered from 1. */
+    struct ldb_compaction *next;
+    uint64_t order;
+};
+
+/* What a manual compaction takes of a level. */
+struct ldb_compaction_range {
+    const struct ldb_slice *begin; /* user keys; NULL: open */
+    const struct ldb_slice *end;
+    /* Below level 0, tables that end at or before it have been done; NULL:
+     * none. */
+    const struct ldb_slice *after;
 };
 
 /* NULL is fine. */
 void ldb_compaction_destroy(struct ldb_compaction *compaction);
 
 /*
- * The compaction the version's score asks for; *out NULL when none does. The
- * array pointers[level] are the compaction pointers (may be empty slices).
+ * Would the compaction meet one of the list running (through next; NULL:
+ * empty)? It does where both work on a common level and their keys meet; and
+ * there is one of level 0 at a time.
+ */
+bool ldb_compaction_conflicts(const struct ldb_compaction *compaction,
+                              const struct ldb_compaction *running);
+
+/*
+ * The compaction that the version's scores ask for most and that meets none of
+ * the list running; *out NULL when there is none. What runs already counts as
+ * done in the scores. The array pointers[level] are the compaction pointers
+ * (may be empty slices).
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_compaction_pick(struct ldb_version *version,
                     const struct ldb_compaction_limits *limits,
                     const struct ldb_slice pointers[LDB_LEVEL_COUNT],
-                    struct ldb_error *err, struct ldb_compaction **out);
+                    const struct ldb_compaction *running, struct ldb_error *err,
+                    struct ldb_compaction **out);
 
 /*
- * A manual one: the level's tables that overlap user keys [begin, end] (NULL:
- * open), cut at source_limit but at level 0; *out NULL when there are none.
- * The caller goes on after pointer until NULL.
+ * A manual one: the level's tables in the range, cut at source_limit but at
+ * level 0; *out NULL when there are none. It may meet others that run. The
+ * caller goes on after the user key of pointer until NULL.
  */
 LDB_MUST_CHECK enum ldb_status ldb_compaction_pick_range(
     struct ldb_version *version, const struct ldb_compaction_limits *limits,
-    uint32_t level, const struct ldb_slice *begin, const struct ldb_slice *end,
+    uint32_t level, const struct ldb_compaction_range *range,
     struct ldb_error *err, struct ldb_compaction **out);
 
-/* Adds every input deletion and the pointer to edit. */
+/* Adds every input deletion to edit; the pointer is the scheduler's. */
 LDB_MUST_CHECK enum ldb_status
 ldb_compaction_edit_inputs(const struct ldb_compaction *compaction,
                            struct ldb_version_edit *edit);

@@ -253,6 +253,21 @@ static uint64_t input_bytes(const struct ldb_compaction *c)
     return bytes;
 }
 
+/*
+ * The level's next compaction begins where this one ends, unless one that was
+ * picked later got there first.
+ */
+static enum ldb_status edit_pointer(struct ldb_db *db,
+                                    const struct ldb_compaction *c,
+                                    struct ldb_version_edit *edit)
+    LDB_REQUIRES(db->mu)
+{
+    if (c->order < db->pointer_orders[c->level])
+        return LDB_OK;
+    db->pointer_orders[c->level] = c->order;
+    return ldb_version_edit_set_pointer(edit, c->level, c->pointer);
+}
+
 /* Applies the edit and shows the new version to readers. */
 static enum ldb_status install(struct ldb_db *db, struct ldb_compaction *c,
                                struct ldb_version_edit *edit,
@@ -264,7 +279,11 @@ static enum ldb_status install(struct ldb_db *db, struct ldb_compaction *c,
     if (ldb_compaction_edit_inputs(c, edit) != LDB_OK)
         return ldb_error_no_memory(err);
     ldb_mutex_lock(&db->mu);
-    s = ldb_version_set_apply(db->versions, edit, err);
+    s = edit_pointer(db, c, edit);
+    if (s == LDB_OK)
+        s = ldb_version_set_apply(db->versions, edit, err);
+    else
+        s = ldb_error_no_memory(err);
     /*
      * Without memory for a view readers stay on the version before, which
      * holds the same entries; the next change shows this one too.
@@ -357,143 +376,8 @@ static enum ldb_status rewrite(struct ldb_db *db, struct ldb_compaction *c,
     return s;
 }
 
-static enum ldb_status run_compaction(struct ldb_db *db,
-                                      struct ldb_compaction *c,
-                                      struct ldb_error *err)
+enum ldb_status ldb_compaction_run(struct ldb_db *db, struct ldb_compaction *c,
+                                   struct ldb_error *err)
 {
     return c->is_trivial_move ? move_down(db, c, err) : rewrite(db, c, err);
-}
-
-/* ---- what to do next ---- */
-
-static enum ldb_status pick_automatic(struct ldb_db *db, struct ldb_error *err,
-                                      struct ldb_compaction **out)
-    LDB_REQUIRES(db->mu)
-{
-    struct ldb_slice pointers[LDB_LEVEL_COUNT];
-
-    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++)
-        pointers[level] = ldb_version_set_compact_pointer(db->versions, level);
-    return ldb_compaction_pick(ldb_version_set_current(db->versions),
-                               &db->limits, pointers, err, out);
-}
-
-/* The next step of the oldest manual one; NULL ends it. */
-static enum ldb_status pick_manual(struct ldb_db *db, struct ldb_error *err,
-                                   struct ldb_compaction **out)
-    LDB_REQUIRES(db->mu)
-{
-    struct ldb_manual_compaction *manual = db->manual;
-    struct ldb_version *version = ldb_version_set_current(db->versions);
-    enum ldb_status s = LDB_OK;
-
-    while (s == LDB_OK && *out == NULL && manual->level + 1 < LDB_LEVEL_COUNT) {
-        bool is_deepest = true;
-
-        for (uint32_t level = manual->level + 1; level < LDB_LEVEL_COUNT;
-             level++)
-            is_deepest &= !ldb_version_overlaps(version, level, manual->begin,
-                                                manual->end);
-        /* Level 0 goes down even when nothing is below it. */
-        if (is_deepest && manual->level > 0)
-            break;
-        s = ldb_compaction_pick_range(version, &db->limits, manual->level,
-                                      manual->begin, manual->end, err, out);
-        if (*out == NULL)
-            manual->level++;
-    }
-    return s;
-}
-
-static void end_manual(struct ldb_db *db, enum ldb_status status,
-                       const struct ldb_error *why) LDB_REQUIRES(db->mu)
-{
-    struct ldb_manual_compaction *manual = db->manual;
-
-    db->manual = manual->next;
-    manual->status = status;
-    manual->error = *why;
-    manual->done = true;
-    ldb_cond_broadcast(&db->work_done);
-}
-
-static bool has_compaction_work(struct ldb_db *db) LDB_REQUIRES(db->mu)
-{
-    if (db->is_paused || db->compaction_halted)
-        return false;
-    return db->manual != NULL ||
-           ldb_version_set_current(db->versions)->compaction_score >= 1.0;
-}
-
-/* Damage is not retried: goleveldb's StrictCompaction. */
-static void note_failure(struct ldb_db *db, const struct ldb_error *why,
-                         unsigned *attempt) LDB_REQUIRES(db->mu)
-{
-    if (why->status == LDB_CLOSED)
-        return;
-    if (why->status != LDB_CORRUPTION) {
-        ldb_background_backoff(db, "table@compaction", why, (*attempt)++);
-        return;
-    }
-    ldb_log_line(db->log, "table@compaction halted: %s", why->message);
-    db->compaction_halted = true;
-    db->background_error = *why;
-    while (db->manual != NULL)
-        end_manual(db, why->status, why);
-    ldb_cond_broadcast(&db->work_done);
-}
-
-static void compact_once(struct ldb_db *db, unsigned *attempt)
-    LDB_REQUIRES(db->mu)
-{
-    struct ldb_compaction *c = NULL;
-    struct ldb_error err = {0};
-    bool is_manual = db->manual != NULL;
-    enum ldb_status s =
-        is_manual ? pick_manual(db, &err, &c) : pick_automatic(db, &err, &c);
-
-    if (s == LDB_OK && c == NULL) {
-        if (is_manual)
-            end_manual(db, LDB_OK, &err);
-        else
-            ldb_cond_wait(&db->work, &db->mu); /* a score that picks nothing */
-        return;
-    }
-    if (s == LDB_OK) {
-        db->is_compacting = true;
-        ldb_mutex_unlock(&db->mu);
-        s = run_compaction(db, c, &err);
-        ldb_compaction_destroy(c);
-        ldb_obsolete_files_remove(db);
-        ldb_mutex_lock(&db->mu);
-        db->is_compacting = false;
-        ldb_cond_broadcast(&db->work_done);
-    }
-    if (s == LDB_OK) {
-        *attempt = 0;
-        ldb_background_recovered(db);
-        return;
-    }
-    if (is_manual && db->manual != NULL)
-        end_manual(db, s, &err);
-    note_failure(db, &err, attempt);
-}
-
-void ldb_compaction_thread(void *context)
-{
-    struct ldb_db *db = context;
-    const struct ldb_error closed = {.status = LDB_CLOSED,
-                                     .message = "the database is closing"};
-    unsigned attempt = 0;
-
-    ldb_mutex_lock(&db->mu);
-    while (!atomic_load_explicit(&db->closing, memory_order_relaxed)) {
-        if (has_compaction_work(db))
-            compact_once(db, &attempt);
-        else
-            ldb_cond_wait(&db->work, &db->mu);
-    }
-    while (db->manual != NULL)
-        end_manual(db, LDB_CLOSED, &closed);
-    ldb_mutex_unlock(&db->mu);
 }

@@ -421,7 +421,8 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
     ldb_mutex_lock(&db->mu);
     if (s == LDB_OK) {
         atomic_store_explicit(&db->health, LDB_HEALTHY, memory_order_relaxed);
-        db->background_status = LDB_OK;
+        for (unsigned work = 0; work < LDB_WORK_COUNT; work++)
+            db->failures[work].attempts = 0;
         ldb_log_line(db->log, "db@reopen done Q\302\267%llu",
                      (unsigned long long)found.last_sequence);
     }
@@ -471,10 +472,13 @@ enum ldb_health ldb_health(struct ldb_db *db, struct ldb_error *error)
         why = &db->health_error;
     } else if (db->compaction_halted) {
         health = LDB_HEALTH_CORRUPTION;
-        why = &db->background_error;
-    } else if (db->background_status != LDB_OK) {
+        why = &db->failures[LDB_WORK_COMPACTION].error;
+    }
+    for (unsigned work = 0; why == NULL && work < LDB_WORK_COUNT; work++) {
+        if (db->failures[work].attempts == 0)
+            continue;
         health = LDB_HEALTH_BACKGROUND;
-        why = &db->background_error;
+        why = &db->failures[work].error;
     }
     if (error != NULL && why != NULL)
         *error = *why;

@@ -3,8 +3,9 @@
  *
  * Who runs what: callers of ldb_write_*() and the committer thread lead
  * commits (write_queue.c), one leader at a time; the flush thread turns sealed
- * memtables into tables (flush.c), in order; the compaction thread rewrites
- * tables (compaction_run.c). Readers take a view and need nothing else.
+ * memtables into tables (flush.c), in order; the compaction threads choose and
+ * rewrite tables (compaction_schedule.c, compaction_run.c). Readers take a view
+ * and need nothing else.
  */
 #ifndef STORAGE_DB_INTERNAL_H
 #define STORAGE_DB_INTERNAL_H
@@ -24,6 +25,9 @@
 #include "storage/version/version_set.h"
 #include "storage/view.h"
 
+/* compaction_threads at most. Chosen: merging is bound by the disk by then. */
+#define LDB_COMPACTION_THREADS_MAX 8
+
 /* Immutable memtables that can wait at most, whatever the option says. */
 #define LDB_IMMUTABLES_MAX 16
 
@@ -31,11 +35,27 @@
 struct ldb_manual_compaction {
     const struct ldb_slice *begin; /* user keys; NULL: open */
     const struct ldb_slice *end;
-    uint32_t level; /* being worked on */
+    uint32_t level;       /* being worked on */
+    struct ldb_buf after; /* user key up to which the level is done */
+    bool has_after;
+    bool is_running; /* a thread does a step of it */
     bool done;
     enum ldb_status status;
     struct ldb_error error;
     struct ldb_manual_compaction *next;
+};
+
+/* What the background threads do, each retried on its own when it fails. */
+enum ldb_work {
+    LDB_WORK_FLUSH,
+    LDB_WORK_COMPACTION,
+    LDB_WORK_COUNT,
+};
+
+struct ldb_background_failure {
+    unsigned attempts; /* in a row that failed; 0: all is well */
+    uint64_t retry_at_us;
+    struct ldb_error error; /* of the last one */
 };
 
 /* Counters without an order between them: relaxed everywhere. */
@@ -97,7 +117,7 @@ struct ldb_db {
     struct ldb_version_set *versions;
     struct ldb_thread *commit_thread;
     struct ldb_thread *flush_thread;
-    struct ldb_thread *compact_thread;
+    struct ldb_thread *compact_threads[LDB_COMPACTION_THREADS_MAX];
 
     /* atomics */
     _Atomic(ldb_sequence) last_sequence;
@@ -136,14 +156,18 @@ struct ldb_db {
     bool journal_must_seal; /* guarded by mu; a failed append was cut */
     bool is_paused;         /* guarded by mu; ldb_reopen(): background rests */
     bool is_flushing;       /* guarded by mu */
-    bool is_compacting;     /* guarded by mu */
     bool is_stopped;        /* guarded by mu; a write waits for room */
     struct ldb_manual_compaction *manual; /* guarded by mu; a queue */
+    /* compaction_schedule.c: those that run, through next. */
+    struct ldb_compaction *running; /* guarded by mu */
+    unsigned compacting_count;      /* guarded by mu; threads busy */
+    uint64_t last_order;            /* guarded by mu; of the last pick */
+    uint64_t failed_order;          /* guarded by mu; last_order then */
+    uint64_t pointer_orders[LDB_LEVEL_COUNT]; /* guarded by mu */
     /* Of the journal; written with mu held, relaxed. */
     _Atomic(enum ldb_health) health;
-    struct ldb_error health_error;     /* guarded by mu */
-    enum ldb_status background_status; /* guarded by mu; LDB_OK: fine */
-    struct ldb_error background_error; /* guarded by mu */
+    struct ldb_error health_error;                          /* guarded by mu */
+    struct ldb_background_failure failures[LDB_WORK_COUNT]; /* guarded by mu */
     bool compaction_halted;   /* guarded by mu; damage: no more of them */
     uint64_t manifest_number; /* guarded by mu; older ones are removed */
     struct ldb_level_counters level_counters[LDB_LEVEL_COUNT];
@@ -299,13 +323,21 @@ void ldb_background_stop(struct ldb_db *db);
 void ldb_background_pause(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 void ldb_background_resume(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 
-/* Records a background failure, logs it, and waits a while before the caller
- * tries again: attempt 0, 1, 2, ... */
-void ldb_background_backoff(struct ldb_db *db, const char *what,
-                            const struct ldb_error *why, unsigned attempt)
+/* Records and logs a failure; the next try is due 1, 2, 4, then 8 s later. */
+void ldb_background_failed(struct ldb_db *db, enum ldb_work work,
+                           const struct ldb_error *why) LDB_REQUIRES(db->mu);
+/* The work succeeded; wakes who waits for that, or for what it changed. */
+void ldb_background_recovered(struct ldb_db *db, enum ldb_work work)
     LDB_REQUIRES(db->mu);
-/* The failing work succeeded. */
-void ldb_background_recovered(struct ldb_db *db) LDB_REQUIRES(db->mu);
+/* Did it not fail, or is it time to try again? */
+bool ldb_background_may_try(struct ldb_db *db, enum ldb_work work)
+    LDB_REQUIRES(db->mu);
+/* Somebody asks for it: the next try is due now. */
+void ldb_background_try_now(struct ldb_db *db, enum ldb_work work)
+    LDB_REQUIRES(db->mu);
+/* A thread of that work waits on db->work, or until a try is due. */
+void ldb_background_wait(struct ldb_db *db, enum ldb_work work)
+    LDB_REQUIRES(db->mu);
 
 /* Sets the journal's health (worse only), logs it, wakes who waits. */
 void ldb_health_set(struct ldb_db *db, enum ldb_health health,
@@ -313,6 +345,19 @@ void ldb_health_set(struct ldb_db *db, enum ldb_health health,
 
 /* ---- compaction_run.c ---- */
 
+/*
+ * Moves or rewrites c's inputs and installs the edit; gives up when the
+ * database closes (CLOSED). On failure nothing has changed. c is in
+ * db->running, so its inputs are its own.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_compaction_run(struct ldb_db *db,
+                                                  struct ldb_compaction *c,
+                                                  struct ldb_error *err)
+    LDB_EXCLUDES(db->mu);
+
+/* ---- compaction_schedule.c ---- */
+
+/* A compaction thread. */
 void ldb_compaction_thread(void *context);
 
 /* ---- obsolete_files.c ---- */

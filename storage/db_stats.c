@@ -33,18 +33,6 @@ static void fill_counters(const struct ldb_db_counters *c,
         atomic_load_explicit(&c->live_cursors, memory_order_relaxed);
 }
 
-static double level_score(const struct ldb_db *db, uint32_t level,
-                          const struct ldb_level *files)
-{
-    double bytes_max = (double)db->options.level1_bytes;
-
-    if (level == 0)
-        return (double)files->count / db->options.l0_compaction_trigger;
-    for (uint32_t i = 1; i < level; i++)
-        bytes_max *= db->options.level_multiplier;
-    return (double)files->bytes / bytes_max;
-}
-
 static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
     LDB_REQUIRES(db->mu)
 {
@@ -60,7 +48,7 @@ static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
         out->levels[level].compaction_write_bytes = c->write_bytes;
         out->levels[level].compaction_us = c->us;
         out->levels[level].compactions = c->compactions;
-        out->levels[level].score = level_score(db, level, files);
+        out->levels[level].score = version->scores[level];
     }
     ldb_version_set_manifest(db->versions, &out->manifest_number,
                              &out->manifest_bytes);

@@ -235,12 +235,13 @@ static enum ldb_status flush_oldest(struct ldb_db *db,
 static bool has_flush_work(struct ldb_db *db) LDB_REQUIRES(db->mu)
 {
     return !db->is_paused && db->immutable_count > 0 &&
+           ldb_background_may_try(db, LDB_WORK_FLUSH) &&
            ldb_db_health(db) != LDB_HEALTH_SYNC_FAILED &&
            ldb_db_health(db) != LDB_HEALTH_WRITE_FAILED;
 }
 
-static void flush_once(struct ldb_db *db, struct flush_progress *progress,
-                       unsigned *attempt) LDB_REQUIRES(db->mu)
+static void flush_once(struct ldb_db *db, struct flush_progress *progress)
+    LDB_REQUIRES(db->mu)
 {
     struct ldb_error err = {0};
     enum ldb_status s;
@@ -253,19 +254,16 @@ static void flush_once(struct ldb_db *db, struct flush_progress *progress,
     ldb_obsolete_files_remove(db);
     ldb_mutex_lock(&db->mu);
     db->is_flushing = false;
-    if (s == LDB_OK) {
-        *attempt = 0;
-        ldb_background_recovered(db);
-        return;
-    }
-    ldb_background_backoff(db, "memdb@flush", &err, (*attempt)++);
+    if (s == LDB_OK)
+        ldb_background_recovered(db, LDB_WORK_FLUSH);
+    else
+        ldb_background_failed(db, LDB_WORK_FLUSH, &err);
 }
 
 void ldb_flush_thread(void *context)
 {
     struct ldb_db *db = context;
     struct flush_progress progress = {0};
-    unsigned attempt = 0;
 
     ldb_mutex_lock(&db->mu);
     while (!atomic_load_explicit(&db->closing, memory_order_relaxed)) {
@@ -275,7 +273,7 @@ void ldb_flush_thread(void *context)
             progress = (struct flush_progress){0};
         }
         if (has_flush_work(db)) {
-            flush_once(db, &progress, &attempt);
+            flush_once(db, &progress);
         } else if (atomic_load_explicit(&db->obsolete_pending,
                                         memory_order_relaxed) &&
                    !db->is_paused) {
@@ -283,7 +281,7 @@ void ldb_flush_thread(void *context)
             ldb_obsolete_files_remove(db);
             ldb_mutex_lock(&db->mu);
         } else {
-            ldb_cond_wait(&db->work, &db->mu);
+            ldb_background_wait(db, LDB_WORK_FLUSH);
         }
     }
     ldb_mutex_unlock(&db->mu);

@@ -11,10 +11,12 @@ static enum ldb_status wait_flushed(struct ldb_db *db, uint64_t journal_number,
 {
     while (db->immutable_count > 0 &&
            db->immutables[0]->journal_number <= journal_number) {
-        if (db->background_status != LDB_OK) {
+        const struct ldb_background_failure *f = &db->failures[LDB_WORK_FLUSH];
+
+        if (f->attempts > 0) {
             if (err != NULL)
-                *err = db->background_error;
-            return db->background_status;
+                *err = f->error;
+            return f->error.status;
         }
         if (ldb_db_health(db) == LDB_HEALTH_SYNC_FAILED ||
             ldb_db_health(db) == LDB_HEALTH_WRITE_FAILED)
@@ -62,6 +64,7 @@ enum ldb_status ldb_flush(struct ldb_db *db, struct ldb_error *err)
     if (s != LDB_OK)
         return s;
     ldb_mutex_lock(&db->mu);
+    ldb_background_try_now(db, LDB_WORK_FLUSH);
     s = wait_flushed(db, number, err);
     ldb_mutex_unlock(&db->mu);
     return s;
@@ -72,7 +75,8 @@ enum ldb_status ldb_compact_range(struct ldb_db *db,
                                   const struct ldb_slice *end,
                                   struct ldb_error *err)
 {
-    struct ldb_manual_compaction manual = {.begin = begin, .end = end};
+    struct ldb_manual_compaction manual = {
+        .begin = begin, .end = end, .after = LDB_BUF_INIT(SIZE_MAX)};
     struct ldb_manual_compaction **last = &db->manual;
     enum ldb_status s = ldb_flush(db, err);
 
@@ -81,7 +85,7 @@ enum ldb_status ldb_compact_range(struct ldb_db *db,
     ldb_mutex_lock(&db->mu);
     if (db->compaction_halted) {
         s = ldb_error_set(err, LDB_CORRUPTION, "compaction has stopped: %.200s",
-                          db->background_error.message);
+                          db->failures[LDB_WORK_COMPACTION].error.message);
     } else {
         while (*last != NULL)
             last = &(*last)->next;

@@ -17,6 +17,7 @@ void ldb_options_init(struct ldb_options *options)
         .write_buffer_bytes = 4 * MIB,
         .immutable_memtables_max = 2,
         .table_bytes = 2 * MIB,
+        .compaction_threads = 2,
         .block_bytes = 4 * KIB,
         .block_restart_interval = 16,
         .block_cache_bytes = 8 * MIB,
@@ -48,6 +49,8 @@ static enum ldb_status check_ranges(const struct ldb_options *o,
         {"immutable_memtables_max", o->immutable_memtables_max, 1,
          LDB_IMMUTABLES_MAX - 1},
         {"table_bytes", o->table_bytes, KIB, 4096 * MIB},
+        {"compaction_threads", o->compaction_threads, 1,
+         LDB_COMPACTION_THREADS_MAX},
         {"block_bytes", o->block_bytes, 64, 16 * MIB},
         {"block_restart_interval", o->block_restart_interval, 1, 4096},
         {"bloom_bits", o->bloom_bits, 0, 200},
@@ -98,6 +101,7 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
     FILL(write_buffer_bytes);
     FILL(immutable_memtables_max);
     FILL(table_bytes);
+    FILL(compaction_threads);
     FILL(block_bytes);
     FILL(block_restart_interval);
     FILL(block_cache_bytes);

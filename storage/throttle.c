@@ -121,22 +121,25 @@ static enum ldb_status refuse(const struct ldb_db *db, struct ldb_error *err)
     return LDB_OK;
 }
 
-/* Why a write that has to wait for background work would wait in vain. */
+/* Why a write that has to wait for that work would wait in vain. */
 static enum ldb_status refuse_waiting(const struct ldb_db *db,
-                                      struct ldb_error *err)
+                                      enum ldb_work work, struct ldb_error *err)
 {
+    const struct ldb_background_failure *f = &db->failures[work];
+
     if (atomic_load_explicit(&db->closing, memory_order_relaxed))
         return ldb_error_set(err, LDB_CLOSED, "the database is closing");
     if (db->compaction_halted)
         return ldb_error_set(err, LDB_READ_ONLY,
                              "compaction has stopped: %.200s",
-                             db->background_error.message);
-    if (db->background_status != LDB_OK) {
-        if (err != NULL)
-            *err = db->background_error;
-        return ldb_error_prefix(err, db->background_status, "flush is stuck");
-    }
-    return LDB_OK;
+                             db->failures[LDB_WORK_COMPACTION].error.message);
+    if (f->attempts == 0)
+        return LDB_OK;
+    if (err != NULL)
+        *err = f->error;
+    return ldb_error_prefix(err, f->error.status,
+                            work == LDB_WORK_FLUSH ? "flush is stuck"
+                                                   : "compaction is stuck");
 }
 
 /* Lets background threads run for at most timeout_us, counted as a stall. */
@@ -203,7 +206,11 @@ enum ldb_status ldb_throttle_make_room(struct ldb_db *db, bool may_wait,
         if (db->immutable_count < db->options.immutable_memtables_max &&
             l0 < db->options.l0_stop_trigger)
             return seal_now(db, err);
-        s = refuse_waiting(db, err);
+        s = refuse_waiting(db,
+                           l0 >= db->options.l0_stop_trigger
+                               ? LDB_WORK_COMPACTION
+                               : LDB_WORK_FLUSH,
+                           err);
         if (s != LDB_OK)
             return s;
         wait_for_work(db, 0, &db->counters.stop_count, &db->counters.stop_us);

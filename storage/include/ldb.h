@@ -80,6 +80,9 @@ struct ldb_options {
     /* Bytes of a table that compaction writes. Default 2 MiB.
      * [CompactionTableSize / max_file_size] */
     uint64_t table_bytes;
+    /* Compactions that may run at once, where they do not meet. 1 to 8,
+     * default 2. */
+    unsigned compaction_threads;
     /* Plain bytes of a data block. Default 4096. [BlockSize / block_size] */
     size_t block_bytes;
     /* Entries between restarts. Default 16. */

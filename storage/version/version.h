@@ -29,10 +29,9 @@ struct ldb_version {
     struct ldb_live_versions *live;
     const struct ldb_comparator *comparator;
     struct ldb_level levels[LDB_LEVEL_COUNT];
-    /* The level that most needs compacting and how much (>= 1: now); set when
-     * the version is made (compaction_pick.h's rule). */
-    uint32_t compaction_level;
-    double compaction_score;
+    /* How much each level needs compacting (>= 1: now); set when the version
+     * is made (ldb_version_score()). */
+    double scores[LDB_LEVEL_COUNT];
     /* The list's own, guarded by its mutex: the neighbours, and the tables
      * that no newer version has. */
     struct ldb_version *older;

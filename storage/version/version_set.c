@@ -135,19 +135,14 @@ void ldb_version_score(struct ldb_version *version,
 {
     double limit = (double)level1_bytes;
 
-    version->compaction_level = 0;
-    version->compaction_score =
+    version->scores[0] =
         (double)version->levels[0].count / (double)l0_compaction_trigger;
-    /* The last level has nowhere to go. */
     for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++) {
-        double level_score = (double)version->levels[level].bytes / limit;
-
-        if (level_score > version->compaction_score) {
-            version->compaction_level = level;
-            version->compaction_score = level_score;
-        }
+        version->scores[level] = (double)version->levels[level].bytes / limit;
         limit *= (double)level_multiplier;
     }
+    /* The last level has nowhere to go. */
+    version->scores[LDB_LEVEL_COUNT - 1] = 0;
 }
 
 /* ---- opening ---- */

@@ -148,7 +148,7 @@ void ldb_version_set_on_obsolete(struct ldb_version_set *set,
                                  void (*on_obsolete)(void *context),
                                  void *context);
 
-/* goleveldb's score of a version (docs/formats.md), stored in it. */
+/* goleveldb's score of each level (docs/formats.md), stored in the version. */
 void ldb_version_score(struct ldb_version *version,
                        uint32_t l0_compaction_trigger, uint64_t level1_bytes,
                        uint32_t level_multiplier);

@@ -36,11 +36,11 @@ static struct ldb_compaction *pick_with(struct ldb_version *version,
     struct ldb_compaction *compaction = NULL;
     struct ldb_error err = {0};
 
-    version->compaction_level = level;
-    version->compaction_score = 1;
-    assert_ldb_ok(
-        ldb_compaction_pick(version, &limits, pointers, &err, &compaction),
-        &err);
+    version->scores[level] = 1;
+    assert_ldb_ok(ldb_compaction_pick(version, &limits, pointers, NULL, &err,
+                                      &compaction),
+                  &err);
+    version->scores[level] = 0;
     return compaction;
 }
 
@@ -55,17 +55,32 @@ static struct ldb_compaction *pick_range(struct ldb_version *version,
 {
     struct ldb_slice first = ldb_slice_str(begin == NULL ? "" : begin);
     struct ldb_slice last = ldb_slice_str(end == NULL ? "" : end);
+    const struct ldb_compaction_range range = {
+        .begin = begin == NULL ? NULL : &first,
+        .end = end == NULL ? NULL : &last};
     struct ldb_compaction *compaction = NULL;
     struct ldb_error err = {0};
 
-    assert_ldb_ok(ldb_compaction_pick_range(
-                      version, &limits, level, begin == NULL ? NULL : &first,
-                      end == NULL ? NULL : &last, &err, &compaction),
+    assert_ldb_ok(ldb_compaction_pick_range(version, &limits, level, &range,
+                                            &err, &compaction),
                   &err);
     return compaction;
 }
 
 /* ---- the score ---- */
+
+/* -1: nothing is picked. */
+static void assert_picks_level(struct ldb_version *version, int level)
+{
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_compaction_pick(version, &limits, no_pointers, NULL, &err,
+                                      &compaction),
+                  &err);
+    assert_int_equal(compaction == NULL ? -1 : (int)compaction->level, level);
+    ldb_compaction_destroy(compaction);
+}
 
 static void the_highest_score_wins(void **state)
 {
@@ -101,12 +116,18 @@ static void the_highest_score_wins(void **state)
         struct ldb_version *version =
             version_rows_make(tables, 3 + rows[i].level0_count);
 
+        uint32_t best = 0;
+
         ldb_version_score(version, 4, 100, 10);
-        if (version->compaction_level != rows[i].level ||
-            version->compaction_score < rows[i].score - 1e-9 ||
-            version->compaction_score > rows[i].score + 1e-9)
-            fail_msg("%s: level %u, score %f", rows[i].name,
-                     version->compaction_level, version->compaction_score);
+        for (uint32_t level = 1; level < LDB_LEVEL_COUNT; level++)
+            if (version->scores[level] > version->scores[best])
+                best = level;
+        if (best != rows[i].level ||
+            version->scores[best] < rows[i].score - 1e-9 ||
+            version->scores[best] > rows[i].score + 1e-9)
+            fail_msg("%s: level %u, score %f", rows[i].name, best,
+                     version->scores[best]);
+        assert_picks_level(version, rows[i].score < 1 ? -1 : (int)best);
         ldb_version_unref(version);
     }
 }
@@ -115,16 +136,10 @@ static void nothing_is_picked_below_a_score_of_one(void **state)
 {
     static const struct version_row rows[] = {{1, 1, 10, "a@1", "b@1"}};
     struct ldb_version *version = version_rows_make(rows, COUNT(rows));
-    struct ldb_compaction *compaction = NULL;
-    struct ldb_error err = {0};
 
     (void)state;
-    version->compaction_level = 1;
-    version->compaction_score = 0.99;
-    assert_ldb_ok(
-        ldb_compaction_pick(version, &limits, no_pointers, &err, &compaction),
-        &err);
-    assert_null(compaction);
+    version->scores[1] = 0.99;
+    assert_picks_level(version, -1);
     ldb_version_unref(version);
 }
 
@@ -339,25 +354,170 @@ static void a_manual_range_is_cut_below_level_0(void **state)
     ldb_version_unref(version);
 }
 
+/* How a manual compaction gets to the end of a level. */
+static void a_manual_range_goes_on_after_what_is_done(void **state)
+{
+    static const struct {
+        const char *after;
+        const char *upper;
+    } rows[] = {{"b", "1"}, {"c", "2"}, {"d", "2"}, {"f", "3"}, {"i", NULL}};
+    struct ldb_version *version =
+        version_rows_make(line_rows, COUNT(line_rows));
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct ldb_slice after = ldb_slice_str(rows[i].after);
+        const struct ldb_compaction_range range = {.begin = &after,
+                                                   .after = &after};
+        struct ldb_compaction *compaction = NULL;
+        struct ldb_error err = {0};
+
+        assert_ldb_ok(ldb_compaction_pick_range(version, &limits, 1, &range,
+                                                &err, &compaction),
+                      &err);
+        if (rows[i].upper == NULL)
+            assert_null(compaction);
+        else
+            assert_file_numbers(rows[i].upper, compaction->inputs[0],
+                                compaction->input_count[0]);
+        ldb_compaction_destroy(compaction);
+    }
+    ldb_version_unref(version);
+}
+
 static void the_last_level_cannot_be_compacted(void **state)
 {
+    static const struct ldb_compaction_range all = {0};
     struct ldb_version *version =
         version_rows_make(line_rows, COUNT(line_rows));
     struct ldb_compaction *compaction = NULL;
     struct ldb_error err = {0};
 
     (void)state;
-    assert_ldb_status(LDB_INVALID_ARGUMENT,
-                      ldb_compaction_pick_range(version, &limits, 6, NULL, NULL,
-                                                &err, &compaction),
-                      &err);
+    assert_ldb_status(
+        LDB_INVALID_ARGUMENT,
+        ldb_compaction_pick_range(version, &limits, 6, &all, &err, &compaction),
+        &err);
     assert_null(compaction);
+    ldb_version_unref(version);
+}
+
+/* ---- beside others ---- */
+
+static struct ldb_compaction *pick_beside(struct ldb_version *version,
+                                          const struct ldb_compaction *running)
+{
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_compaction_pick(version, &limits, no_pointers, running,
+                                      &err, &compaction),
+                  &err);
+    return compaction;
+}
+
+static void what_runs_is_not_met(void **state)
+{
+    /* 1 and 2 share 11; 3 stands apart. */
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@9", "c@9"},  {1, 2, 100, "d@9", "f@9"},
+        {1, 3, 100, "m@9", "o@9"},  {2, 11, 200, "b@1", "e@1"},
+        {2, 12, 200, "n@1", "n@1"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *first;
+    struct ldb_compaction *second;
+
+    (void)state;
+    version->scores[1] = 9;
+    first = pick_beside(version, NULL);
+    assert_inputs(first, "1", "11", "");
+    second = pick_beside(version, first);
+    assert_inputs(second, "3", "12", "");
+    second->next = first;
+    assert_null(pick_beside(version, second));
+    ldb_compaction_destroy(second);
+    ldb_compaction_destroy(first);
+    ldb_version_unref(version);
+}
+
+static void level_0_is_compacted_once_at_a_time(void **state)
+{
+    static const struct version_row rows[] = {
+        {0, 9, 1, "a@9", "c@9"},
+        {0, 7, 1, "x@7", "z@7"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *first;
+
+    (void)state;
+    version->scores[0] = 9;
+    first = pick_beside(version, NULL);
+    assert_inputs(first, "9", "", "");
+    assert_null(pick_beside(version, first));
+    ldb_compaction_destroy(first);
+    ldb_version_unref(version);
+}
+
+static void compactions_meet_on_common_levels_and_keys(void **state)
+{
+    static const struct {
+        uint32_t level;
+        const char *smallest;
+        const char *largest;
+        bool meets;
+    } rows[] = {
+        {0, "a@1", "z@1", false}, {5, "a@1", "z@1", false},
+        {1, "a@1", "d@1", true},  {1, "a@1", "e@1", true},
+        {2, "k@1", "l@1", false}, {2, "i@9", "i@9", true},
+        {3, "a@1", "z@1", true},  {4, "a@1", "z@1", false},
+        {3, "a@1", "c@1", false},
+    };
+    static const struct version_row tables[] = {{2, 1, 10, "d@9", "i@1"}};
+    struct ldb_version *version = version_rows_make(tables, COUNT(tables));
+    struct ldb_compaction *running = pick(version, 2);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct ldb_buf smallest = version_rows_key(rows[i].smallest);
+        struct ldb_buf largest = version_rows_key(rows[i].largest);
+        struct ldb_compaction other = {.version = version,
+                                       .level = rows[i].level,
+                                       .smallest = ldb_slice_of_buf(&smallest),
+                                       .largest = ldb_slice_of_buf(&largest)};
+        if (ldb_compaction_conflicts(&other, running) != rows[i].meets)
+            fail_msg("level %u, %s to %s", rows[i].level, rows[i].smallest,
+                     rows[i].largest);
+        assert_false(ldb_compaction_conflicts(&other, NULL));
+        ldb_buf_release(&smallest);
+        ldb_buf_release(&largest);
+    }
+    ldb_compaction_destroy(running);
+    ldb_version_unref(version);
+}
+
+static void what_runs_counts_as_done(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 60, "a@9", "c@9"},
+        {1, 2, 60, "m@9", "o@9"},
+        {2, 11, 10, "b@1", "b@1"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *first;
+
+    (void)state;
+    version->scores[1] = 1.2; /* 120 of 100 bytes, 60 once the first is done */
+    first = pick_beside(version, NULL);
+    assert_inputs(first, "1", "11", "");
+    assert_null(pick_beside(version, first));
+    ldb_compaction_destroy(first);
     ldb_version_unref(version);
 }
 
 /* ---- the edit ---- */
 
-static void the_edit_deletes_the_inputs_and_sets_the_pointer(void **state)
+static void the_edit_deletes_the_inputs(void **state)
 {
     struct ldb_version *version =
         version_rows_make(line_rows, COUNT(line_rows));
@@ -371,9 +531,7 @@ static void the_edit_deletes_the_inputs_and_sets_the_pointer(void **state)
     assert_int_equal(1, edit.deleted[0].number);
     assert_int_equal(2, edit.deleted[1].level);
     assert_int_equal(11, edit.deleted[1].number);
-    assert_int_equal(1, edit.pointer_count);
-    assert_int_equal(1, edit.pointers[0].level);
-    assert_ldb_slice(compaction->pointer, edit.pointers[0].key);
+    assert_int_equal(0, edit.pointer_count);
     ldb_version_edit_release(&edit);
     ldb_compaction_destroy(compaction);
     ldb_version_unref(version);
@@ -479,15 +637,14 @@ static void every_failed_allocation_is_survived(void **state)
     struct ldb_version *version = version_rows_make(rows, COUNT(rows));
 
     (void)state;
-    version->compaction_level = 1;
-    version->compaction_score = 1;
+    version->scores[1] = 1;
     for (uint64_t n = 1;; n++) {
         struct ldb_compaction *compaction = NULL;
         struct ldb_error err = {0};
         enum ldb_status s;
 
         mem_fault_start(n, MEM_FAULT_ONCE);
-        s = ldb_compaction_pick(version, &limits, no_pointers, &err,
+        s = ldb_compaction_pick(version, &limits, no_pointers, NULL, &err,
                                 &compaction);
         if (!mem_fault_stop()) {
             assert_ldb_ok(s, &err);
@@ -516,8 +673,13 @@ int main(void)
         cmocka_unit_test(lower_boundary_tables_come_along),
         cmocka_unit_test(a_lone_table_moves_down_if_the_grandparents_are_few),
         cmocka_unit_test(a_manual_range_is_cut_below_level_0),
+        cmocka_unit_test(a_manual_range_goes_on_after_what_is_done),
         cmocka_unit_test(the_last_level_cannot_be_compacted),
-        cmocka_unit_test(the_edit_deletes_the_inputs_and_sets_the_pointer),
+        cmocka_unit_test(what_runs_is_not_met),
+        cmocka_unit_test(level_0_is_compacted_once_at_a_time),
+        cmocka_unit_test(compactions_meet_on_common_levels_and_keys),
+        cmocka_unit_test(what_runs_counts_as_done),
+        cmocka_unit_test(the_edit_deletes_the_inputs),
         cmocka_unit_test(
             an_output_stops_where_it_overlaps_too_many_grandparents),
         cmocka_unit_test(grandparents_before_the_first_key_do_not_count),

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "storage/db_internal.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
 
@@ -184,6 +185,58 @@ static void damage_halts_compaction_and_reads_go_on(void **state)
                       ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
 }
 
+static struct ldb_compaction *pick_after(struct db_fixture *f,
+                                         const struct ldb_compaction *before,
+                                         uint64_t order)
+{
+    struct ldb_slice after = {0};
+    struct ldb_compaction_range range = {0};
+    struct ldb_compaction *c = NULL;
+
+    if (before != NULL) {
+        after = ldb_internal_user_key(before->largest);
+        range = (struct ldb_compaction_range){.begin = &after, .after = &after};
+    }
+    ldb_mutex_lock(&f->db->mu);
+    assert_ldb_ok(
+        ldb_compaction_pick_range(ldb_version_set_current(f->db->versions),
+                                  &f->db->limits, 1, &range, &f->err, &c),
+        &f->err);
+    ldb_mutex_unlock(&f->db->mu);
+    assert_non_null(c);
+    c->order = order;
+    return c;
+}
+
+/* The next compaction of the level begins after the one picked last. */
+static void the_pointer_stays_with_the_later_pick(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_compaction *first;
+    struct ldb_compaction *second;
+    struct ldb_slice pointer;
+
+    f->options.table_bytes = 4 << 10;
+    f->options.compress = false;
+    db_fixture_reopen(f);
+    for (unsigned i = 0; i < 2; i++) {
+        db_fixture_fill(f, 0, 400);
+        db_fixture_flush(f);
+    }
+    compact(f);
+    first = pick_after(f, NULL, 1);
+    second = pick_after(f, first, 2);
+    assert_ldb_ok(ldb_compaction_run(f->db, second, &f->err), &f->err);
+    assert_ldb_ok(ldb_compaction_run(f->db, first, &f->err), &f->err);
+    ldb_mutex_lock(&f->db->mu);
+    pointer = ldb_version_set_compact_pointer(f->db->versions, 1);
+    ldb_mutex_unlock(&f->db->mu);
+    assert_ldb_slice(second->pointer, pointer);
+    ldb_compaction_destroy(first);
+    ldb_compaction_destroy(second);
+    db_fixture_assert_filled(f, 0, 400);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -195,6 +248,7 @@ int main(void)
         TEST(outputs_end_at_the_table_size),
         TEST(a_compaction_that_fails_changes_nothing_and_is_tried_again),
         TEST(damage_halts_compaction_and_reads_go_on),
+        TEST(the_pointer_stays_with_the_later_pick),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,7 @@ static void each_value_has_its_range(void **state)
         ROW(write_buffer_bytes, UINT64_C(4097) << 20),
         ROW(immutable_memtables_max, 16),
         ROW(table_bytes, 1023),
+        ROW(compaction_threads, 9),
         ROW(block_bytes, 63),
         ROW(block_restart_interval, 4097),
         ROW(bloom_bits, 201),
