@@ -105,6 +105,8 @@ enum ldb_status ldb_memtable_create(const struct ldb_comparator *comparator,
         ldb_memtable_unref(table);
         return ldb_error_no_memory(err);
     }
+    for (uint32_t i = 0; i < LDB_SKIPLIST_HEIGHT_MAX; i++)
+        table->before[i] = table->head;
     *out = table;
     return LDB_OK;
 }
@@ -162,13 +164,20 @@ struct ldb_memtable_node *ldb_memtable_prepare(struct ldb_memtable *table,
     return node;
 }
 
-/*
- * The first node >= target, or NULL; before[level] is the last node < target
- * of each level when before is not NULL.
- */
-static struct ldb_memtable_node *
-find_at_or_after(const struct ldb_memtable *table, struct ldb_slice target,
-                 struct ldb_memtable_node **before)
+/* The comparator is a constant for the caller: see find_at_or_after(). */
+static inline LDB_ALWAYS_INLINE bool
+node_is_less(const struct ldb_memtable_node *node, struct ldb_slice target,
+             const struct ldb_comparator *comparator, bool is_bytewise)
+{
+    struct ldb_slice key = ldb_memtable_node_key(node);
+
+    return is_bytewise ? ldb_internal_compare_bytewise(key, target) < 0
+                       : ldb_internal_compare(comparator, key, target) < 0;
+}
+
+static inline LDB_ALWAYS_INLINE struct ldb_memtable_node *
+find(const struct ldb_memtable *table, struct ldb_slice target,
+     struct ldb_memtable_node **before, bool is_bytewise)
 {
     struct ldb_memtable_node *at = table->head;
     struct ldb_memtable_node *not_before = NULL;
@@ -180,8 +189,7 @@ find_at_or_after(const struct ldb_memtable *table, struct ldb_slice target,
 
         /* A node already found to be >= target needs no second comparison. */
         if (next != NULL && next != not_before &&
-            ldb_internal_compare(table->comparator, ldb_memtable_node_key(next),
-                                 target) < 0) {
+            node_is_less(next, target, table->comparator, is_bytewise)) {
             at = next;
             continue;
         }
@@ -192,6 +200,20 @@ find_at_or_after(const struct ldb_memtable *table, struct ldb_slice target,
         not_before = next;
         level--;
     }
+}
+
+/*
+ * The first node >= target, or NULL; before[level] is the last node < target
+ * of each level when before is not NULL. Asking once which comparator it is
+ * lets the usual one be compiled into the loop.
+ */
+static struct ldb_memtable_node *
+find_at_or_after(const struct ldb_memtable *table, struct ldb_slice target,
+                 struct ldb_memtable_node **before)
+{
+    if (LDB_LIKELY(table->comparator == ldb_comparator_bytewise()))
+        return find(table, target, before, true);
+    return find(table, target, before, false);
 }
 
 /* The last node < target, or the head. NULL target: the last of all. */
@@ -217,21 +239,44 @@ static struct ldb_memtable_node *find_before(const struct ldb_memtable *table,
     }
 }
 
+/* Does key belong right behind the node that was linked last? */
+static bool is_after_last_linked(const struct ldb_memtable *table,
+                                 struct ldb_slice key)
+{
+    const struct ldb_memtable_node *at = table->before[0];
+    const struct ldb_memtable_node *next;
+
+    if (at == table->head ||
+        ldb_internal_compare(table->comparator, ldb_memtable_node_key(at),
+                             key) >= 0)
+        return false;
+    next = atomic_load_explicit(&at->next[0], memory_order_relaxed);
+    return next == NULL ||
+           ldb_internal_compare(table->comparator, ldb_memtable_node_key(next),
+                                key) >= 0;
+}
+
+/*
+ * table->before is kept from one node to the next: each level's last node
+ * that is not behind the node linked last. When the next key belongs right
+ * behind that one, as all do that come in order, then no node of any level
+ * stands between, and nothing is searched.
+ */
 void ldb_memtable_link(struct ldb_memtable *table,
                        struct ldb_memtable_node *node)
 {
-    struct ldb_memtable_node *before[LDB_SKIPLIST_HEIGHT_MAX];
-    uint32_t height =
-        atomic_load_explicit(&table->height, memory_order_relaxed);
+    struct ldb_memtable_node **before = table->before;
+    struct ldb_slice key = ldb_memtable_node_key(node);
 
+    if (!is_after_last_linked(table, key))
+        (void)find_at_or_after(table, key, before);
     /*
      * A reader that sees the new height early finds NULL at the head's upper
-     * levels and goes down: harmless, so relaxed.
+     * levels and goes down: harmless, so relaxed. Up there before is the head,
+     * as it was from the start.
      */
-    (void)find_at_or_after(table, ldb_memtable_node_key(node), before);
-    for (uint32_t level = height; level < node->height; level++)
-        before[level] = table->head;
-    if (node->height > height)
+    if (node->height >
+        atomic_load_explicit(&table->height, memory_order_relaxed))
         atomic_store_explicit(&table->height, node->height,
                               memory_order_relaxed);
     for (uint32_t level = 0; level < node->height; level++) {
@@ -242,8 +287,13 @@ void ldb_memtable_link(struct ldb_memtable *table,
         /* Release: the node's bytes come with the pointer (node_next). */
         atomic_store_explicit(&before[level]->next[level], node,
                               memory_order_release);
+        before[level] = node;
     }
-    atomic_fetch_add_explicit(&table->entry_count, 1, memory_order_relaxed);
+    /* One thread links: no read-modify-write is needed. */
+    atomic_store_explicit(
+        &table->entry_count,
+        atomic_load_explicit(&table->entry_count, memory_order_relaxed) + 1,
+        memory_order_relaxed);
 }
 
 bool ldb_memtable_get(const struct ldb_memtable *table, struct ldb_slice target,

@@ -31,8 +31,10 @@ struct ldb_memtable {
     const struct ldb_comparator *comparator;
     struct ldb_arena arena;
     struct ldb_memtable_node *head;
-    _Atomic(uint32_t) height;      /* of the list now; relaxed, only grows */
-    uint64_t random;               /* state of the height generator */
+    _Atomic(uint32_t) height; /* of the list now; relaxed, only grows */
+    uint64_t random;          /* state of the height generator */
+    /* Where the node linked last stands: see link(); its thread's. */
+    struct ldb_memtable_node *before[LDB_SKIPLIST_HEIGHT_MAX];
     _Atomic(uint64_t) entry_count; /* relaxed */
     uint64_t journal_number;       /* the journal that holds its entries */
     ldb_sequence last_sequence;    /* last handed out when it was sealed */

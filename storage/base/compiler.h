@@ -12,6 +12,9 @@
 #define LDB_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define LDB_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* For a function that a constant argument makes into several. */
+#define LDB_ALWAYS_INLINE __attribute__((always_inline))
+
 /* The function may use this instruction set; callers ask LDB_CPU_HAS first. */
 #if defined(__x86_64__)
 #define LDB_TARGET(isa)  __attribute__((target(isa)))

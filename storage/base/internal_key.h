@@ -79,8 +79,8 @@ static inline uint64_t ldb_load_ordered64(const uint8_t *p)
  * spends its time on. The tag behind a user key lets whole words be read up to
  * the user key's last byte, so that no call and no byte loop is needed.
  */
-static inline int ldb_internal_compare_bytewise(struct ldb_slice a,
-                                                struct ldb_slice b)
+static inline LDB_ALWAYS_INLINE int
+ldb_internal_compare_bytewise(struct ldb_slice a, struct ldb_slice b)
 {
     size_t a_len = a.len - LDB_TAG_SIZE;
     size_t b_len = b.len - LDB_TAG_SIZE;

@@ -121,6 +121,44 @@ static void a_lookup_sees_the_newest_entry_at_its_sequence(void **state)
                       &(struct ldb_slice){0}));
 }
 
+/*
+ * Link remembers where it put the last node: runs that ascend, go back, and
+ * run into what stands there already must end up where a search puts them, on
+ * every level.
+ */
+static void runs_of_ascending_keys_stand_in_order(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_iterator *it = NULL;
+    ldb_sequence sequence = 0;
+    unsigned count = 0;
+    char key[16];
+
+    for (unsigned run = 0; run < 64; run++) {
+        /* Run r takes r', r' + 64, r' + 128, ...: 27 is prime to 64. */
+        for (unsigned i = run * 27 % 64; i < 4096; i += 64) {
+            (void)snprintf(key, sizeof(key), "%04u", i);
+            add(f->table, key, ++sequence, LDB_KIND_PUT, key);
+        }
+    }
+    for (unsigned i = 0; i < 4096; i++) {
+        struct ldb_slice value;
+        uint64_t tag;
+
+        (void)snprintf(key, sizeof(key), "%04u", i);
+        assert_true(find(f->table, key, sequence, &tag, &value));
+        assert_ldb_slice(ldb_slice_str(key), value);
+    }
+    assert_ldb_ok(ldb_memtable_iterator_create(f->table, &f->err, &it),
+                  &f->err);
+    for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it)) {
+        (void)snprintf(key, sizeof(key), "%04u", count++);
+        assert_ldb_slice(ldb_slice_str(key), it->value);
+    }
+    assert_int_equal(4096, count);
+    ldb_iterator_destroy(it);
+}
+
 static void entries_stand_in_order_both_ways(void **state)
 {
     struct fixture *f = *state;
@@ -342,6 +380,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_table_is_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_lookup_sees_the_newest_entry_at_its_sequence, setup, teardown),
+        cmocka_unit_test_setup_teardown(runs_of_ascending_keys_stand_in_order,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(entries_stand_in_order_both_ways, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
