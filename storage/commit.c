@@ -34,7 +34,7 @@ static void begin_read(struct commit *c)
 {
     if (c->has_read)
         return;
-    ldb_read_begin(c->db, NULL, &c->read);
+    ldb_read_begin_short(c->db, NULL, &c->read);
     c->has_read = true;
 }
 

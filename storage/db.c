@@ -54,6 +54,7 @@ static void close_journal(struct ldb_db *db)
 /* Drops memtables and the view; no reader is left. */
 static void drop_memory(struct ldb_db *db)
 {
+    ldb_view_slots_sweep(&db->view_slots);
     (void)ldb_view_unref(db->view);
     db->view = NULL;
     ldb_memtable_unref(db->mem);

@@ -23,7 +23,7 @@
 #include "storage/table/table_builder.h"
 #include "storage/version/file_names.h"
 #include "storage/version/version_set.h"
-#include "storage/view.h"
+#include "storage/view_slots.h"
 
 /* compaction_threads at most. Chosen: merging is bound by the disk by then. */
 #define LDB_COMPACTION_THREADS_MAX 8
@@ -67,7 +67,6 @@ struct ldb_db_counters {
     _Atomic(uint64_t) syncs;
     _Atomic(uint64_t) sync_us;
     _Atomic(uint64_t) journal_written_bytes;
-    _Atomic(uint64_t) gets;
     _Atomic(uint64_t) flushes;
     _Atomic(uint64_t) flush_bytes;
     _Atomic(uint64_t) compactions;
@@ -91,7 +90,7 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
  * Locking.
  * Constant after ldb_open(): options, env, dir, limits, table_options,
  *   block_cache, tables, log, lock, versions (the pointer), thread handles.
- * Own synchronisation: block_cache, tables, log.
+ * Own synchronisation: block_cache, tables, log, view_slots.
  * Atomics: last_sequence (release by the leader after linking, acquire by
  *   readers), obsolete_pending, closing, is_stopped, counters.
  * Protected by queue_mu: the write queue, is_leading, drive_wanted.
@@ -175,6 +174,9 @@ struct ldb_db {
     /* view_mu */
     struct ldb_mutex view_mu;
     struct ldb_view *view; /* guarded by view_mu; one reference */
+
+    /* own synchronisation; swept by who changes view, with mu held */
+    struct ldb_view_slots view_slots;
 };
 
 static inline enum ldb_health ldb_db_health(const struct ldb_db *db)
@@ -199,12 +201,21 @@ struct ldb_snapshot {
 /* The current view, referenced, with the sequence to read it at. */
 struct ldb_view *ldb_db_view(struct ldb_db *db, ldb_sequence *out_sequence);
 
+/*
+ * The same into *out for as long as a get takes, by way of the thread's slot;
+ * release with ldb_db_view_drop(). *out must not move.
+ */
+void ldb_db_view_hold(struct ldb_db *db, struct ldb_view_hold *out,
+                      ldb_sequence *out_sequence);
+void ldb_db_view_drop(struct ldb_db *db, struct ldb_view_hold *hold);
+
 /* Gives it back; wakes the flush thread when tables became obsolete. */
 void ldb_db_view_release(struct ldb_db *db, struct ldb_view *view);
 
 /*
- * Makes a view of mem, immutables and the current version and installs it.
- * *out_old gets the one before: release it once mu is dropped.
+ * Makes a view of mem, immutables and the current version and installs it;
+ * whoever asks from now on gets it. *out_old gets the one before: release it
+ * once mu is dropped.
  */
 LDB_MUST_CHECK enum ldb_status ldb_db_install_view(struct ldb_db *db,
                                                    struct ldb_error *err,

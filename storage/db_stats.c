@@ -18,7 +18,6 @@ static void fill_counters(const struct ldb_db_counters *c,
     out->syncs = load(&c->syncs);
     out->sync_us = load(&c->sync_us);
     out->journal_written_bytes = load(&c->journal_written_bytes);
-    out->gets = load(&c->gets);
     out->flushes = load(&c->flushes);
     out->flush_bytes = load(&c->flush_bytes);
     out->compactions = load(&c->compactions);
@@ -71,6 +70,7 @@ void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
 
     *out = (struct ldb_stats){.last_sequence = ldb_last_sequence(db)};
     fill_counters(&db->counters, out);
+    out->gets = ldb_view_slots_gets(&db->view_slots);
     ldb_mutex_lock(&db->queue_mu);
     out->queue_writes = db->queue_writes;
     out->queue_bytes = db->queue_bytes;

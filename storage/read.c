@@ -9,13 +9,14 @@
 /* Keys up to this many bytes are looked up without an allocation. */
 #define LOOKUP_INLINE_SIZE 512
 
-void ldb_read_begin(struct ldb_db *db, const struct ldb_read_options *options,
-                    struct ldb_read *out)
+static void begin(struct ldb_db *db, const struct ldb_read_options *options,
+                  bool is_short, struct ldb_read *out)
 {
     static const struct ldb_read_options none = {0};
 
     if (options == NULL)
         options = &none;
+    out->is_short = is_short && options->snapshot == NULL;
     out->table.fill_cache = !options->skip_cache;
     out->table.verify_checksums = options->checksums == 0
                                       ? db->options.verify_checksums
@@ -26,14 +27,33 @@ void ldb_read_begin(struct ldb_db *db, const struct ldb_read_options *options,
         assert(options->snapshot->db == db);
         out->view = ldb_view_ref(options->snapshot->view);
         out->sequence = options->snapshot->sequence;
+    } else if (is_short) {
+        ldb_db_view_hold(db, &out->hold, &out->sequence);
+        out->view = out->hold.view;
     } else {
         out->view = ldb_db_view(db, &out->sequence);
     }
 }
 
+void ldb_read_begin(struct ldb_db *db, const struct ldb_read_options *options,
+                    struct ldb_read *out)
+{
+    begin(db, options, false, out);
+}
+
+void ldb_read_begin_short(struct ldb_db *db,
+                          const struct ldb_read_options *options,
+                          struct ldb_read *out)
+{
+    begin(db, options, true, out);
+}
+
 void ldb_read_end(struct ldb_db *db, struct ldb_read *read)
 {
-    ldb_db_view_release(db, read->view);
+    if (read->is_short)
+        ldb_db_view_drop(db, &read->hold);
+    else
+        ldb_db_view_release(db, read->view);
     read->view = NULL;
 }
 
@@ -80,8 +100,8 @@ enum ldb_status ldb_get(struct ldb_db *db, struct ldb_slice key,
     struct ldb_read read;
     enum ldb_status s;
 
-    ldb_count(&db->counters.gets, 1);
-    ldb_read_begin(db, options, &read);
+    ldb_view_slots_count_get(&db->view_slots);
+    ldb_read_begin_short(db, options, &read);
     s = ldb_read_get(db, &read, key, err, out_value, out_sequence);
     if (out_seen != NULL && (s == LDB_OK || s == LDB_NOT_FOUND))
         *out_seen = read.sequence;

@@ -6,7 +6,9 @@
 
 /* What one read works on; release with ldb_read_end(). */
 struct ldb_read {
-    struct ldb_view *view; /* referenced */
+    struct ldb_view *view;     /* referenced, here or by hold */
+    struct ldb_view_hold hold; /* of a short read */
+    bool is_short;
     ldb_sequence sequence;
     struct ldb_table_read table;
 };
@@ -14,6 +16,10 @@ struct ldb_read {
 /* options may be NULL. */
 void ldb_read_begin(struct ldb_db *db, const struct ldb_read_options *options,
                     struct ldb_read *out);
+/* The same for one that its thread ends soon, and that is not moved. */
+void ldb_read_begin_short(struct ldb_db *db,
+                          const struct ldb_read_options *options,
+                          struct ldb_read *out);
 void ldb_read_end(struct ldb_db *db, struct ldb_read *read);
 
 /*

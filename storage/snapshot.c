@@ -22,6 +22,28 @@ struct ldb_view *ldb_db_view(struct ldb_db *db, ldb_sequence *out_sequence)
     return view;
 }
 
+void ldb_db_view_hold(struct ldb_db *db, struct ldb_view_hold *out,
+                      ldb_sequence *out_sequence)
+{
+    out->view = ldb_view_slots_take(&db->view_slots, out);
+    if (LDB_LIKELY(out->view != NULL)) {
+        /* In this order: view_slots.h, rule 2. */
+        *out_sequence =
+            atomic_load_explicit(&db->last_sequence, memory_order_acquire);
+        if (LDB_LIKELY(ldb_view_slots_is_marked(out)))
+            return;
+        ldb_db_view_release(db, out->view);
+    }
+    out->view = ldb_db_view(db, out_sequence);
+}
+
+void ldb_db_view_drop(struct ldb_db *db, struct ldb_view_hold *hold)
+{
+    if (LDB_UNLIKELY(!ldb_view_slots_park(hold)))
+        ldb_db_view_release(db, hold->view);
+    hold->view = NULL;
+}
+
 void ldb_db_view_release(struct ldb_db *db, struct ldb_view *view)
 {
     if (!ldb_view_unref(view))
@@ -51,6 +73,7 @@ enum ldb_status ldb_db_install_view(struct ldb_db *db, struct ldb_error *err,
     *out_old = db->view;
     db->view = view;
     ldb_mutex_unlock(&db->view_mu);
+    ldb_view_slots_sweep(&db->view_slots);
     return LDB_OK;
 }
 

@@ -1,4 +1,11 @@
-/* A snapshot stays as it was, whatever is written, flushed or compacted. */
+/*
+ * A snapshot stays as it was, whatever is written, flushed or compacted; a read
+ * sees all that was written before it, whichever view it works on.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
 
@@ -65,6 +72,75 @@ static void a_snapshot_outlives_a_reopening_in_place(void **state)
     ldb_snapshot_release(snapshot);
 }
 
+/* ---- gets while views come and go ---- */
+
+#define ROUNDS  200
+#define READERS 3
+
+struct freshness {
+    struct ldb_db *db;
+    _Atomic(int) written;  /* of the last put that returned */
+    _Atomic(int) failures; /* of the readers */
+};
+
+/* The number that key has, or -1. */
+static int number_of(struct ldb_db *db, const char *key)
+{
+    struct ldb_buf found = LDB_BUF_INIT(16);
+    struct ldb_error err = {0};
+    int number = -1;
+
+    if (ldb_get(db, ldb_slice_str(key), NULL, &err, &found, NULL, NULL) ==
+        LDB_OK) {
+        number = 0;
+        for (size_t i = 0; i < found.len; i++)
+            number = 10 * number + found.data[i] - '0';
+    }
+    ldb_buf_release(&found);
+    return number;
+}
+
+/* What was written before a get began must be in what it finds. */
+static void *read_fresh(void *context)
+{
+    struct freshness *f = context;
+    int written;
+
+    do {
+        written = atomic_load_explicit(&f->written, memory_order_acquire);
+        if (number_of(f->db, "k") < written)
+            atomic_fetch_add_explicit(&f->failures, 1, memory_order_relaxed);
+    } while (written < ROUNDS);
+    return NULL;
+}
+
+static void a_get_sees_every_write_before_it_on_any_view(void **state)
+{
+    struct db_fixture *f = *state;
+    struct freshness shared = {.db = f->db};
+    pthread_t readers[READERS];
+    struct ldb_stats stats;
+    char number[16];
+
+    (void)db_fixture_put(f, "k", "0");
+    for (int r = 0; r < READERS; r++)
+        assert_int_equal(pthread_create(&readers[r], NULL, read_fresh, &shared),
+                         0);
+    for (int i = 1; i <= ROUNDS; i++) {
+        /* Each flush shows two views: a new memtable, then the table. */
+        db_fixture_flush(f);
+        (void)snprintf(number, sizeof(number), "%d", i);
+        (void)db_fixture_put(f, "k", number);
+        assert_int_equal(number_of(f->db, "k"), i);
+        atomic_store_explicit(&shared.written, i, memory_order_release);
+    }
+    for (int r = 0; r < READERS; r++)
+        assert_int_equal(pthread_join(readers[r], NULL), 0);
+    assert_int_equal(atomic_load(&shared.failures), 0);
+    ldb_stats(f->db, &stats);
+    assert_true(stats.gets > ROUNDS);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -72,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_snapshot_sees_its_own_moment),
         TEST(a_snapshot_outlives_a_reopening_in_place),
+        TEST(a_get_sees_every_write_before_it_on_any_view),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
