@@ -1,5 +1,6 @@
 #include "storage/base/env.h"
 
+#include "storage/base/mem.h"
 #include "storage/base/status.h"
 
 /* Bytes asked for in one read of a whole file. Chosen. */
@@ -91,4 +92,65 @@ enum ldb_status ldb_env_replace_file(struct ldb_env *env, const char *dir,
         return s;
     }
     return env->ops->sync_dir(env, dir, err);
+}
+
+/* ---- copies ---- */
+
+static enum ldb_status copy_bytes(struct ldb_sequential_file *from,
+                                  struct ldb_writable_file *to, uint64_t len,
+                                  struct ldb_error *err)
+{
+    uint8_t *chunk = ldb_mem_alloc(READ_CHUNK_SIZE, 1);
+    size_t got = 1;
+    enum ldb_status s = LDB_OK;
+
+    if (chunk == NULL)
+        return ldb_error_no_memory(err);
+    while (s == LDB_OK && len > 0 && got > 0) {
+        size_t want = len < READ_CHUNK_SIZE ? (size_t)len : READ_CHUNK_SIZE;
+
+        s = ldb_sequential_read(from, want, chunk, &got, err);
+        if (s == LDB_OK && got > 0)
+            s = ldb_file_append(to, ldb_slice_make(chunk, got), err);
+        len -= s == LDB_OK ? got : 0;
+    }
+    ldb_mem_free(chunk);
+    return s;
+}
+
+enum ldb_status ldb_env_copy_file(struct ldb_env *env, const char *from,
+                                  const char *to, uint64_t len,
+                                  struct ldb_error *err)
+{
+    struct ldb_sequential_file *source = NULL;
+    struct ldb_writable_file *copy = NULL;
+    enum ldb_status s;
+    enum ldb_status closed;
+
+    s = env->ops->open_sequential(env, from, err, &source);
+    if (s != LDB_OK)
+        return s;
+    s = env->ops->open_writable(env, to, LDB_OPEN_TRUNCATE, err, &copy);
+    if (s == LDB_OK) {
+        s = copy_bytes(source, copy, len, err);
+        if (s == LDB_OK)
+            s = ldb_file_sync(copy, err);
+        closed = ldb_file_close(copy, s == LDB_OK ? err : NULL);
+        s = s == LDB_OK ? closed : s;
+        if (s != LDB_OK) /* half a copy is none */
+            (void)env->ops->remove_file(env, to, NULL);
+    }
+    ldb_sequential_close(source);
+    return s;
+}
+
+enum ldb_status ldb_env_link_or_copy(struct ldb_env *env, const char *from,
+                                     const char *to, struct ldb_error *err)
+{
+    enum ldb_status s = env->ops->link_file(env, from, to, err);
+
+    /* EPERM, EXDEV, EMLINK, EOPNOTSUPP and the like. */
+    if (s == LDB_IO || s == LDB_NOT_SUPPORTED)
+        return ldb_env_copy_file(env, from, to, UINT64_MAX, err);
+    return s;
 }

@@ -182,6 +182,23 @@ ldb_env_replace_file(struct ldb_env *env, const char *dir, const char *path,
                      const char *temporary, struct ldb_slice bytes,
                      struct ldb_error *err);
 
+/*
+ * Gives the file a second name, or where the file system cannot (or the names
+ * lie on two of them) a synced copy. EXISTS when to is there. The name is
+ * durable after sync_dir() of its directory. The file does not change any more.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_env_link_or_copy(struct ldb_env *env,
+                                                    const char *from,
+                                                    const char *to,
+                                                    struct ldb_error *err);
+
+/* A synced copy of the first len bytes (all of them, when there are fewer);
+ * to is replaced. */
+LDB_MUST_CHECK enum ldb_status ldb_env_copy_file(struct ldb_env *env,
+                                                 const char *from,
+                                                 const char *to, uint64_t len,
+                                                 struct ldb_error *err);
+
 /* ops shorthands that read like functions. */
 #define ldb_file_append(file, bytes, err)                                      \
     ((file)->ops->append(file, bytes, err))

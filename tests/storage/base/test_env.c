@@ -155,6 +155,58 @@ static void a_failed_read_leaves_the_buffer_as_it_was(void **state)
     }
 }
 
+static void expect_bytes(struct ldb_env *env, const char *path,
+                         const char *text)
+{
+    struct ldb_buf content = LDB_BUF_INIT(100);
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_env_read_file(env, path, &err, &content), &err);
+    assert_ldb_slice(ldb_slice_str(text), ldb_slice_of_buf(&content));
+    ldb_buf_release(&content);
+}
+
+static void a_second_name_is_a_link_or_else_a_synced_copy(void **state)
+{
+    struct env_fault *fault = *state;
+    struct ldb_env *env = env_fault_env(fault);
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_env_link_or_copy(env, "/db/a", "/db/link", &err), &err);
+    expect_bytes(env, "/db/link", "old");
+    assert_ldb_status(
+        LDB_EXISTS, ldb_env_link_or_copy(env, "/db/a", "/db/link", &err), &err);
+    env_fault_fail(fault, &(struct env_fault_rule){
+                              .kinds = ENV_FAULT_BIT(ENV_FAULT_LINK_FILE),
+                              .nth = 1,
+                              .sys_errno = EPERM});
+    env_fault_forget_counts(fault);
+    assert_ldb_ok(ldb_env_link_or_copy(env, "/db/a", "/db/copy", &err), &err);
+    assert_int_equal(env_fault_count(fault, ENV_FAULT_BIT(ENV_FAULT_SYNC)), 1);
+    expect_bytes(env, "/db/copy", "old");
+}
+
+static void a_copy_ends_where_it_is_told_and_a_failed_one_is_gone(void **state)
+{
+    struct env_fault *fault = *state;
+    struct ldb_env *env = env_fault_env(fault);
+    struct ldb_error err = {0};
+    uint64_t size;
+
+    assert_ldb_ok(ldb_env_copy_file(env, "/db/a", "/db/copy", 2, &err), &err);
+    expect_bytes(env, "/db/copy", "ol");
+    env_fault_fail(fault, &(struct env_fault_rule){
+                              .kinds = ENV_FAULT_BIT(ENV_FAULT_APPEND),
+                              .nth = 1,
+                              .sys_errno = ENOSPC,
+                              .torn = true});
+    assert_ldb_status(LDB_NO_SPACE,
+                      ldb_env_copy_file(env, "/db/a", "/db/copy", 3, &err),
+                      &err);
+    assert_ldb_status(LDB_NOT_FOUND,
+                      env->ops->file_size(env, "/db/copy", &err, &size), &err);
+}
+
 int main(void)
 {
 #define TEST(function)                                                         \
@@ -165,6 +217,8 @@ int main(void)
         TEST(the_first_of_several_failures_is_told),
         TEST(a_large_file_is_read_whole),
         TEST(a_failed_read_leaves_the_buffer_as_it_was),
+        TEST(a_second_name_is_a_link_or_else_a_synced_copy),
+        TEST(a_copy_ends_where_it_is_told_and_a_failed_one_is_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
