@@ -18,6 +18,9 @@ ELSEWHERE = {
     'service/http_head.c': 'tests/service/test_http_exchange.c',
     'service/http_reply.c': 'tests/service/test_http_exchange.c',
     'service/main.c': 'tests/e2e/test_serve.c',
+    'storage/repair_commit.c': 'tests/storage/test_repair.c',
+    'storage/repair_manifest.c': 'tests/storage/test_repair.c',
+    'storage/repair_tables.c': 'tests/storage/test_repair.c',
 }
 
 

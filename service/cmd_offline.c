@@ -87,6 +87,49 @@ int svc_cmd_check(int argc, char *const *argv)
     return sum.damages == 0 ? SVC_EXIT_CLEAN : SVC_EXIT_DAMAGE;
 }
 
+/* ---- repair ---- */
+
+static void print_line(void *context, const char *text)
+{
+    (void)context;
+    printf("%s\n", text);
+}
+
+static void print_repaired(const struct ldb_repair_report *r, bool is_dry)
+{
+    const char *what = is_dry ? "to repair" : "repaired";
+
+    printf("# %s: damages %" PRIu64 " tables kept %" PRIu64
+           " rewritten %" PRIu64 " lost %" PRIu64 " placed %" PRIu64
+           " entries salvaged %" PRIu64 " journals %" PRIu64 " records %" PRIu64
+           " bytes dropped %" PRIu64 " files kept in lost/ %" PRIu64
+           " sequence %" PRIu64 "\n",
+           r->needed ? what : "nothing to repair", r->damages, r->tables_kept,
+           r->tables_rewritten, r->tables_lost, r->tables_placed,
+           r->entries_salvaged, r->journals, r->journal_records,
+           r->journal_bytes_dropped, r->files_kept_in_lost, r->last_sequence);
+}
+
+int svc_cmd_repair(int argc, char *const *argv)
+{
+    struct ldb_repair_options how = {.line = print_line};
+    struct ldb_repair_report report = {0};
+    struct svc_offline_arguments arguments;
+    struct ldb_error err = {0};
+    int code = SVC_EXIT_CLEAN;
+    enum ldb_status s;
+
+    if (!svc_offline_parse(argc, argv, "repair DIR [--dry-run]", "--dry-run",
+                           &arguments, &code))
+        return code;
+    how.dry_run = arguments.has_flag;
+    s = ldb_repair(arguments.path, NULL, &how, &report, &err);
+    if (s != LDB_OK)
+        return svc_offline_fail("repair", s, &err);
+    print_repaired(&report, how.dry_run);
+    return how.dry_run && report.needed ? SVC_EXIT_DAMAGE : SVC_EXIT_CLEAN;
+}
+
 /* ---- stats ---- */
 
 static void print_stats_text(const struct ldb_stats *stats,

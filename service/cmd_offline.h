@@ -41,6 +41,12 @@ int svc_offline_fail(const char *command, enum ldb_status s,
 /* DIR: reads every byte, writes nothing; one line a finding, then a summary. */
 int svc_cmd_check(int argc, char *const *argv);
 
+/*
+ * DIR [--dry-run]: one line for each finding and for what is done about it,
+ * then a summary. A dry run that finds something to repair exits with 1.
+ */
+int svc_cmd_repair(int argc, char *const *argv);
+
 /* DIR [--json]: levels, sequence, MANIFEST, journals; writes nothing. */
 int svc_cmd_stats(int argc, char *const *argv);
 

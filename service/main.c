@@ -23,6 +23,7 @@ static const struct {
     {"serve", svc_cmd_serve, "serve a database over HTTP (serve --help)"},
     {"check", svc_cmd_check, "check every byte of a closed database"},
     {"dump", svc_cmd_dump, "list what a folder, or one file of it, holds"},
+    {"repair", svc_cmd_repair, "make a damaged folder one that opens"},
     {"stats", svc_cmd_stats, "show levels, sequence and files of a folder"},
     {"compact", svc_cmd_compact, "merge all tables of a closed database"},
     {"version", print_version, "print version and commit"},

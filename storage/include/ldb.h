@@ -370,6 +370,58 @@ LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_destroy(const char *path, const struct ldb_options *options,
             struct ldb_error *err);
 
+/* ---- repair ---- */
+
+struct ldb_repair_options {
+    /* Say what would be done; change no byte. */
+    bool dry_run;
+    /* Leave damaged tables out whole instead of keeping their good entries.
+     * [StrictRecovery] */
+    bool strict_recovery;
+    /* Called with each line for people: file, offset, keys, what is done. NULL:
+     * nobody listens. */
+    void (*line)(void *context, const char *text);
+    void *context;
+};
+
+/* What was found and done (dry_run: would be). */
+struct ldb_repair_report {
+    bool needed;         /* false: nothing is wrong, nothing was changed */
+    uint64_t damages;    /* lines that tell damage */
+    uint64_t edits_kept; /* of the MANIFEST that the levels come from */
+    uint64_t tables_kept;
+    uint64_t tables_rewritten; /* damaged; their good entries stay */
+    uint64_t tables_lost;      /* missing, or without a good entry */
+    uint64_t tables_placed;    /* no MANIFEST told their level */
+    uint64_t entries_salvaged; /* good ones of damaged tables */
+    uint64_t journals;
+    uint64_t journal_records;
+    uint64_t journal_bytes_dropped;
+    uint64_t files_kept_in_lost;
+    uint64_t manifest_number; /* the new one */
+    ldb_sequence last_sequence;
+};
+
+/*
+ * Makes the closed database in path one that opens, with all that is
+ * undamaged: levels by the MANIFEST as far as it is whole, other tables by
+ * their keys and sequence numbers, journals as tables. What is replaced is kept
+ * in path/lost/ before the new state is in force. May be stopped and started
+ * again at any point. A sound folder is left as it is.
+ *
+ * Holds both locks (dry_run: shared). options: env, comparator, filter and the
+ * sizes of tables and blocks are used; NULL: the defaults. repair and
+ * out_report may be NULL.
+ *
+ * Errors: LOCKED; NOT_FOUND: no database; INVALID_ARGUMENT: made with another
+ * comparator; NOT_SUPPORTED: file numbers are used up; IO, NO_SPACE, NO_MEMORY:
+ * the folder is as it was, or repaired.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_repair(const char *path, const struct ldb_options *options,
+           const struct ldb_repair_options *repair,
+           struct ldb_repair_report *out_report, struct ldb_error *err);
+
 /* ---- health ---- */
 
 enum ldb_health {

@@ -134,7 +134,8 @@ static void check_names_damage_and_exits_1(void **state)
 
 static void a_folder_that_is_none_exits_2(void **state)
 {
-    static const char *const commands[] = {"check", "dump", "stats", "compact"};
+    static const char *const commands[] = {"check", "dump", "stats", "compact",
+                                           "repair"};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -202,6 +203,24 @@ static void compact_leaves_what_is_live(void **state)
     expect_in(f, "62\t32\n");
 }
 
+static void repair_tells_what_it_does_and_leaves_a_clean_folder(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(run(f, "repair %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "# nothing to repair: damages 0 ");
+    damage_table(f);
+    assert_int_equal(run(f, "repair --dry-run %s", f->db), SVC_EXIT_DAMAGE);
+    expect_in(f, "damage: 000003.ldb at 0: ");
+    expect_in(f, "keys \"a\"@1:put to ");
+    expect_in(f, "kept in lost/");
+    expect_in(f, "# to repair: damages ");
+    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_DAMAGE);
+    assert_int_equal(run(f, "repair %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "# repaired: damages ");
+    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_CLEAN);
+}
+
 static void a_folder_in_use_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -214,6 +233,8 @@ static void a_folder_in_use_is_refused(void **state)
     assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_USAGE);
     assert_int_equal(run(f, "compact %s", f->db), SVC_EXIT_USAGE);
     assert_int_equal(run(f, "dump %s", f->db), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "repair %s", f->db), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "repair --dry-run %s", f->db), SVC_EXIT_USAGE);
     assert_ldb_ok(ldb_close(db, &err), &err);
 }
 
@@ -230,6 +251,7 @@ int main(void)
         CASE(dump_lists_a_file),
         CASE(stats_shows_levels_and_sequence),
         CASE(compact_leaves_what_is_live),
+        CASE(repair_tells_what_it_does_and_leaves_a_clean_folder),
         CASE(a_folder_in_use_is_refused),
     };
 

@@ -1,0 +1,518 @@
+/*
+ * Levels for tables that no MANIFEST places (contracts: repair_internal.h).
+ *
+ * A read goes down the levels and ends at the first entry it meets, so a table
+ * must stand above every table that has older entries of the same keys, and
+ * below 0 no two tables of a level may overlap. Which of two overlapping tables
+ * is the newer one is told by their sequence numbers where these lie apart;
+ * else by a walk over the keys that both hold. From these pairs an order is
+ * made, oldest first, and each table sinks in it as deep as it can: to the
+ * deepest level above all older ones where it overlaps nothing.
+ *
+ * Tables that the MANIFEST places keep their level where that works. Where it
+ * does not, all are placed freely; pairs that contradict each other (files of
+ * two histories in one folder) end in level 0, where the engines ask every
+ * table. In level 0 numbers follow the order: LevelDB takes the greater number
+ * for the newer table (docs/formats.md, rule 22).
+ */
+#include <stdlib.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/repair_internal.h"
+#include "storage/table/table_reader.h"
+
+enum relation {
+    APART, /* no key in common */
+    NEWER, /* the first has the newer entries of all common keys */
+    OLDER,
+    MIXED,
+};
+
+/* Another table whose range overlaps, seen from the table that lists it. */
+struct link {
+    size_t other;
+    enum relation relation;
+    size_t next; /* index + 1; 0: the last */
+};
+
+struct place {
+    struct ldb_repair *repair;
+    struct link *links;
+    size_t link_count;
+    size_t *first;  /* of each table: index + 1 of its first link */
+    size_t *by_key; /* tables by smallest key */
+    size_t *active; /* of the sweep */
+    size_t *older;  /* of each table: older ones not yet in the order */
+    size_t *order;  /* oldest first */
+    size_t ordered; /* of them certain */
+};
+
+/* ---- which of two is newer ---- */
+
+/* The user key's entries at it: their sequences; moves past them. */
+static void take_key(struct ldb_iterator *it, const struct ldb_comparator *cmp,
+                     struct ldb_slice user_key, ldb_sequence *out_min,
+                     ldb_sequence *out_max)
+{
+    *out_max = ldb_tag_sequence(ldb_internal_tag(it->key));
+    *out_min = *out_max;
+    while (it->valid &&
+           cmp->compare(cmp->context, ldb_internal_user_key(it->key),
+                        user_key) == 0) {
+        *out_min = ldb_tag_sequence(ldb_internal_tag(it->key));
+        ldb_iterator_next(it);
+    }
+}
+
+static enum relation join(enum relation a, enum relation b)
+{
+    if (a == APART || a == b)
+        return b;
+    return b == APART ? a : MIXED;
+}
+
+/* Both iterators stand on the same user key; they are moved past it. */
+static enum relation compare_key(struct ldb_iterator *a, struct ldb_iterator *b,
+                                 const struct ldb_comparator *cmp,
+                                 struct ldb_buf *key)
+{
+    ldb_sequence a_min, a_max, b_min, b_max;
+
+    take_key(a, cmp, ldb_slice_of_buf(key), &a_min, &a_max);
+    take_key(b, cmp, ldb_slice_of_buf(key), &b_min, &b_max);
+    if (a_min == b_min && a_max == b_max)
+        return APART; /* the same entries: any order will do */
+    if (a_min >= b_max)
+        return NEWER;
+    return b_min >= a_max ? OLDER : MIXED;
+}
+
+/* Moves it to user key or, where that is not there, to the next one. */
+static enum ldb_status seek_user_key(struct ldb_iterator *it,
+                                     struct ldb_slice user_key,
+                                     struct ldb_buf *scratch)
+{
+    ldb_buf_clear(scratch);
+    if (ldb_internal_key_append(
+            scratch, user_key, ldb_tag_make(LDB_SEQUENCE_MAX, LDB_KIND_SEEK)) !=
+        LDB_OK)
+        return LDB_NO_MEMORY;
+    ldb_iterator_seek(it, ldb_slice_of_buf(scratch));
+    return LDB_OK;
+}
+
+/* Leaps from one to the other over all that only one of them has. */
+static enum ldb_status walk(struct ldb_iterator *a, struct ldb_iterator *b,
+                            const struct ldb_comparator *cmp,
+                            struct ldb_error *err, enum relation *out)
+{
+    struct ldb_buf key = LDB_BUF_INIT(SIZE_MAX);
+    struct ldb_buf scratch = LDB_BUF_INIT(SIZE_MAX);
+    enum relation found = APART;
+    enum ldb_status s = LDB_OK;
+
+    ldb_iterator_seek_first(a);
+    ldb_iterator_seek_first(b);
+    while (s == LDB_OK && found != MIXED && a->valid && b->valid) {
+        int order = cmp->compare(cmp->context, ldb_internal_user_key(a->key),
+                                 ldb_internal_user_key(b->key));
+        struct ldb_iterator *behind = order <= 0 ? a : b;
+        struct ldb_iterator *ahead = order <= 0 ? b : a;
+
+        s = ldb_buf_assign(&key, ldb_internal_user_key(ahead->key));
+        if (s == LDB_OK && order == 0)
+            found = join(found, compare_key(a, b, cmp, &key));
+        else if (s == LDB_OK)
+            s = seek_user_key(behind, ldb_slice_of_buf(&key), &scratch);
+    }
+    if (s != LDB_OK)
+        s = ldb_error_no_memory(err);
+    for (int i = 0; s == LDB_OK && i < 2; i++) {
+        const struct ldb_iterator *it = i == 0 ? a : b;
+
+        s = it->status;
+        if (s != LDB_OK && err != NULL)
+            *err = it->error;
+    }
+    ldb_buf_release(&key);
+    ldb_buf_release(&scratch);
+    *out = found;
+    return s;
+}
+
+/* A table that is to be walked. */
+struct opened {
+    struct ldb_random_file *file;
+    struct ldb_table *table;
+    struct ldb_iterator *it;
+};
+
+static void close_table(struct opened *opened)
+{
+    ldb_iterator_destroy(opened->it);
+    if (opened->table != NULL)
+        ldb_table_close(opened->table);
+    else if (opened->file != NULL)
+        ldb_random_close(opened->file);
+}
+
+static enum ldb_status open_table(struct ldb_repair *repair,
+                                  const struct ldb_repair_table *table,
+                                  struct ldb_error *err, struct opened *out)
+{
+    static const struct ldb_table_read read = {.verify_checksums = true};
+    struct ldb_env *env =
+        table->type == LDB_FILE_TMP ? repair->work_env : repair->env;
+    char name[LDB_FILE_NAME_SIZE];
+    char *path = ldb_file_path(repair->dir, table->type, table->number);
+    enum ldb_status s;
+
+    *out = (struct opened){0};
+    ldb_file_name_print(name, table->type, table->number);
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    s = env->ops->open_random(env, path, err, &out->file);
+    if (s == LDB_OK)
+        s = ldb_table_open(out->file, table->size, name, &repair->read_options,
+                           err, &out->table);
+    if (s == LDB_OK)
+        s = ldb_table_iterator_create(out->table, &read, err, &out->it);
+    ldb_mem_free(path);
+    return s;
+}
+
+/* Of a to b, whose user key ranges overlap. */
+static enum ldb_status relate(struct ldb_repair *repair,
+                              const struct ldb_repair_table *a,
+                              const struct ldb_repair_table *b,
+                              struct ldb_error *err, enum relation *out)
+{
+    struct opened left = {0};
+    struct opened right = {0};
+    enum ldb_status s;
+
+    /* The MANIFEST's word, or numbers that lie apart: nothing to read. */
+    if (a->is_fixed && b->is_fixed && a->level != b->level) {
+        *out = a->level < b->level ? NEWER : OLDER;
+        return LDB_OK;
+    }
+    if (a->min_sequence > b->max_sequence ||
+        b->min_sequence > a->max_sequence) {
+        *out = a->min_sequence > b->max_sequence ? NEWER : OLDER;
+        return LDB_OK;
+    }
+    s = open_table(repair, a, err, &left);
+    if (s == LDB_OK)
+        s = open_table(repair, b, err, &right);
+    if (s == LDB_OK)
+        s = walk(left.it, right.it, repair->options.comparator, err, out);
+    close_table(&left);
+    close_table(&right);
+    return s;
+}
+
+/* ---- pairs ---- */
+
+static enum ldb_status push_link(struct place *place, size_t from, size_t to,
+                                 enum relation relation, struct ldb_error *err)
+{
+    void *items = place->links;
+    enum ldb_status s =
+        ldb_repair_grow(&items, place->link_count, sizeof(*place->links), err);
+
+    if (s != LDB_OK)
+        return s;
+    place->links = items;
+    place->links[place->link_count++] = (struct link){
+        .other = to, .relation = relation, .next = place->first[from]};
+    place->first[from] = place->link_count;
+    if (relation == NEWER || relation == MIXED)
+        place->older[from]++;
+    return LDB_OK;
+}
+
+static enum ldb_status push_pair(struct place *place, size_t a, size_t b,
+                                 struct ldb_error *err)
+{
+    static const enum relation reverse[] = {
+        [APART] = APART, [NEWER] = OLDER, [OLDER] = NEWER, [MIXED] = MIXED};
+    const struct ldb_repair_table *tables = place->repair->tables;
+    enum relation relation = APART;
+    enum ldb_status s =
+        relate(place->repair, &tables[a], &tables[b], err, &relation);
+
+    if (s == LDB_OK)
+        s = push_link(place, a, b, relation, err);
+    if (s == LDB_OK)
+        s = push_link(place, b, a, reverse[relation], err);
+    return s;
+}
+
+static int compare_user_keys(const struct ldb_comparator *cmp,
+                             const struct ldb_buf *a, const struct ldb_buf *b)
+{
+    return cmp->compare(cmp->context,
+                        ldb_internal_user_key(ldb_slice_of_buf(a)),
+                        ldb_internal_user_key(ldb_slice_of_buf(b)));
+}
+
+static int compare_by_key(const void *a, const void *b, void *context)
+{
+    const struct ldb_repair *repair = context;
+
+    return compare_user_keys(repair->options.comparator,
+                             &repair->tables[*(const size_t *)a].smallest,
+                             &repair->tables[*(const size_t *)b].smallest);
+}
+
+static int compare_by_age(const void *a, const void *b, void *context)
+{
+    const struct ldb_repair *repair = context;
+    const struct ldb_repair_table *left = &repair->tables[*(const size_t *)a];
+    const struct ldb_repair_table *right = &repair->tables[*(const size_t *)b];
+
+    if (left->max_sequence != right->max_sequence)
+        return left->max_sequence < right->max_sequence ? -1 : 1;
+    return (left->number > right->number) - (left->number < right->number);
+}
+
+/* Every pair of overlapping tables, by a sweep along the keys. */
+static enum ldb_status make_pairs(struct place *place, struct ldb_error *err)
+{
+    const struct ldb_repair *repair = place->repair;
+    const struct ldb_comparator *cmp = repair->options.comparator;
+    size_t active = 0;
+    enum ldb_status s = LDB_OK;
+
+    for (size_t i = 0; s == LDB_OK && i < repair->table_count; i++) {
+        size_t table = place->by_key[i];
+        size_t kept = 0;
+
+        for (size_t j = 0; s == LDB_OK && j < active; j++) {
+            size_t other = place->active[j];
+
+            if (compare_user_keys(cmp, &repair->tables[other].largest,
+                                  &repair->tables[table].smallest) < 0)
+                continue; /* it ends before this one and all later ones */
+            place->active[kept++] = other;
+            s = push_pair(place, table, other, err);
+        }
+        place->active[kept++] = table;
+        active = kept;
+    }
+    return s;
+}
+
+/* ---- the order ---- */
+
+/* Oldest first. What contradicts itself comes last, by highest sequence. */
+static void make_order(struct place *place, bool *is_ordered)
+{
+    size_t count = place->repair->table_count;
+    size_t *by_age = place->by_key; /* of no use any more */
+    size_t certain = 0;
+    size_t end = 0;
+
+    qsort_r(by_age, count, sizeof(*by_age), compare_by_age, place->repair);
+    for (size_t i = 0; i < count; i++) {
+        if (place->older[by_age[i]] == 0)
+            place->order[end++] = by_age[i];
+    }
+    for (; certain < end; certain++) {
+        size_t table = place->order[certain];
+
+        is_ordered[table] = true;
+        for (size_t l = place->first[table]; l != 0;
+             l = place->links[l - 1].next) {
+            const struct link *link = &place->links[l - 1];
+
+            if ((link->relation == OLDER || link->relation == MIXED) &&
+                --place->older[link->other] == 0)
+                place->order[end++] = link->other;
+        }
+    }
+    place->ordered = certain;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_ordered[by_age[i]])
+            place->order[end++] = by_age[i];
+    }
+    assert(end == count);
+}
+
+/* ---- levels ---- */
+
+/*
+ * The deepest level above all older tables, below all newer ones, where it
+ * overlaps nothing; NO_LEVEL when there is none. Tables without a level yet
+ * are newer: they will look at this one.
+ */
+static uint32_t deepest_level(const struct place *place, size_t table)
+{
+    const struct ldb_repair_table *tables = place->repair->tables;
+    uint32_t first = 0;
+    uint32_t last = LDB_LEVEL_COUNT - 1;
+    uint32_t taken = 0; /* bit of each level */
+
+    for (size_t l = place->first[table]; l != 0; l = place->links[l - 1].next) {
+        const struct link *link = &place->links[l - 1];
+        uint32_t level = tables[link->other].level;
+
+        if (level == LDB_REPAIR_NO_LEVEL)
+            continue;
+        if (level > 0)
+            taken |= 1U << level;
+        if (link->relation == NEWER && level <= last)
+            last = level > 0 ? level - 1 : 0;
+        if (link->relation == OLDER && level >= first)
+            first = level > 0 ? level + 1 : 0;
+        if (link->relation == MIXED)
+            last = 0;
+    }
+    for (uint32_t level = last + 1; level > first; level--) {
+        if ((taken & 1U << (level - 1)) == 0)
+            return level - 1;
+    }
+    return LDB_REPAIR_NO_LEVEL;
+}
+
+/* False: some table finds no place between those that keep theirs. */
+static bool place_between(struct place *place)
+{
+    struct ldb_repair_table *tables = place->repair->tables;
+    size_t count = place->repair->table_count;
+
+    for (size_t i = 0; i < count; i++) {
+        struct ldb_repair_table *table = &tables[place->order[i]];
+
+        if (table->level != LDB_REPAIR_NO_LEVEL)
+            continue;
+        if (i >= place->ordered)
+            return false;
+        table->level = deepest_level(place, place->order[i]);
+        if (table->level == LDB_REPAIR_NO_LEVEL)
+            return false;
+    }
+    return true;
+}
+
+static void place_freely(struct place *place)
+{
+    struct ldb_repair_table *tables = place->repair->tables;
+    size_t count = place->repair->table_count;
+
+    for (size_t i = 0; i < count; i++) {
+        tables[i].level = LDB_REPAIR_NO_LEVEL;
+        tables[i].is_fixed = false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct ldb_repair_table *table = &tables[place->order[i]];
+
+        table->level =
+            i < place->ordered ? deepest_level(place, place->order[i]) : 0;
+        /* All older ones stand below: level 0 is always free. */
+        assert(table->level < LDB_LEVEL_COUNT);
+    }
+}
+
+/* In level 0 a greater number means newer. */
+static void number_level_0(struct place *place)
+{
+    struct ldb_repair *repair = place->repair;
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < repair->table_count; i++) {
+        struct ldb_repair_table *table = &repair->tables[place->order[i]];
+
+        if (table->level != 0)
+            continue;
+        if (table->final_number < last)
+            table->final_number = repair->next_number++;
+        last = table->final_number;
+    }
+}
+
+/* ---- telling ---- */
+
+static enum ldb_status say_placed(struct ldb_repair *repair,
+                                  const struct ldb_repair_table *table,
+                                  struct ldb_error *err)
+{
+    char name[LDB_FILE_NAME_SIZE];
+    char as[LDB_FILE_NAME_SIZE];
+    char advice[96];
+    const struct ldb_finding finding = {
+        .kind = LDB_FINDING_NOTE,
+        .file = name,
+        .after = ldb_slice_of_buf(&table->smallest),
+        .until = ldb_slice_of_buf(&table->largest),
+        .message = table->type == LDB_FILE_TMP
+                       ? "a table written by repair"
+                       : "a table that no MANIFEST places",
+        .advice = advice,
+    };
+
+    ldb_file_name_print(name, LDB_FILE_TABLE, table->number);
+    ldb_file_name_print(as, LDB_FILE_TABLE, table->final_number);
+    if (table->type == LDB_FILE_TABLE_SST &&
+        table->number == table->final_number)
+        ldb_file_name_print(name, LDB_FILE_TABLE_SST, table->number);
+    (void)snprintf(advice, sizeof(advice), "it goes to level %u as %s",
+                   (unsigned)table->level, as);
+    if (table->is_fixed && table->number == table->final_number)
+        return LDB_OK;
+    return ldb_repair_say(repair, &finding, err);
+}
+
+static void release(struct place *place)
+{
+    ldb_mem_free(place->links);
+    ldb_mem_free(place->first);
+    ldb_mem_free(place->by_key);
+    ldb_mem_free(place->active);
+    ldb_mem_free(place->older);
+    ldb_mem_free(place->order);
+}
+
+static enum ldb_status allocate(struct place *place, struct ldb_error *err)
+{
+    size_t count = place->repair->table_count + 1; /* never nothing */
+
+    place->first = ldb_mem_zalloc(count, sizeof(*place->first));
+    place->by_key = ldb_mem_zalloc(count, sizeof(*place->by_key));
+    place->active = ldb_mem_zalloc(count, sizeof(*place->active));
+    place->older = ldb_mem_zalloc(count, sizeof(*place->older));
+    place->order = ldb_mem_zalloc(count, sizeof(*place->order));
+    if (place->first == NULL || place->by_key == NULL ||
+        place->active == NULL || place->older == NULL || place->order == NULL)
+        return ldb_error_no_memory(err);
+    for (size_t i = 0; i < place->repair->table_count; i++)
+        place->by_key[i] = i;
+    qsort_r(place->by_key, place->repair->table_count, sizeof(*place->by_key),
+            compare_by_key, place->repair);
+    return LDB_OK;
+}
+
+enum ldb_status ldb_repair_place(struct ldb_repair *repair,
+                                 struct ldb_error *err)
+{
+    struct place place = {.repair = repair};
+    bool *is_ordered = ldb_mem_zalloc(repair->table_count + 1, sizeof(bool));
+    enum ldb_status s = allocate(&place, err);
+
+    if (s == LDB_OK && is_ordered == NULL)
+        s = ldb_error_no_memory(err);
+    if (s == LDB_OK)
+        s = make_pairs(&place, err);
+    if (s == LDB_OK) {
+        make_order(&place, is_ordered);
+        if (!place_between(&place))
+            place_freely(&place);
+        number_level_0(&place);
+    }
+    for (size_t i = 0; s == LDB_OK && i < repair->table_count; i++)
+        s = say_placed(repair, &repair->tables[i], err);
+    ldb_mem_free(is_ordered);
+    release(&place);
+    return s;
+}
