@@ -13,6 +13,7 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/journal/journal_reader.h"
+#include "storage/journal/journal_tail.h"
 #include "storage/repair_internal.h"
 #include "storage/version/current_file.h"
 #include "storage/version/version_builder.h"
@@ -162,6 +163,25 @@ static enum ldb_status read_edits(struct reading *reading,
     return s;
 }
 
+/* A tail with a whole record in it is no tail. */
+static enum ldb_status check_tail(struct reading *reading, const char *path,
+                                  const struct ldb_journal_reader *reader,
+                                  struct ldb_error *err)
+{
+    struct ldb_env *env = reading->repair->env;
+    uint64_t bytes = ldb_journal_reader_tail_bytes(reader);
+    uint64_t size = 0;
+    bool is_damage = false;
+    enum ldb_status s = env->ops->file_size(env, path, err, &size);
+
+    if (s == LDB_OK && bytes <= size)
+        s = ldb_journal_tail_is_damage(env, path, size - bytes, bytes, err,
+                                       &is_damage);
+    if (s == LDB_OK && is_damage)
+        reading->is_tail = false;
+    return s;
+}
+
 static int compare_deleted(const void *a, const void *b)
 {
     const struct ldb_repair_deleted *left = a;
@@ -241,6 +261,8 @@ static enum ldb_status read_limited(struct reading *reading, uint64_t number,
         s = ldb_journal_reader_create(file, name, &options, err, &reader);
     if (s == LDB_OK)
         s = read_edits(reading, reader, err);
+    if (s == LDB_OK && reading->is_tail)
+        s = check_tail(reading, path, reader, err);
     if (s == LDB_OK)
         s = list_deleted(&reading->found, err);
     if (s == LDB_OK && reading->found.edits > 0)

@@ -7,6 +7,7 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/journal/journal_reader.h"
+#include "storage/journal/journal_tail.h"
 #include "storage/journal/write_batch.h"
 #include "storage/memtable.h"
 #include "storage/repair_internal.h"
@@ -558,6 +559,7 @@ struct replay {
     char name[LDB_FILE_NAME_SIZE];
     bool is_quiet;
     struct ldb_memtable *mem; /* NULL: nothing is kept */
+    uint64_t damages;         /* told or not */
     enum ldb_status status;   /* of the lines told from on_drop */
     struct ldb_error error;
 };
@@ -577,6 +579,7 @@ static void on_drop(void *context, uint64_t offset, uint64_t bytes,
                   "lost/",
     };
 
+    replay->damages++;
     if (replay->is_quiet || replay->status != LDB_OK)
         return;
     (void)snprintf(message, sizeof(message),
@@ -650,6 +653,28 @@ static enum ldb_status replay_records(struct replay *replay,
     return s == LDB_NOT_FOUND ? LDB_OK : s;
 }
 
+/* Are there whole records in what the reader took for a torn one? */
+static enum ldb_status check_tail(struct replay *replay, const char *path,
+                                  const struct ldb_journal_reader *reader,
+                                  struct ldb_error *err)
+{
+    struct ldb_env *env = replay->repair->env;
+    uint64_t bytes = ldb_journal_reader_tail_bytes(reader);
+    uint64_t size = 0;
+    bool is_damage = false;
+    enum ldb_status s;
+
+    if (bytes == 0 || replay->damages > 0)
+        return LDB_OK;
+    s = env->ops->file_size(env, path, err, &size);
+    if (s == LDB_OK && bytes <= size)
+        s = ldb_journal_tail_is_damage(env, path, size - bytes, bytes, err,
+                                       &is_damage);
+    if (s == LDB_OK && is_damage)
+        on_drop(replay, size - bytes, bytes, "bad length in a chunk");
+    return s;
+}
+
 static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
                                       struct ldb_error *err)
 {
@@ -670,6 +695,8 @@ static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
                                       &reader);
     if (s == LDB_OK)
         s = replay_records(replay, reader, err);
+    if (s == LDB_OK)
+        s = check_tail(replay, path, reader, err);
     if (s == LDB_OK && replay->status != LDB_OK) {
         s = replay->status;
         if (err != NULL)

@@ -2,13 +2,11 @@
 
 #include <inttypes.h>
 
-#include "storage/base/checksum.h"
 #include "storage/base/mem.h"
-#include "storage/base/reader.h"
 #include "storage/base/status.h"
 #include "storage/folder_files.h"
-#include "storage/journal/journal_format.h"
 #include "storage/journal/journal_reader.h"
+#include "storage/journal/journal_tail.h"
 #include "storage/pinned_files.h"
 #include "storage/table/table_scan.h"
 #include "storage/version/current_file.h"
@@ -298,55 +296,6 @@ static enum ldb_status check_manifest_record(struct record_check *records,
                          ADVICE_REPAIR);
 }
 
-/* Bytes of a tail that are looked through. Chosen: a chunk cannot be longer. */
-#define TAIL_SEEN LDB_JOURNAL_BLOCK_SIZE
-
-/* Is there a whole chunk behind the first byte? */
-static bool has_chunk(struct ldb_slice bytes)
-{
-    for (size_t at = 1; at + LDB_JOURNAL_HEADER_SIZE < bytes.len; at++) {
-        const uint8_t *p = bytes.data + at;
-        size_t len = p[4] | (size_t)p[5] << 8;
-
-        if (p[6] < LDB_CHUNK_FULL || p[6] > LDB_CHUNK_LAST ||
-            len > bytes.len - at - LDB_JOURNAL_HEADER_SIZE)
-            continue;
-        if (ldb_crc_mask(ldb_crc32c(ldb_slice_make(p + 6, len + 1))) ==
-            ldb_load_fixed32(p))
-            return true;
-    }
-    return false;
-}
-
-/*
- * A chunk that claims more bytes than the file has looks like one that a crash
- * cut off; but then no whole chunk can stand in what it claims.
- */
-static enum ldb_status tail_is_damage(struct record_check *records,
-                                      const char *path, uint64_t offset,
-                                      uint64_t bytes, struct ldb_error *err,
-                                      bool *out)
-{
-    size_t len = bytes < TAIL_SEEN ? (size_t)bytes : TAIL_SEEN;
-    uint8_t *scratch = ldb_mem_alloc(1, len);
-    struct ldb_random_file *file = NULL;
-    struct ldb_env *env = records->check->env;
-    struct ldb_slice tail = {0};
-    enum ldb_status s;
-
-    if (scratch == NULL)
-        return ldb_error_no_memory(err);
-    s = env->ops->open_random(env, path, err, &file);
-    if (s == LDB_OK)
-        s = ldb_random_read_at(file, offset, len, scratch, &tail, err);
-    if (s == LDB_OK)
-        *out = has_chunk(tail);
-    if (file != NULL)
-        ldb_random_close(file);
-    ldb_mem_free(scratch);
-    return s;
-}
-
 static enum ldb_status check_tail(struct record_check *records,
                                   const char *path, uint64_t len,
                                   const struct ldb_journal_reader *reader,
@@ -370,7 +319,8 @@ static enum ldb_status check_tail(struct record_check *records,
         size = len;
     if (bytes > size)
         bytes = size;
-    s = tail_is_damage(records, path, size - bytes, bytes, err, &is_damage);
+    s = ldb_journal_tail_is_damage(env, path, size - bytes, bytes, err,
+                                   &is_damage);
     if (s != LDB_OK)
         return s;
     if (is_damage) {
