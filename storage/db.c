@@ -3,7 +3,6 @@
  * db_internal.h).
  */
 #include <stdatomic.h>
-#include <string.h>
 
 #include "storage/base/env_no_sync.h"
 #include "storage/base/mem.h"
@@ -160,33 +159,6 @@ static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
 
 /* ---- open ---- */
 
-/*
- * Makes the folder and its name in its parent durable: without the name a
- * power loss takes the whole database.
- */
-static enum ldb_status create_folder(struct ldb_db *db, struct ldb_error *err)
-{
-    const struct ldb_env_ops *ops = db->env->ops;
-    char *parent = ldb_mem_strdup(db->dir);
-    char *slash;
-    enum ldb_status s;
-
-    if (parent == NULL)
-        return ldb_error_no_memory(err);
-    for (size_t len = strlen(parent); len > 1 && parent[len - 1] == '/'; len--)
-        parent[len - 1] = '\0';
-    slash = strrchr(parent, '/');
-    if (slash == parent)
-        slash[1] = '\0';
-    else if (slash != NULL)
-        *slash = '\0';
-    s = ops->create_dir(db->env, db->dir, err);
-    if (s == LDB_OK)
-        s = ops->sync_dir(db->env, slash == NULL ? "." : parent, err);
-    ldb_mem_free(parent);
-    return s;
-}
-
 /* Both locks on LOCK; then, and only then, LOG. */
 static enum ldb_status lock_folder(struct ldb_db *db, struct ldb_error *err)
 {
@@ -197,7 +169,7 @@ static enum ldb_status lock_folder(struct ldb_db *db, struct ldb_error *err)
     if (path == NULL)
         return ldb_error_no_memory(err);
     if (!read_only && db->options.create_if_missing)
-        s = create_folder(db, err);
+        s = ldb_env_create_folder(db->env, db->dir, err);
     if (s == LDB_OK)
         s = db->env->ops->lock_file(db->env, path, read_only, err, &db->lock);
     /* A copy without LOCK may still be read; nobody can be writing it. */

@@ -154,3 +154,28 @@ enum ldb_status ldb_env_link_or_copy(struct ldb_env *env, const char *from,
         return ldb_env_copy_file(env, from, to, UINT64_MAX, err);
     return s;
 }
+
+/* ---- folders ---- */
+
+enum ldb_status ldb_env_create_folder(struct ldb_env *env, const char *path,
+                                      struct ldb_error *err)
+{
+    char *parent = ldb_mem_strdup(path);
+    char *slash;
+    enum ldb_status s;
+
+    if (parent == NULL)
+        return ldb_error_no_memory(err);
+    for (size_t len = strlen(parent); len > 1 && parent[len - 1] == '/'; len--)
+        parent[len - 1] = '\0';
+    slash = strrchr(parent, '/');
+    if (slash == parent)
+        slash[1] = '\0';
+    else if (slash != NULL)
+        *slash = '\0';
+    s = env->ops->create_dir(env, path, err);
+    if (s == LDB_OK)
+        s = env->ops->sync_dir(env, slash == NULL ? "." : parent, err);
+    ldb_mem_free(parent);
+    return s;
+}

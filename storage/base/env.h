@@ -183,6 +183,14 @@ ldb_env_replace_file(struct ldb_env *env, const char *dir, const char *path,
                      struct ldb_error *err);
 
 /*
+ * Makes the folder, when it is not there, and its name in its parent durable:
+ * without the name a power loss takes all that is in it.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_env_create_folder(struct ldb_env *env,
+                                                     const char *path,
+                                                     struct ldb_error *err);
+
+/*
  * Gives the file a second name, or where the file system cannot (or the names
  * lie on two of them) a synced copy. EXISTS when to is there. The name is
  * durable after sync_dir() of its directory. The file does not change any more.

@@ -370,6 +370,19 @@ LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_destroy(const char *path, const struct ldb_options *options,
             struct ldb_error *err);
 
+/*
+ * Makes dir (made when absent, else empty) a copy of the database as it is at
+ * one sequence, while writing goes on; it opens by itself. Tables are hard
+ * links where the file system can; it is durable at the return, and after a
+ * crash whole or without CURRENT. leveld/ is not copied.
+ *
+ * Errors: EXISTS: dir is not empty; READ_ONLY: opened read-only, copy the
+ * folder instead; IO, NO_SPACE, NO_MEMORY: dir is empty again as far as
+ * the disk lets us.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_checkpoint(struct ldb_db *db, const char *dir, struct ldb_error *err);
+
 /* ---- repair ---- */
 
 struct ldb_repair_options {

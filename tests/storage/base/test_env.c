@@ -207,6 +207,19 @@ static void a_copy_ends_where_it_is_told_and_a_failed_one_is_gone(void **state)
                       env->ops->file_size(env, "/db/copy", &err, &size), &err);
 }
 
+static void a_new_folder_and_its_name_are_durable(void **state)
+{
+    struct env_fault *fault = *state;
+    struct ldb_env *env = env_fault_env(fault);
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_env_create_folder(env, "/new//", &err), &err);
+    assert_ldb_ok(ldb_env_create_folder(env, "/new", &err), &err);
+    env_fault_power_cut(fault, LDB_CRASH_KEEP_NONE, 0);
+    env = env_fault_env(fault);
+    assert_ldb_ok(env->ops->remove_dir(env, "/new", &err), &err);
+}
+
 int main(void)
 {
 #define TEST(function)                                                         \
@@ -217,6 +230,7 @@ int main(void)
         TEST(the_first_of_several_failures_is_told),
         TEST(a_large_file_is_read_whole),
         TEST(a_failed_read_leaves_the_buffer_as_it_was),
+        TEST(a_new_folder_and_its_name_are_durable),
         TEST(a_second_name_is_a_link_or_else_a_synced_copy),
         TEST(a_copy_ends_where_it_is_told_and_a_failed_one_is_gone),
     };
