@@ -11,7 +11,7 @@
 #include "tests/support/bytes.h"
 
 #define VALUE_LEN_MAX 900
-#define VALUES_MAX 100000000u /* a value's number has eight digits */
+#define VALUES_MAX    100000000u /* a value's number has eight digits */
 #define WHY_SIZE      400
 
 /* One key's newest entry. */
@@ -156,6 +156,7 @@ struct history_write *history_plan(struct history *h, bool sync)
     w->write.sync = sync;
     /* Until somebody answers. */
     w->write.status = LDB_OUTCOME_UNKNOWN;
+    w->durable_at = HISTORY_NEVER;
     if (fill(h, w) != LDB_OK) {
         ldb_batch_release(&w->batch);
         free(w);
@@ -180,6 +181,15 @@ size_t history_acked(const struct history *h)
 
     for (const struct history_write *w = h->writes; w != NULL; w = w->next)
         count += w->write.status == LDB_OK;
+    return count;
+}
+
+size_t history_answered_at(const struct history *h, uint64_t moment)
+{
+    size_t count = 0;
+
+    for (const struct history_write *w = h->writes; w != NULL; w = w->next)
+        count += w->answered_at <= moment;
     return count;
 }
 
@@ -280,29 +290,40 @@ static int compare_writes(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+/* As it was known at a moment; LDB_IO for one that had not begun. */
+static enum ldb_status status_at(const struct history_write *w, uint64_t moment)
+{
+    if (w->begun_at > moment)
+        return LDB_IO;
+    return w->answered_at > moment ? LDB_OUTCOME_UNKNOWN : w->write.status;
+}
+
 /* Acknowledged and unknown ones that have numbers, by number. */
-static struct history_write **numbered(const struct history *h,
+static struct history_write **numbered(const struct history *h, uint64_t moment,
                                        size_t *out_count)
 {
     struct history_write **list =
         allocate(h->count * sizeof(struct history_write *));
     size_t count = 0;
 
-    for (struct history_write *w = h->writes; w != NULL; w = w->next)
-        if ((w->write.status == LDB_OK ||
-             w->write.status == LDB_OUTCOME_UNKNOWN) &&
-            first_sequence(w) != 0)
+    for (struct history_write *w = h->writes; w != NULL; w = w->next) {
+        enum ldb_status s = status_at(w, moment);
+
+        if ((s == LDB_OK || s == LDB_OUTCOME_UNKNOWN) && first_sequence(w) != 0)
             list[count++] = w;
+    }
     if (count > 1)
         qsort(list, count, sizeof(struct history_write *), compare_writes);
     *out_count = count;
     return list;
 }
 
-static bool must_survive(const struct history_write *w, enum history_must must)
+static bool must_survive(const struct history_write *w, enum history_must must,
+                         uint64_t moment)
 {
-    return w->write.status == LDB_OK &&
-           (must == HISTORY_ACKED || w->write.sync);
+    return status_at(w, moment) == LDB_OK &&
+           (must == HISTORY_ACKED || w->write.sync ||
+            (w->durable_at != HISTORY_NEVER && w->durable_at <= moment));
 }
 
 /* Numbers are handed out once, and every write that must be there is below
@@ -310,7 +331,7 @@ static bool must_survive(const struct history_write *w, enum history_must must)
 static const char *check_numbers(struct history *h,
                                  struct history_write *const *list,
                                  size_t count, enum history_must must,
-                                 ldb_sequence last)
+                                 uint64_t moment, ldb_sequence last)
 {
     ldb_sequence used = 0;
 
@@ -323,7 +344,7 @@ static const char *check_numbers(struct history *h,
             return complain(h, "sequence %llu was handed out twice",
                             (unsigned long long)first);
         used = end;
-        if (end > last && must_survive(w, must))
+        if (end > last && must_survive(w, must, moment))
             return complain(h,
                             "the write of %llu to %llu was acknowledged%s, "
                             "but the last sequence is %llu",
@@ -340,7 +361,7 @@ static const char *check_numbers(struct history *h,
  */
 static struct state expected(const struct history *h,
                              struct history_write *const *list, size_t count,
-                             ldb_sequence last, size_t unknown)
+                             uint64_t moment, ldb_sequence last, size_t unknown)
 {
     struct state state = h->settled;
 
@@ -349,7 +370,7 @@ static struct state expected(const struct history *h,
 
         if (first_sequence(w) + w->op_count - 1 > last)
             break;
-        if (w->write.status == LDB_OUTCOME_UNKNOWN) {
+        if (status_at(w, moment) == LDB_OUTCOME_UNKNOWN) {
             if (unknown == 0)
                 continue;
             unknown--;
@@ -362,21 +383,21 @@ static struct state expected(const struct history *h,
 static const char *check_content(struct history *h,
                                  struct history_write *const *list,
                                  size_t count, const struct state *found,
-                                 ldb_sequence last)
+                                 uint64_t moment, ldb_sequence last)
 {
     size_t unknown_count = 0;
     struct state all;
     uint32_t k;
 
     for (size_t i = 0; i < count; i++)
-        unknown_count += list[i]->write.status == LDB_OUTCOME_UNKNOWN;
+        unknown_count += status_at(list[i], moment) == LDB_OUTCOME_UNKNOWN;
     for (size_t unknown = 0; unknown <= unknown_count; unknown++) {
-        struct state state = expected(h, list, count, last, unknown);
+        struct state state = expected(h, list, count, moment, last, unknown);
 
         if (first_difference(&state, found) == HISTORY_KEYS)
             return NULL;
     }
-    all = expected(h, list, count, last, unknown_count);
+    all = expected(h, list, count, moment, last, unknown_count);
     k = first_difference(&all, found);
     return complain(
         h,
@@ -390,6 +411,12 @@ static const char *check_content(struct history *h,
 const char *history_check(struct history *h, struct ldb_db *db,
                           enum history_must must)
 {
+    return history_check_at(h, db, must, UINT64_MAX);
+}
+
+const char *history_check_at(struct history *h, struct ldb_db *db,
+                             enum history_must must, uint64_t moment)
+{
     ldb_sequence last = ldb_last_sequence(db);
     struct history_write **list;
     struct state found;
@@ -398,12 +425,31 @@ const char *history_check(struct history *h, struct ldb_db *db,
 
     if (why != NULL)
         return why;
-    list = numbered(h, &count);
-    why = check_numbers(h, list, count, must, last);
+    list = numbered(h, moment, &count);
+    why = check_numbers(h, list, count, must, moment, last);
     if (why == NULL)
-        why = check_content(h, list, count, &found, last);
+        why = check_content(h, list, count, &found, moment, last);
     free(list);
     return why;
+}
+
+void history_all_durable(struct history *h, uint64_t moment)
+{
+    for (struct history_write *w = h->writes; w != NULL; w = w->next)
+        if (w->write.status == LDB_OK && w->durable_at > moment)
+            w->durable_at = moment;
+}
+
+void history_lost_above(struct history *h, ldb_sequence last, uint64_t moment)
+{
+    for (struct history_write *w = h->writes; w != NULL; w = w->next) {
+        if (w->write.status != LDB_OK && w->write.status != LDB_OUTCOME_UNKNOWN)
+            continue;
+        if (first_sequence(w) + w->op_count - 1 <= last)
+            continue;
+        w->write.status = LDB_IO;
+        w->answered_at = moment;
+    }
 }
 
 void history_settle(struct history *h, struct ldb_db *db)

@@ -27,6 +27,7 @@
 
 #define HISTORY_KEYS    200 /* "k000" to "k199" */
 #define HISTORY_OPS_MAX 6   /* of one batch */
+#define HISTORY_NEVER   UINT64_MAX
 
 struct history;
 
@@ -40,6 +41,10 @@ struct history_write {
     struct ldb_batch batch;
     struct history_op ops[HISTORY_OPS_MAX];
     uint32_t op_count;
+    /* For history_check_at(): moments on the caller's own scale. */
+    uint64_t begun_at;
+    uint64_t answered_at;
+    uint64_t durable_at;        /* without a sync of its own */
     struct history_write *next; /* of the history */
 };
 
@@ -72,11 +77,30 @@ uint64_t history_random(struct history *h, uint64_t n);
 const char *history_check(struct history *h, struct ldb_db *db,
                           enum history_must must);
 
+/*
+ * The same for a database that stopped at a moment: writes that begin after it
+ * are none, and of those answered after it nobody knows. Planned writes stand
+ * at 0 until the caller says when they began and were answered.
+ */
+const char *history_check_at(struct history *h, struct ldb_db *db,
+                             enum history_must must, uint64_t moment);
+
+/* A flush or a close made durable what was acknowledged before. */
+void history_all_durable(struct history *h, uint64_t moment);
+
+/*
+ * ldb_reopen() healed the database without what stands above sequence last,
+ * acknowledged or not: from moment on it is gone for good.
+ */
+void history_lost_above(struct history *h, ldb_sequence last, uint64_t moment);
+
 /* The database's content is the state that all goes on from. */
 void history_settle(struct history *h, struct ldb_db *db);
 
 /* Acknowledged writes since the last settle: all, and with a sync. */
 size_t history_acked(const struct history *h);
+/* Those answered until a moment, whatever the answer. */
+size_t history_answered_at(const struct history *h, uint64_t moment);
 size_t history_acked_synced(const struct history *h);
 
 #endif
