@@ -174,6 +174,32 @@ static void write_files(struct api_json *json, const struct ldb_stats *stats)
     api_json_object_end(json);
 }
 
+static void write_stalls(struct api_json *json, const struct ldb_stats *stats)
+{
+    static const char *const causes[LDB_STALL_COUNT] = {
+        [LDB_STALL_LEVEL0_SLOWDOWN] = "level0_slowdown",
+        [LDB_STALL_PENDING_SLOWDOWN] = "pending_slowdown",
+        [LDB_STALL_MEMTABLES_STOP] = "memtables_stop",
+        [LDB_STALL_LEVEL0_STOP] = "level0_stop",
+    };
+
+    begin_member(json, "stalls");
+    for (size_t i = 0; i < LDB_STALL_COUNT; i++) {
+        begin_member(json, causes[i]);
+        api_json_member_u64(json, "count", stats->stalls[i].count);
+        api_json_member_u64(json, "us", stats->stalls[i].us);
+        api_json_object_end(json);
+    }
+    api_json_member_u64(json, "slowdown_count", stats->slowdown_count);
+    api_json_member_u64(json, "slowdown_us", stats->slowdown_us);
+    api_json_member_u64(json, "stop_count", stats->stop_count);
+    api_json_member_u64(json, "stop_us", stats->stop_us);
+    api_json_member_bool(json, "stopped", stats->stopped);
+    api_json_member_u64(json, "queue_writes", stats->queue_writes);
+    api_json_member_u64(json, "queue_bytes", stats->queue_bytes);
+    api_json_object_end(json);
+}
+
 static void write_work(struct api_json *json, const struct ldb_stats *stats)
 {
     begin_member(json, "writes");
@@ -192,18 +218,15 @@ static void write_work(struct api_json *json, const struct ldb_stats *stats)
     api_json_member_u64(json, "flush_bytes", stats->flush_bytes);
     api_json_member_u64(json, "compactions", stats->compactions);
     api_json_member_u64(json, "trivial_moves", stats->trivial_moves);
+    api_json_member_u64(json, "running", stats->running_compactions);
+    api_json_member_u64(json, "pending_bytes", stats->pending_compaction_bytes);
+    api_json_member_u64(json, "merged_bytes_per_second",
+                        stats->merged_bytes_per_second);
+    api_json_member_double(json, "pending_seconds", stats->pending_seconds);
     api_json_member_double(json, "write_amplification",
                            write_amplification(stats));
     api_json_object_end(json);
-    begin_member(json, "stalls");
-    api_json_member_u64(json, "slowdown_count", stats->slowdown_count);
-    api_json_member_u64(json, "slowdown_us", stats->slowdown_us);
-    api_json_member_u64(json, "stop_count", stats->stop_count);
-    api_json_member_u64(json, "stop_us", stats->stop_us);
-    api_json_member_bool(json, "stopped", stats->stopped);
-    api_json_member_u64(json, "queue_writes", stats->queue_writes);
-    api_json_member_u64(json, "queue_bytes", stats->queue_bytes);
-    api_json_object_end(json);
+    write_stalls(json, stats);
 }
 
 static void write_hits(struct api_json *json, uint64_t hits, uint64_t misses)

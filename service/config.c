@@ -123,6 +123,14 @@ static const struct option options[] = {
           "bloom filter bits a key; 0: no filter"),
     BYTES("table-size", "LEVELD_TABLE_SIZE", table_bytes, "2MiB", 64 * KIB, GIB,
           "table file that compaction writes"),
+    BYTES("compaction-rate", "LEVELD_COMPACTION_RATE", compaction_rate_bytes,
+          "0", 0, TIB,
+          "bytes a second that compactions read and write; 0: any"),
+    BYTES("pending-slowdown", "LEVELD_PENDING_SLOWDOWN", pending_slowdown_bytes,
+          "4GiB", MIB, 1024 * TIB,
+          "bytes yet to be compacted at which writes slow down"),
+    BYTES("pending-limit", "LEVELD_PENDING_LIMIT", pending_limit_bytes, "16GiB",
+          MIB, 1024 * TIB, "the same at which they are slowest"),
     COUNT("compaction-threads", "LEVELD_COMPACTION_THREADS", compaction_threads,
           "2", 1, 8, "compactions that may run at once"),
     BYTES("block-size", "LEVELD_BLOCK_SIZE", block_bytes, "4KiB", 256, 4 * MIB,
@@ -518,6 +526,9 @@ static enum ldb_status check_sizes(const struct svc_config *config,
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "--l0-compaction, --l0-slowdown and --l0-stop "
                              "must not fall");
+    if (config->pending_limit_bytes < config->pending_slowdown_bytes)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--pending-limit is below --pending-slowdown");
     return LDB_OK;
 }
 

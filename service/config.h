@@ -63,6 +63,9 @@ struct svc_config {
     uint64_t bloom_bits;
     uint64_t table_bytes;
     uint64_t compaction_threads;
+    uint64_t compaction_rate_bytes;
+    uint64_t pending_slowdown_bytes;
+    uint64_t pending_limit_bytes;
     uint64_t block_bytes;
     uint64_t level1_bytes;
     uint64_t l0_compaction_trigger;

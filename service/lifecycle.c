@@ -51,6 +51,9 @@ static void fill_engine_options(const struct svc_config *config,
     out->write_buffer_bytes = (size_t)config->write_buffer_bytes;
     out->immutable_memtables_max = (unsigned)config->immutable_memtables_max;
     out->table_bytes = config->table_bytes;
+    out->compaction_rate_bytes = config->compaction_rate_bytes;
+    out->pending_slowdown_bytes = config->pending_slowdown_bytes;
+    out->pending_limit_bytes = config->pending_limit_bytes;
     out->compaction_threads = (unsigned)config->compaction_threads;
     out->block_bytes = (size_t)config->block_bytes;
     out->block_cache_bytes = (size_t)config->block_cache_bytes;

@@ -34,9 +34,12 @@ struct run {
     bool has_last_user_key;
     uint64_t *outputs; /* numbers made, to remove on failure */
     size_t output_count;
-    uint64_t read_bytes;
+    uint64_t unpaced_bytes; /* read and written since it was paced */
     uint64_t written_bytes;
 };
+
+/* Bytes between two looks at the rate limit. Chosen: few, as each takes mu. */
+#define PACE_BYTES ((uint64_t)64 << 10)
 
 static void remove_table(struct ldb_db *db, uint64_t number)
 {
@@ -175,6 +178,18 @@ static enum ldb_status take_entry(struct run *run, struct ldb_slice key,
     return add_entry(run, key, value, err);
 }
 
+/* An entry was read, and as a rule written: the option limits both. */
+static void pace(struct run *run, size_t bytes)
+{
+    if (run->db->options.compaction_rate_bytes == 0)
+        return;
+    run->unpaced_bytes += 2 * (uint64_t)bytes;
+    if (run->unpaced_bytes < PACE_BYTES)
+        return;
+    ldb_throttle_compaction(run->db, run->unpaced_bytes);
+    run->unpaced_bytes = 0;
+}
+
 static enum ldb_status merge_inputs(struct run *run, struct ldb_iterator *it,
                                     struct ldb_error *err)
 {
@@ -183,7 +198,7 @@ static enum ldb_status merge_inputs(struct run *run, struct ldb_iterator *it,
     for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it)) {
         if (atomic_load_explicit(&run->db->closing, memory_order_relaxed))
             return ldb_error_set(err, LDB_CLOSED, "compaction given up");
-        run->read_bytes += it->key.len + it->value.len;
+        pace(run, it->key.len + it->value.len);
         s = take_entry(run, it->key, it->value, err);
         if (s != LDB_OK)
             return s;

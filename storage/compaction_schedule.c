@@ -193,14 +193,24 @@ static void enter(struct ldb_db *db, struct ldb_compaction *c)
     c->next = db->running;
     db->running = c;
     db->compacting_count++;
+    ldb_compaction_rate_begin(&db->rate, db->env->ops->monotonic_us(db->env));
     if (c->is_manual)
         db->manual->is_running = true;
 }
 
-static void leave(struct ldb_db *db, struct ldb_compaction *c)
+static void leave(struct ldb_db *db, struct ldb_compaction *c, bool is_done)
     LDB_REQUIRES(db->mu)
 {
     struct ldb_compaction **link = &db->running;
+    uint64_t bytes[2] = {0};
+
+    for (unsigned which = 0; which < 2; which++)
+        for (size_t i = 0; i < c->input_count[which]; i++)
+            bytes[which] += c->inputs[which][i]->size;
+    if (!is_done || c->is_trivial_move)
+        bytes[0] = bytes[1] = 0;
+    ldb_compaction_rate_end(&db->rate, db->env->ops->monotonic_us(db->env),
+                            bytes[0] + bytes[1], c->level == 0 ? bytes[0] : 0);
 
     while (*link != c)
         link = &(*link)->next;
@@ -233,7 +243,7 @@ static void run_one(struct ldb_db *db, struct ldb_compaction *c)
     ldb_mutex_unlock(&db->mu);
     s = ldb_compaction_run(db, c, &err);
     ldb_mutex_lock(&db->mu);
-    leave(db, c);
+    leave(db, c, s == LDB_OK);
     if (c->is_manual)
         end_manual_step(db, c, s, &err);
     if (s == LDB_OK)

@@ -107,12 +107,11 @@ static void set_table_options(struct ldb_db *db)
         .block_cache = db->block_cache,
         .verify_index_checksums = true,
     };
-    /* docs/formats.md, with geth's options. */
     db->limits = (struct ldb_compaction_limits){
         .table_size = o->table_bytes,
-        .expand_limit_factor = 25,
-        .grandparent_limit_factor = 10,
-        .source_limit_factor = 1,
+        .expand_limit_factor = o->expand_limit_factor,
+        .grandparent_limit_factor = o->grandparent_overlap_factor,
+        .source_limit_factor = o->source_limit_factor,
     };
 }
 

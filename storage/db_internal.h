@@ -16,6 +16,7 @@
 #include "storage/base/log.h"
 #include "storage/base/mutex.h"
 #include "storage/compaction_pick.h"
+#include "storage/compaction_rate.h"
 #include "storage/include/ldb.h"
 #include "storage/journal/journal_writer.h"
 #include "storage/journal/write_batch.h"
@@ -71,10 +72,10 @@ struct ldb_db_counters {
     _Atomic(uint64_t) flush_bytes;
     _Atomic(uint64_t) compactions;
     _Atomic(uint64_t) trivial_moves;
-    _Atomic(uint64_t) slowdown_count;
-    _Atomic(uint64_t) slowdown_us;
-    _Atomic(uint64_t) stop_count;
-    _Atomic(uint64_t) stop_us;
+    struct {
+        _Atomic(uint64_t) count;
+        _Atomic(uint64_t) us;
+    } stalls[LDB_STALL_COUNT];
     _Atomic(uint32_t) live_snapshots;
     _Atomic(uint32_t) live_cursors;
 };
@@ -163,6 +164,12 @@ struct ldb_db {
     uint64_t last_order;            /* guarded by mu; of the last pick */
     uint64_t failed_order;          /* guarded by mu; last_order then */
     uint64_t pointer_orders[LDB_LEVEL_COUNT]; /* guarded by mu */
+    struct ldb_compaction_rate rate;          /* guarded by mu */
+    /* throttle.c: when the next compaction, and the next group of writes, may
+     * go on; the journal's bytes that the latter is for. */
+    uint64_t compaction_free_us; /* guarded by mu */
+    uint64_t write_free_us;      /* guarded by mu */
+    uint64_t throttled_bytes;    /* guarded by mu */
     /* Of the journal; written with mu held, relaxed. */
     _Atomic(enum ldb_health) health;
     struct ldb_error health_error;                          /* guarded by mu */
@@ -273,6 +280,13 @@ void ldb_flush_thread(void *context);
 LDB_MUST_CHECK enum ldb_status
 ldb_throttle_make_room(struct ldb_db *db, bool may_wait, struct ldb_error *err)
     LDB_REQUIRES(db->mu);
+
+/*
+ * A compaction has read or written bytes: waits as long as the option
+ * compaction_rate_bytes asks for, or until background work is to rest.
+ */
+void ldb_throttle_compaction(struct ldb_db *db, uint64_t bytes)
+    LDB_EXCLUDES(db->mu);
 
 /*
  * Seals journal and memtable and starts new ones. *out_old: the view before.

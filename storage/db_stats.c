@@ -22,10 +22,16 @@ static void fill_counters(const struct ldb_db_counters *c,
     out->flush_bytes = load(&c->flush_bytes);
     out->compactions = load(&c->compactions);
     out->trivial_moves = load(&c->trivial_moves);
-    out->slowdown_count = load(&c->slowdown_count);
-    out->slowdown_us = load(&c->slowdown_us);
-    out->stop_count = load(&c->stop_count);
-    out->stop_us = load(&c->stop_us);
+    for (unsigned cause = 0; cause < LDB_STALL_COUNT; cause++) {
+        bool is_stop =
+            cause == LDB_STALL_MEMTABLES_STOP || cause == LDB_STALL_LEVEL0_STOP;
+
+        out->stalls[cause].count = load(&c->stalls[cause].count);
+        out->stalls[cause].us = load(&c->stalls[cause].us);
+        *(is_stop ? &out->stop_count : &out->slowdown_count) +=
+            out->stalls[cause].count;
+        *(is_stop ? &out->stop_us : &out->slowdown_us) += out->stalls[cause].us;
+    }
     out->live_snapshots =
         atomic_load_explicit(&c->live_snapshots, memory_order_relaxed);
     out->live_cursors =
@@ -61,6 +67,12 @@ static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
     for (size_t i = 0; i < db->immutable_count; i++)
         out->immutable_bytes += ldb_memtable_memory_bytes(db->immutables[i]);
     out->stopped = db->is_stopped;
+    out->running_compactions = db->compacting_count;
+    out->pending_compaction_bytes = version->pending_bytes;
+    out->merged_bytes_per_second = ldb_compaction_rate_merged(&db->rate);
+    if (out->merged_bytes_per_second > 0)
+        out->pending_seconds = (double)out->pending_compaction_bytes /
+                               (double)out->merged_bytes_per_second;
 }
 
 void ldb_stats(struct ldb_db *db, struct ldb_stats *out)

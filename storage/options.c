@@ -22,9 +22,14 @@ void ldb_options_init(struct ldb_options *options)
         .block_restart_interval = 16,
         .block_cache_bytes = 8 * MIB,
         .open_tables_max = 500,
+        .expand_limit_factor = 25,
+        .grandparent_overlap_factor = 10,
+        .source_limit_factor = 1,
         .l0_compaction_trigger = 4,
         .l0_slowdown_trigger = 8,
         .l0_stop_trigger = 12,
+        .pending_slowdown_bytes = 4 * KIB * MIB,
+        .pending_limit_bytes = 16 * KIB * MIB,
         .level1_bytes = 100 * MIB,
         .level_multiplier = 10,
         /* The largest value and key of the HTTP surface, and their lengths. */
@@ -55,6 +60,10 @@ static enum ldb_status check_ranges(const struct ldb_options *o,
         {"block_restart_interval", o->block_restart_interval, 1, 4096},
         {"bloom_bits", o->bloom_bits, 0, 200},
         {"filter_base_lg", o->filter_base_lg, 1, 30},
+        {"expand_limit_factor", o->expand_limit_factor, 1, 1000},
+        {"grandparent_overlap_factor", o->grandparent_overlap_factor, 1, 1000},
+        {"source_limit_factor", o->source_limit_factor, 1, 1000},
+        {"pending_slowdown_bytes", o->pending_slowdown_bytes, KIB, UINT64_MAX},
         {"l0_compaction_trigger", o->l0_compaction_trigger, 1, 1000000},
         {"l0_slowdown_trigger", o->l0_slowdown_trigger, 1, 1000000},
         {"l0_stop_trigger", o->l0_stop_trigger, 1, 1000000},
@@ -81,6 +90,11 @@ static enum ldb_status check_ranges(const struct ldb_options *o,
                              "option l0_stop_trigger is %u, below the "
                              "compaction or slowdown trigger",
                              o->l0_stop_trigger);
+    if (o->pending_limit_bytes < o->pending_slowdown_bytes)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "option pending_limit_bytes is %llu, below "
+                             "pending_slowdown_bytes",
+                             (unsigned long long)o->pending_limit_bytes);
     return LDB_OK;
 }
 
@@ -107,6 +121,11 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
     FILL(block_cache_bytes);
     FILL(filter_base_lg);
     FILL(open_tables_max);
+    FILL(expand_limit_factor);
+    FILL(grandparent_overlap_factor);
+    FILL(source_limit_factor);
+    FILL(pending_slowdown_bytes);
+    FILL(pending_limit_bytes);
     FILL(l0_compaction_trigger);
     FILL(l0_slowdown_trigger);
     FILL(l0_stop_trigger);

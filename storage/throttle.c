@@ -1,7 +1,15 @@
 /*
- * Room for writes (contracts: db_internal.h): slow down at level-0 tables,
- * stop when memtables or level 0 are full, seal journal and memtable together.
- * The triggers are goleveldb's.
+ * Room for writes (contracts: db_internal.h): slow down under pressure, stop
+ * when memtables or level 0 are full, seal journal and memtable together. The
+ * triggers are goleveldb's; both libraries wait 1 ms a write between them.
+ *
+ * Here the pressure rises from 0, below the slowdown triggers, to 1 where
+ * writes stop (level 0) or at the limit (pending bytes). From one group of
+ * writes to the next passes the time that its bytes take at a rate which falls
+ * with the pressure: from twice what compaction takes out of level 0 to a
+ * quarter of it. So under a steady load writes settle where both are equal,
+ * short of the stop. Waits too short for a thread to sleep add up until they
+ * are long enough.
  */
 #include <stdatomic.h>
 
@@ -9,9 +17,18 @@
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
 
-/* One delay a group while level 0 is over the slowdown trigger; both
- * libraries' figure. */
-#define SLOWDOWN_US 1000
+/* Waits of a group. Chosen: a shorter one costs more than it delays; a longer
+ * one looks like a stop. */
+#define DELAY_MIN_US UINT64_C(1000)
+#define DELAY_MAX_US UINT64_C(1000000)
+
+/* What compaction takes out of level 0, in bytes a second, while none has been
+ * measured. Chosen: a slow disk's. */
+#define DRAIN_DEFAULT_BYTES (UINT64_C(16) << 20)
+
+/* Bytes of the journal may be this many times those of the tables they become
+ * (compression, entries that a batch overwrites); more is not believed. */
+#define SHRINKING_MAX 8.0
 
 enum ldb_status ldb_journal_start(struct ldb_db *db, uint64_t number,
                                   struct ldb_error *err,
@@ -142,22 +159,121 @@ static enum ldb_status refuse_waiting(const struct ldb_db *db,
                                                    : "compaction is stuck");
 }
 
-/* Lets background threads run for at most timeout_us, counted as a stall. */
+/* Lets background threads run for at most timeout_us (0: as long as it takes),
+ * counted as a stall. */
 static void wait_for_work(struct ldb_db *db, uint64_t timeout_us,
-                          _Atomic(uint64_t) *count, _Atomic(uint64_t) *us)
-    LDB_REQUIRES(db->mu)
+                          enum ldb_stall cause) LDB_REQUIRES(db->mu)
 {
     uint64_t start = db->env->ops->monotonic_us(db->env);
 
-    ldb_count(count, 1);
-    db->is_stopped = count == &db->counters.stop_count;
+    ldb_count(&db->counters.stalls[cause].count, 1);
+    db->is_stopped =
+        cause == LDB_STALL_MEMTABLES_STOP || cause == LDB_STALL_LEVEL0_STOP;
     if (timeout_us == 0)
         ldb_cond_wait(&db->work_done, &db->mu);
     else
         (void)ldb_cond_wait_for(&db->work_done, &db->mu, timeout_us);
     db->is_stopped = false;
-    ldb_count(us, db->env->ops->monotonic_us(db->env) - start);
+    ldb_count(&db->counters.stalls[cause].us,
+              db->env->ops->monotonic_us(db->env) - start);
 }
+
+/* ---- slowing down ---- */
+
+/* How far value is on the way from slow to stop: 0 below, at most 1. */
+static double part_of_way(double value, double slow, double stop)
+{
+    if (value < slow)
+        return 0;
+    return value >= stop ? 1 : (value - slow) / (stop - slow);
+}
+
+/* 0: none; 1: writes are about to stop. */
+static double pressure(struct ldb_db *db, enum ldb_stall *out_cause)
+    LDB_REQUIRES(db->mu)
+{
+    const struct ldb_options *o = &db->options;
+    const struct ldb_version *version = ldb_version_set_current(db->versions);
+    /* One table over the trigger's predecessor: at the trigger it has begun. */
+    double level0 =
+        part_of_way((double)version->levels[0].count,
+                    (double)o->l0_slowdown_trigger - 1, o->l0_stop_trigger);
+    double pending = part_of_way((double)version->pending_bytes,
+                                 (double)o->pending_slowdown_bytes,
+                                 (double)o->pending_limit_bytes);
+
+    *out_cause = level0 >= pending ? LDB_STALL_LEVEL0_SLOWDOWN
+                                   : LDB_STALL_PENDING_SLOWDOWN;
+    return level0 >= pending ? level0 : pending;
+}
+
+/* Bytes of journal a second that writes may take under that pressure. */
+static double write_rate(struct ldb_db *db, double pressed) LDB_REQUIRES(db->mu)
+{
+    uint64_t drained = ldb_compaction_rate_drained(&db->rate);
+    uint64_t flushed =
+        atomic_load_explicit(&db->counters.flush_bytes, memory_order_relaxed);
+    double shrinking =
+        flushed == 0 ? 1 : (double)db->throttled_bytes / (double)flushed;
+
+    if (drained == 0)
+        drained = DRAIN_DEFAULT_BYTES;
+    if (shrinking < 1)
+        shrinking = 1;
+    if (shrinking > SHRINKING_MAX)
+        shrinking = SHRINKING_MAX;
+    return (double)drained * shrinking * (2 - 1.75 * pressed);
+}
+
+/*
+ * How long the next group has to wait for those before it. Asking again costs
+ * nothing: bytes count once.
+ */
+static uint64_t delay_us(struct ldb_db *db, enum ldb_stall *out_cause)
+    LDB_REQUIRES(db->mu)
+{
+    uint64_t written = atomic_load_explicit(&db->counters.journal_written_bytes,
+                                            memory_order_relaxed);
+    double bytes = (double)(written - db->throttled_bytes);
+    double pressed = db->compaction_halted ? 0 : pressure(db, out_cause);
+    uint64_t now;
+
+    db->throttled_bytes = written;
+    if (pressed <= 0) {
+        db->write_free_us = 0;
+        return 0;
+    }
+    now = db->env->ops->monotonic_us(db->env);
+    if (db->write_free_us < now)
+        db->write_free_us = now;
+    db->write_free_us += (uint64_t)(bytes / write_rate(db, pressed) * 1e6);
+    if (db->write_free_us > now + DELAY_MAX_US)
+        db->write_free_us = now + DELAY_MAX_US;
+    return db->write_free_us < now + DELAY_MIN_US ? 0 : db->write_free_us - now;
+}
+
+void ldb_throttle_compaction(struct ldb_db *db, uint64_t bytes)
+{
+    uint64_t now;
+    uint64_t until;
+
+    ldb_mutex_lock(&db->mu);
+    now = db->env->ops->monotonic_us(db->env);
+    if (db->compaction_free_us < now)
+        db->compaction_free_us = now;
+    db->compaction_free_us +=
+        (uint64_t)((double)bytes / (double)db->options.compaction_rate_bytes *
+                   1e6);
+    until = db->compaction_free_us;
+    while (now < until && !db->is_paused &&
+           !atomic_load_explicit(&db->closing, memory_order_relaxed)) {
+        (void)ldb_cond_wait_for(&db->work, &db->mu, until - now);
+        now = db->env->ops->monotonic_us(db->env);
+    }
+    ldb_mutex_unlock(&db->mu);
+}
+
+/* ---- making room ---- */
 
 static enum ldb_status seal_now(struct ldb_db *db, struct ldb_error *err)
     LDB_REQUIRES(db->mu)
@@ -175,6 +291,29 @@ static enum ldb_status seal_now(struct ldb_db *db, struct ldb_error *err)
     return s;
 }
 
+/* No memtable can be sealed now: waits for what will change that. */
+static enum ldb_status wait_for_room(struct ldb_db *db, struct ldb_error *err)
+    LDB_REQUIRES(db->mu)
+{
+    bool is_flush = db->immutable_count >= db->options.immutable_memtables_max;
+    enum ldb_status s = refuse_waiting(
+        db, is_flush ? LDB_WORK_FLUSH : LDB_WORK_COMPACTION, err);
+
+    if (s == LDB_OK)
+        wait_for_work(
+            db, 0, is_flush ? LDB_STALL_MEMTABLES_STOP : LDB_STALL_LEVEL0_STOP);
+    return s;
+}
+
+static bool must_seal(const struct ldb_db *db)
+{
+    bool is_full =
+        ldb_memtable_memory_bytes(db->mem) >= db->options.write_buffer_bytes;
+
+    return ldb_memtable_entry_count(db->mem) > 0 &&
+           (is_full || db->journal_must_seal);
+}
+
 enum ldb_status ldb_throttle_make_room(struct ldb_db *db, bool may_wait,
                                        struct ldb_error *err)
 {
@@ -182,37 +321,27 @@ enum ldb_status ldb_throttle_make_room(struct ldb_db *db, bool may_wait,
 
     for (;;) {
         size_t l0 = ldb_version_set_current(db->versions)->levels[0].count;
-        bool has_entries = ldb_memtable_entry_count(db->mem) > 0;
         enum ldb_status s = refuse(db, err);
-        bool is_full;
+        enum ldb_stall cause = LDB_STALL_LEVEL0_SLOWDOWN;
+        uint64_t delay;
 
         if (s != LDB_OK)
             return s;
-        if (may_slow && l0 >= db->options.l0_slowdown_trigger &&
-            !db->compaction_halted) {
-            if (!may_wait)
-                return LDB_STALLED;
+        delay = may_slow ? delay_us(db, &cause) : 0;
+        if (!may_wait && (delay > 0 || must_seal(db)))
+            return LDB_STALLED; /* sealing waits for a sync at least */
+        if (delay > 0) {
             may_slow = false;
-            wait_for_work(db, SLOWDOWN_US, &db->counters.slowdown_count,
-                          &db->counters.slowdown_us);
+            wait_for_work(db, delay, cause);
             continue;
         }
-        is_full = ldb_memtable_memory_bytes(db->mem) >=
-                  db->options.write_buffer_bytes;
-        if (!has_entries || !(is_full || db->journal_must_seal))
+        if (!must_seal(db))
             return LDB_OK;
-        if (!may_wait)
-            return LDB_STALLED; /* for a sync at least */
         if (db->immutable_count < db->options.immutable_memtables_max &&
             l0 < db->options.l0_stop_trigger)
             return seal_now(db, err);
-        s = refuse_waiting(db,
-                           l0 >= db->options.l0_stop_trigger
-                               ? LDB_WORK_COMPACTION
-                               : LDB_WORK_FLUSH,
-                           err);
+        s = wait_for_room(db, err);
         if (s != LDB_OK)
             return s;
-        wait_for_work(db, 0, &db->counters.stop_count, &db->counters.stop_us);
     }
 }

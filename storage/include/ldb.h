@@ -97,11 +97,26 @@ struct ldb_options {
     struct ldb_block_cache *block_cache;
     /* Tables kept open. Default 500. [OpenFilesCacheCapacity] */
     unsigned open_tables_max;
+    /* In units of table_bytes: up to how much a compaction takes more of its
+     * level, if that is for free; overlap with the level after next at which an
+     * output ends; what a step of a manual one takes. Default 25, 10, 1.
+     * [CompactionExpandLimitFactor, CompactionGPOverlapsFactor,
+     * CompactionSourceLimitFactor] */
+    unsigned expand_limit_factor;
+    unsigned grandparent_overlap_factor;
+    unsigned source_limit_factor;
+    /* Bytes a second that compactions read and write together; 0: no limit. */
+    uint64_t compaction_rate_bytes;
     /* Level-0 tables at which compaction starts, writes slow, writes stop.
-     * Default 4, 8, 12. */
+     * Default 4, 8, 12. [CompactionL0Trigger, WriteL0SlowdownTrigger,
+     * WriteL0PauseTrigger] */
     unsigned l0_compaction_trigger;
     unsigned l0_slowdown_trigger;
     unsigned l0_stop_trigger;
+    /* Bytes that compaction has yet to merge: writes slow from the first on,
+     * and are slowest at the second. Default 4 GiB, 16 GiB. */
+    uint64_t pending_slowdown_bytes;
+    uint64_t pending_limit_bytes;
     /* Bytes of level 1, and the factor per deeper level. Default 100 MiB, 10.
      * [CompactionTotalSize, CompactionTotalSizeMultiplier] */
     uint64_t level1_bytes;
@@ -463,6 +478,15 @@ LDB_API LDB_MUST_CHECK enum ldb_status ldb_reopen(struct ldb_db *db,
 
 #define LDB_STATS_LEVELS 7
 
+/* What holds writes up. */
+enum ldb_stall {
+    LDB_STALL_LEVEL0_SLOWDOWN,
+    LDB_STALL_PENDING_SLOWDOWN, /* pending_compaction_bytes */
+    LDB_STALL_MEMTABLES_STOP,   /* all are full and wait for their flush */
+    LDB_STALL_LEVEL0_STOP,
+    LDB_STALL_COUNT,
+};
+
 struct ldb_stats {
     struct {
         uint64_t tables;
@@ -497,9 +521,17 @@ struct ldb_stats {
     uint64_t flush_bytes;
     uint64_t compactions;
     uint64_t trivial_moves;
-    uint64_t slowdown_count; /* writes delayed by level-0 tables */
+    unsigned running_compactions; /* now */
+    uint64_t pending_compaction_bytes;
+    uint64_t merged_bytes_per_second; /* by compactions, lately; 0: unknown */
+    double pending_seconds; /* for what is pending, at that rate; or 0 */
+    struct {
+        uint64_t count; /* groups of writes */
+        uint64_t us;
+    } stalls[LDB_STALL_COUNT];
+    uint64_t slowdown_count; /* the sums of them */
     uint64_t slowdown_us;
-    uint64_t stop_count; /* writes stopped: level 0 or memtables full */
+    uint64_t stop_count;
     uint64_t stop_us;
     bool stopped;        /* now */
     size_t queue_writes; /* waiting now */

@@ -32,6 +32,9 @@ struct ldb_version {
     /* How much each level needs compacting (>= 1: now); set when the version
      * is made (ldb_version_score()). */
     double scores[LDB_LEVEL_COUNT];
+    /* About how many bytes compaction has to merge until no score is over 1;
+     * set with them. */
+    uint64_t pending_bytes;
     /* The list's own, guarded by its mutex: the neighbours, and the tables
      * that no newer version has. */
     struct ldb_version *older;

@@ -129,6 +129,32 @@ static void score(const struct ldb_version_set *set,
                       set->options.level1_bytes, set->options.level_multiplier);
 }
 
+/*
+ * What level 0 holds is merged with level 1 once it is due; what a level has
+ * over its limit, with its share of the next one. What arrives from above
+ * counts as there already.
+ */
+static uint64_t pending_bytes(const struct ldb_version *version,
+                              double level1_bytes, double multiplier)
+{
+    const struct ldb_level *levels = version->levels;
+    bool is_due = version->scores[0] >= 1;
+    double arriving = is_due ? (double)levels[0].bytes : 0;
+    double pending = is_due ? arriving + (double)levels[1].bytes : 0;
+    double limit = level1_bytes;
+
+    for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++) {
+        double bytes = (double)levels[level].bytes + arriving;
+        double excess = bytes - limit;
+
+        arriving = excess > 0 ? excess : 0;
+        if (excess > 0)
+            pending += excess * (1 + (double)levels[level + 1].bytes / bytes);
+        limit *= multiplier;
+    }
+    return (uint64_t)pending;
+}
+
 void ldb_version_score(struct ldb_version *version,
                        uint32_t l0_compaction_trigger, uint64_t level1_bytes,
                        uint32_t level_multiplier)
@@ -143,6 +169,8 @@ void ldb_version_score(struct ldb_version *version,
     }
     /* The last level has nowhere to go. */
     version->scores[LDB_LEVEL_COUNT - 1] = 0;
+    version->pending_bytes =
+        pending_bytes(version, (double)level1_bytes, (double)level_multiplier);
 }
 
 /* ---- opening ---- */

@@ -80,25 +80,170 @@ static void writes_fail_with_the_reason_when_no_flush_makes_room(void **state)
     db_fixture_assert_value(f, "k", "1");
 }
 
-static void level_0_over_its_trigger_slows_writes_and_counts_it(void **state)
+static void put_big(struct db_fixture *f, const char *key)
+{
+    static const uint8_t value[256 << 10];
+
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str(key),
+                          ldb_slice_make(value, sizeof(value)), false, &f->err,
+                          NULL),
+                  &f->err);
+}
+
+/* Three tables in level 0, nothing compacts them. */
+static void reopen_with_level_0(struct db_fixture *f)
+{
+    f->options.compress = false; /* or less gets to level 0 than is written */
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    f->options.write_buffer_bytes = 64 << 20;
+    db_fixture_reopen(f);
+    for (unsigned i = 0; i < 3; i++) {
+        db_fixture_fill(f, 0, 3);
+        db_fixture_flush(f);
+    }
+    db_fixture_reopen(f);
+}
+
+/* By the bytes before it: a small write does not wait, nor does the first. */
+static void level_0_over_its_trigger_slows_writes_by_their_bytes(void **state)
+{
+    static const struct row {
+        unsigned trigger;
+        bool is_slowed;
+    } rows[] = {{4, false}, {3, true}, {1, true}};
+    struct db_fixture *f = *state;
+
+    reopen_with_level_0(f);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_stats stats;
+
+        f->options.l0_slowdown_trigger = rows[i].trigger;
+        db_fixture_reopen(f);
+        put_big(f, "a");
+        ldb_stats(f->db, &stats);
+        assert_int_equal(stats.slowdown_count, 0);
+        put_big(f, "b");
+        ldb_stats(f->db, &stats);
+        assert_int_equal(stats.slowdown_count, rows[i].is_slowed ? 1 : 0);
+        assert_int_equal(stats.stalls[LDB_STALL_LEVEL0_SLOWDOWN].count,
+                         rows[i].is_slowed ? 1 : 0);
+        assert_int_equal(stats.stop_count, 0);
+    }
+}
+
+static void what_is_pending_slows_writes_too(void **state)
 {
     struct db_fixture *f = *state;
     struct ldb_stats stats;
 
+    reopen_with_level_0(f);
+    put_big(f, "a");
+    db_fixture_flush(f);
+    /* Due, but nobody gets it done. */
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_OPEN_WRITABLE), ".ldb", EIO);
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_compaction_trigger = 1;
+    f->options.pending_slowdown_bytes = 1 << 10;
+    f->options.pending_limit_bytes = 1 << 10;
+    db_fixture_reopen(f);
+    put_big(f, "b");
+    put_big(f, "c");
+    ldb_stats(f->db, &stats);
+    assert_true(stats.pending_compaction_bytes > 1 << 10);
+    assert_int_equal(stats.stalls[LDB_STALL_PENDING_SLOWDOWN].count, 1);
+    assert_int_equal(stats.stalls[LDB_STALL_LEVEL0_SLOWDOWN].count, 0);
+    env_fault_fail(f->fault, NULL);
+}
+
+struct counted {
+    unsigned done;
+};
+
+static void count_done(struct ldb_write *write)
+{
+    struct counted *counted = write->context;
+
+    counted->done++;
+}
+
+/* A thread that drives is not held up: the committer waits in its place. */
+static void a_driver_does_not_wait_while_writes_are_slowed(void **state)
+{
+    static uint8_t value[256 << 10];
+    struct db_fixture *f = *state;
+    struct ldb_batch *batch = NULL;
+    struct counted counted = {0};
+    struct ldb_write writes[2];
+    struct ldb_stats stats;
+
+    reopen_with_level_0(f);
+    f->options.l0_slowdown_trigger = 1;
+    db_fixture_reopen(f);
+    assert_ldb_ok(ldb_batch_create(1 << 20, &f->err, &batch), &f->err);
+    assert_int_equal(ldb_batch_put(batch, ldb_slice_str("d"),
+                                   ldb_slice_make(value, sizeof(value))),
+                     LDB_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        writes[i] = (struct ldb_write){
+            .batch = batch, .done = count_done, .context = &counted};
+        assert_ldb_ok(ldb_write_submit(f->db, &writes[i], &f->err), &f->err);
+        ldb_write_drive(f->db);
+        if (i == 0)
+            assert_int_equal(counted.done, 1); /* driven here */
+    }
+    db_fixture_close(f); /* completes the other */
+    assert_int_equal(counted.done, 2);
+    ldb_batch_destroy(batch);
+    db_fixture_open(f);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.last_sequence, 11);
+}
+
+/* Compaction takes at least the time that its limit says. */
+static void compaction_keeps_to_its_rate(void **state)
+{
+    struct db_fixture *f = *state;
+    uint64_t start;
+    uint64_t us;
+
+    f->options.compaction_rate_bytes = 1 << 20;
     f->options.l0_compaction_trigger = 100;
-    f->options.l0_slowdown_trigger = 2;
+    f->options.l0_slowdown_trigger = 100;
     f->options.l0_stop_trigger = 100;
     db_fixture_reopen(f);
     for (unsigned i = 0; i < 2; i++) {
-        db_fixture_fill(f, i, i + 1);
+        db_fixture_fill(f, 0, 800);
         db_fixture_flush(f);
     }
-    ldb_stats(f->db, &stats);
-    assert_int_equal(stats.slowdown_count, 0);
-    db_fixture_fill(f, 2, 3);
-    ldb_stats(f->db, &stats);
-    assert_int_equal(stats.slowdown_count, 1);
-    assert_int_equal(stats.stop_count, 0);
+    start = f->env->ops->monotonic_us(f->env);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    us = f->env->ops->monotonic_us(f->env) - start;
+    /* 1600 entries of 110 bytes and more, read and written: 3 of 64 KiB. */
+    assert_true(us >= 3 * 62500);
+    db_fixture_assert_filled(f, 0, 800);
+}
+
+/* Closing does not wait for a compaction that is held back for hours. */
+static void closing_does_not_wait_for_the_rate(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_stats stats;
+
+    f->options.compaction_rate_bytes = 1;
+    f->options.l0_compaction_trigger = 2;
+    db_fixture_reopen(f);
+    for (unsigned i = 0; i < 2; i++) {
+        db_fixture_fill(f, 0, 800);
+        db_fixture_flush(f);
+    }
+    do
+        ldb_stats(f->db, &stats);
+    while (stats.running_compactions == 0);
+    db_fixture_close(f);
+    f->options.compaction_rate_bytes = 0;
+    db_fixture_open(f);
+    db_fixture_assert_filled(f, 0, 800);
 }
 
 static void on_done(struct ldb_write *write)
@@ -140,7 +285,11 @@ int main(void)
         TEST(a_full_memtable_is_sealed_with_its_journal),
         TEST(what_was_sealed_is_durable),
         TEST(writes_fail_with_the_reason_when_no_flush_makes_room),
-        TEST(level_0_over_its_trigger_slows_writes_and_counts_it),
+        TEST(level_0_over_its_trigger_slows_writes_by_their_bytes),
+        TEST(what_is_pending_slows_writes_too),
+        TEST(a_driver_does_not_wait_while_writes_are_slowed),
+        TEST(compaction_keeps_to_its_rate),
+        TEST(closing_does_not_wait_for_the_rate),
         TEST(a_driver_leaves_sealing_to_the_committer),
     };
 
