@@ -100,11 +100,7 @@ static void join(struct ldb_db *db, struct ldb_thread **thread)
 void ldb_background_stop(struct ldb_db *db)
 {
     /* The committer empties the queue first: what was accepted is written. */
-    ldb_mutex_lock(&db->queue_mu);
-    db->queue_closed = true;
-    db->drive_wanted = true;
-    ldb_cond_broadcast(&db->committer_wakes);
-    ldb_mutex_unlock(&db->queue_mu);
+    ldb_write_queue_close(db);
     join(db, &db->commit_thread);
     ldb_mutex_lock(&db->mu);
     atomic_store_explicit(&db->closing, true, memory_order_relaxed);

@@ -370,11 +370,11 @@ static void count_group(struct commit *c, const struct ldb_commit_group *group,
     struct ldb_db_counters *counters = &c->db->counters;
     uint64_t len = ldb_journal_writer_flushed_len(c->db->journal);
 
-    ldb_count(&counters->groups, 1);
-    ldb_count(&counters->writes, group->count);
-    ldb_count(&counters->operations, operations);
-    ldb_count(&counters->user_bytes, c->user_bytes);
-    ldb_count(&counters->journal_written_bytes, len - c->journal_bytes);
+    ldb_count_alone(&counters->groups, 1);
+    ldb_count_alone(&counters->writes, group->count);
+    ldb_count_alone(&counters->operations, operations);
+    ldb_count_alone(&counters->user_bytes, c->user_bytes);
+    ldb_count_alone(&counters->journal_written_bytes, len - c->journal_bytes);
 }
 
 /* Disk space is back when an append works. */
@@ -413,10 +413,11 @@ static enum ldb_status write_journal(struct commit *c,
 void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group)
 {
     struct commit c = {.db = db, .next = db->last_assigned + 1};
-    struct ldb_error why = {0};
+    struct ldb_error why;
     bool journal_failed = false;
     enum ldb_status s = LDB_OK;
 
+    ldb_error_init(&why);
     c.journal_bytes = ldb_journal_writer_flushed_len(db->journal);
     for (struct ldb_write *w = group->first; w != NULL; w = w->next) {
         w->status = admit(&c, w, &journal_failed);

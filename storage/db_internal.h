@@ -93,9 +93,12 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
  *   block_cache, tables, log, lock, versions (the pointer), thread handles.
  * Own synchronisation: block_cache, tables, log, view_slots.
  * Atomics: last_sequence (release by the leader after linking, acquire by
- *   readers), obsolete_pending, closing, is_stopped, counters.
- * Protected by queue_mu: the write queue, is_leading, drive_wanted.
- * Owned by the leader (is_leading): last_assigned, group, mem_chain scratch.
+ *   readers), lead (write_queue.c), is_pressed, obsolete_pending, closing,
+ *   counters.
+ * Protected by queue_mu: the write queue, drive_wanted.
+ * Owned by the leader: last_assigned; counters of writes; what is written with
+ *   mu held by leaders alone may be read by one without: mem, journal,
+ *   journal_must_seal.
  * Protected by mu: all else, and *versions.
  * Protected by view_mu: view (written with mu held as well).
  * Order: queue_mu, mu, view_mu; docs/locking.md.
@@ -123,6 +126,9 @@ struct ldb_db {
     _Atomic(ldb_sequence) last_sequence;
     _Atomic(bool) obsolete_pending; /* set by dying versions; relaxed */
     _Atomic(bool) closing;          /* background work gives up */
+    _Atomic(uint32_t) lead;         /* write_queue.c: who commits */
+    /* The view's version slows writes; written with mu held; relaxed. */
+    _Atomic(bool) is_pressed;
     struct ldb_db_counters counters;
 
     /* queue_mu */
@@ -135,7 +141,6 @@ struct ldb_db {
     size_t queue_bytes;              /* guarded by queue_mu */
     size_t queue_syncs;              /* guarded by queue_mu; writes that sync */
     size_t queue_waiters;            /* guarded by queue_mu; in leader_done */
-    bool is_leading;                 /* guarded by queue_mu; someone commits */
     bool drive_wanted;               /* guarded by queue_mu */
     bool queue_closed;               /* guarded by queue_mu; submits fail */
 
@@ -195,6 +200,14 @@ static inline enum ldb_health ldb_db_health(const struct ldb_db *db)
 static inline void ldb_count(_Atomic(uint64_t) *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* The same for a counter that one thread at a time adds to. */
+static inline void ldb_count_alone(_Atomic(uint64_t) *counter, uint64_t n)
+{
+    atomic_store_explicit(
+        counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+        memory_order_relaxed);
 }
 
 /* ---- snapshot.c: views ---- */
@@ -274,6 +287,16 @@ void ldb_flush_thread(void *context);
 /* ---- throttle.c ---- */
 
 /*
+ * The leader's: is there room for a group, with nothing to wait for or do?
+ * False only sends it to make_room.
+ */
+LDB_MUST_CHECK bool ldb_throttle_has_room(const struct ldb_db *db);
+
+/* Do the tables of version slow writes down? */
+LDB_MUST_CHECK bool ldb_throttle_is_pressed(const struct ldb_db *db,
+                                            const struct ldb_version *version);
+
+/*
  * The leader's: makes room for a group in the memtable: slows down, waits, or
  * seals it. may_wait false: LDB_STALLED instead of any wait.
  */
@@ -307,6 +330,8 @@ ldb_journal_start(struct ldb_db *db, uint64_t number, struct ldb_error *err,
 
 /* The committer thread. */
 void ldb_commit_thread(void *context);
+/* No more writes are taken; the committer ends once the queue is empty. */
+void ldb_write_queue_close(struct ldb_db *db) LDB_EXCLUDES(db->queue_mu);
 
 /* Takes the lead, waiting for whoever has it; and gives it back. */
 void ldb_lead_begin(struct ldb_db *db) LDB_EXCLUDES(db->queue_mu);

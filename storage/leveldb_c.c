@@ -174,20 +174,23 @@ void leveldb_put(leveldb_t *db, const leveldb_writeoptions_t *options,
                  const char *key, size_t keylen, const char *val, size_t vallen,
                  char **errptr)
 {
-    struct ldb_error err = {0};
-    enum ldb_status s = ldb_put(db->db, slice(key, keylen), slice(val, vallen),
-                                options->sync, &err, NULL);
+    struct ldb_error err;
+    enum ldb_status s;
 
+    ldb_error_init(&err);
+    s = ldb_put(db->db, slice(key, keylen), slice(val, vallen), options->sync,
+                &err, NULL);
     (void)check(errptr, s, &err);
 }
 
 void leveldb_delete(leveldb_t *db, const leveldb_writeoptions_t *options,
                     const char *key, size_t keylen, char **errptr)
 {
-    struct ldb_error err = {0};
-    enum ldb_status s =
-        ldb_delete(db->db, slice(key, keylen), options->sync, &err, NULL);
+    struct ldb_error err;
+    enum ldb_status s;
 
+    ldb_error_init(&err);
+    s = ldb_delete(db->db, slice(key, keylen), options->sync, &err, NULL);
     (void)check(errptr, s, &err);
 }
 

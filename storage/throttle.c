@@ -189,11 +189,10 @@ static double part_of_way(double value, double slow, double stop)
 }
 
 /* 0: none; 1: writes are about to stop. */
-static double pressure(struct ldb_db *db, enum ldb_stall *out_cause)
-    LDB_REQUIRES(db->mu)
+static double pressure(const struct ldb_options *o,
+                       const struct ldb_version *version,
+                       enum ldb_stall *out_cause)
 {
-    const struct ldb_options *o = &db->options;
-    const struct ldb_version *version = ldb_version_set_current(db->versions);
     /* One table over the trigger's predecessor: at the trigger it has begun. */
     double level0 =
         part_of_way((double)version->levels[0].count,
@@ -205,6 +204,14 @@ static double pressure(struct ldb_db *db, enum ldb_stall *out_cause)
     *out_cause = level0 >= pending ? LDB_STALL_LEVEL0_SLOWDOWN
                                    : LDB_STALL_PENDING_SLOWDOWN;
     return level0 >= pending ? level0 : pending;
+}
+
+bool ldb_throttle_is_pressed(const struct ldb_db *db,
+                             const struct ldb_version *version)
+{
+    enum ldb_stall cause;
+
+    return pressure(&db->options, version, &cause) > 0;
 }
 
 /* Bytes of journal a second that writes may take under that pressure. */
@@ -234,8 +241,14 @@ static uint64_t delay_us(struct ldb_db *db, enum ldb_stall *out_cause)
 {
     uint64_t written = atomic_load_explicit(&db->counters.journal_written_bytes,
                                             memory_order_relaxed);
-    double bytes = (double)(written - db->throttled_bytes);
-    double pressed = db->compaction_halted ? 0 : pressure(db, out_cause);
+    /* What was written before there was any pressure is not made up for. */
+    double bytes =
+        db->write_free_us == 0 ? 0 : (double)(written - db->throttled_bytes);
+    double pressed =
+        db->compaction_halted
+            ? 0
+            : pressure(&db->options, ldb_version_set_current(db->versions),
+                       out_cause);
     uint64_t now;
 
     db->throttled_bytes = written;
@@ -312,6 +325,13 @@ static bool must_seal(const struct ldb_db *db)
 
     return ldb_memtable_entry_count(db->mem) > 0 &&
            (is_full || db->journal_must_seal);
+}
+
+bool ldb_throttle_has_room(const struct ldb_db *db)
+{
+    return ldb_db_health(db) == LDB_HEALTHY && !db->journal_must_seal &&
+           !atomic_load_explicit(&db->is_pressed, memory_order_relaxed) &&
+           ldb_memtable_memory_bytes(db->mem) < db->options.write_buffer_bytes;
 }
 
 enum ldb_status ldb_throttle_make_room(struct ldb_db *db, bool may_wait,

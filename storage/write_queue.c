@@ -5,9 +5,16 @@
  * it, completes its members and takes the next; while one group syncs, the
  * next one forms. There is one leader at a time: a thread blocked in
  * ldb_write_wait(), a caller of ldb_write_drive() as long as nothing has to be
- * waited for, or the committer thread. A lone writer never changes thread.
+ * waited for, or the committer thread.
+ *
+ * A lone writer never changes thread and takes no lock: it finds db->lead 0,
+ * makes it LEAD_TAKEN, commits, and makes it 0 again. Whoever else comes sets
+ * LEAD_CONTENDED, under queue_mu. From then on nobody takes the lead past the
+ * queue, the lone writer's way back fails, and it ends its lead as all others
+ * do: under queue_mu, waking who waits.
  */
 #include <stdatomic.h>
+#include <string.h>
 
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
@@ -18,10 +25,40 @@
     ((size_t)128 << 10) /* likewise: a small first write                       \
                            takes this much more along */
 
+/* ldb_db.lead. Every change is an acquire where it takes the lead and a
+ * release where it ends it. */
+enum {
+    LEAD_TAKEN = 1,
+    LEAD_CONTENDED = 2, /* the lead changes hands under queue_mu alone */
+};
+
+/*
+ * Looks at the lead before a writer sleeps. Chosen: about the time of a few
+ * small commits, below that of waking a thread.
+ */
+#define LEAD_SPINS 200
+
 enum write_state {
     WRITE_QUEUED = 1,
     WRITE_DONE = 2, /* of ldb_write_wait(), under queue_mu */
 };
+
+/* Is somebody leading? Nobody comes to lead or ends it until queue_mu is free.
+ */
+static bool is_led_locked(struct ldb_db *db) LDB_REQUIRES(db->queue_mu)
+{
+    return (atomic_fetch_or_explicit(&db->lead, LEAD_CONTENDED,
+                                     memory_order_acquire) &
+            LEAD_TAKEN) != 0;
+}
+
+static void lead_locked(struct ldb_db *db) LDB_REQUIRES(db->queue_mu)
+{
+    assert(atomic_load_explicit(&db->lead, memory_order_relaxed) ==
+           LEAD_CONTENDED);
+    atomic_store_explicit(&db->lead, LEAD_CONTENDED | LEAD_TAKEN,
+                          memory_order_relaxed);
+}
 
 static size_t write_bytes(const struct ldb_write *write)
 {
@@ -56,6 +93,8 @@ static enum ldb_status enqueue(struct ldb_db *db, struct ldb_write *write,
         return ldb_error_set(err, LDB_STALLED,
                              "%zu writes of %zu bytes are waiting",
                              db->queue_writes, db->queue_bytes);
+    (void)atomic_fetch_or_explicit(&db->lead, LEAD_CONTENDED,
+                                   memory_order_relaxed);
     write->state = WRITE_QUEUED;
     write->next = NULL;
     if (db->queue_tail == NULL)
@@ -174,6 +213,19 @@ static void fail_group(struct ldb_commit_group *group,
     }
 }
 
+static enum ldb_status make_room(struct ldb_db *db, bool may_wait,
+                                 struct ldb_error *err)
+{
+    enum ldb_status s;
+
+    if (LDB_LIKELY(ldb_throttle_has_room(db)))
+        return LDB_OK;
+    ldb_mutex_lock(&db->mu);
+    s = ldb_throttle_make_room(db, may_wait, err);
+    ldb_mutex_unlock(&db->mu);
+    return s;
+}
+
 /*
  * One group, if there is one; false when there is none, or none that a thread
  * that must not wait could do.
@@ -181,12 +233,11 @@ static void fail_group(struct ldb_commit_group *group,
 static bool lead_one(struct ldb_db *db, bool may_wait)
 {
     struct ldb_commit_group group;
-    struct ldb_error why = {0};
+    struct ldb_error why;
     enum ldb_status s;
 
-    ldb_mutex_lock(&db->mu);
-    s = ldb_throttle_make_room(db, may_wait, &why);
-    ldb_mutex_unlock(&db->mu);
+    ldb_error_init(&why);
+    s = make_room(db, may_wait, &why);
     if (s == LDB_STALLED && !may_wait)
         return false;
     ldb_mutex_lock(&db->queue_mu);
@@ -205,8 +256,13 @@ static bool lead_one(struct ldb_db *db, bool may_wait)
 /* Gives up the lead; wakes who is to take it. */
 static void end_locked(struct ldb_db *db) LDB_REQUIRES(db->queue_mu)
 {
-    assert(db->is_leading);
-    db->is_leading = false;
+    bool is_contended =
+        db->queue_head != NULL || db->queue_waiters > 0 || db->queue_closed;
+
+    assert((atomic_load_explicit(&db->lead, memory_order_relaxed) &
+            LEAD_TAKEN) != 0);
+    atomic_store_explicit(&db->lead, is_contended ? LEAD_CONTENDED : 0,
+                          memory_order_release);
     if (db->queue_waiters > 0)
         ldb_cond_broadcast(&db->leader_done);
     if (db->drive_wanted && db->queue_head != NULL)
@@ -217,10 +273,10 @@ void ldb_lead_begin(struct ldb_db *db)
 {
     ldb_mutex_lock(&db->queue_mu);
     db->queue_waiters++;
-    while (db->is_leading)
+    while (is_led_locked(db))
         ldb_cond_wait(&db->leader_done, &db->queue_mu);
     db->queue_waiters--;
-    db->is_leading = true;
+    lead_locked(db);
     ldb_mutex_unlock(&db->queue_mu);
 }
 
@@ -236,10 +292,10 @@ void ldb_write_drive(struct ldb_db *db)
     bool is_mine;
 
     ldb_mutex_lock(&db->queue_mu);
-    is_mine =
-        db->queue_head != NULL && !db->is_leading && is_quick(db->queue_head);
+    is_mine = db->queue_head != NULL && is_quick(db->queue_head) &&
+              !is_led_locked(db);
     if (is_mine)
-        db->is_leading = true;
+        lead_locked(db);
     ldb_mutex_unlock(&db->queue_mu);
     if (is_mine)
         while (lead_one(db, false))
@@ -249,30 +305,76 @@ void ldb_write_drive(struct ldb_db *db)
         db->drive_wanted = true;
     if (is_mine)
         end_locked(db);
-    else if (db->drive_wanted && !db->is_leading)
+    else if (db->drive_wanted && !is_led_locked(db))
         ldb_cond_signal(&db->committer_wakes);
     ldb_mutex_unlock(&db->queue_mu);
+}
+
+/* Commits the write when nobody else is about; false: it goes by the queue. */
+static bool lead_alone(struct ldb_db *db, struct ldb_write *write)
+{
+    struct ldb_commit_group group = {
+        .first = write, .count = 1, .sync = write->sync};
+    uint32_t lead = 0;
+    enum ldb_status s;
+
+    if (!atomic_compare_exchange_strong_explicit(&db->lead, &lead, LEAD_TAKEN,
+                                                 memory_order_acquire,
+                                                 memory_order_relaxed))
+        return false;
+    write->next = NULL;
+    s = make_room(db, true, &write->error);
+    if (s == LDB_OK)
+        ldb_commit_group_run(db, &group);
+    else
+        write->status = s;
+    lead = LEAD_TAKEN;
+    if (!atomic_compare_exchange_strong_explicit(
+            &db->lead, &lead, 0, memory_order_release, memory_order_relaxed))
+        ldb_lead_end(db);
+    return true;
+}
+
+/* A small commit is over before a thread could be put to sleep and woken. */
+static void spin_for_lead(struct ldb_db *db)
+{
+    for (unsigned i = 0; i < LEAD_SPINS; i++) {
+        if ((atomic_load_explicit(&db->lead, memory_order_relaxed) &
+             LEAD_TAKEN) == 0)
+            return;
+        LDB_SPIN_PAUSE();
+    }
 }
 
 enum ldb_status ldb_write_wait(struct ldb_db *db, struct ldb_write *write)
 {
     enum ldb_status s = check_write(db, write, &write->error);
+    bool may_spin = !write->sync;
 
     assert(write->done == NULL);
     if (s != LDB_OK)
         return write->status = s;
+    if (lead_alone(db, write))
+        return write->status;
     ldb_mutex_lock(&db->queue_mu);
     s = enqueue(db, write, &write->error);
     if (s != LDB_OK)
         write->status = s;
     while (s == LDB_OK && write->state != WRITE_DONE) {
-        if (db->is_leading) {
+        if (is_led_locked(db)) {
+            if (may_spin) {
+                may_spin = false;
+                ldb_mutex_unlock(&db->queue_mu);
+                spin_for_lead(db);
+                ldb_mutex_lock(&db->queue_mu);
+                continue;
+            }
             db->queue_waiters++;
             ldb_cond_wait(&db->leader_done, &db->queue_mu);
             db->queue_waiters--;
             continue;
         }
-        db->is_leading = true;
+        lead_locked(db);
         ldb_mutex_unlock(&db->queue_mu);
         (void)lead_one(db, true);
         ldb_mutex_lock(&db->queue_mu);
@@ -288,13 +390,13 @@ void ldb_commit_thread(void *context)
 
     ldb_mutex_lock(&db->queue_mu);
     for (;;) {
-        while (
-            !(db->drive_wanted && db->queue_head != NULL && !db->is_leading) &&
-            !(db->queue_closed && db->queue_head == NULL))
+        while (!(db->drive_wanted && db->queue_head != NULL &&
+                 !is_led_locked(db)) &&
+               !(db->queue_closed && db->queue_head == NULL))
             ldb_cond_wait(&db->committer_wakes, &db->queue_mu);
         if (db->queue_head == NULL)
             break;
-        db->is_leading = true;
+        lead_locked(db);
         ldb_mutex_unlock(&db->queue_mu);
         while (lead_one(db, true))
             continue;
@@ -306,13 +408,63 @@ void ldb_commit_thread(void *context)
     ldb_mutex_unlock(&db->queue_mu);
 }
 
+void ldb_write_queue_close(struct ldb_db *db)
+{
+    ldb_mutex_lock(&db->queue_mu);
+    (void)is_led_locked(db); /* nobody passes the queue from now on */
+    db->queue_closed = true;
+    db->drive_wanted = true;
+    ldb_cond_broadcast(&db->committer_wakes);
+    ldb_mutex_unlock(&db->queue_mu);
+}
+
+/* An item of a batch: kind, two lengths of at most 5 bytes. */
+#define OP_OVERHEAD_MAX 11
+
+/* Chosen: most single writes; a page of the caller's stack. */
+#define SMALL_BATCH_BYTES 4096
+
+/* A batch of one operation, in its struct where it is small. */
+struct single {
+    struct ldb_batch batch;
+    bool is_small;
+    uint8_t bytes[SMALL_BATCH_BYTES];
+};
+
+static void single_init(struct ldb_db *db, size_t key_len, size_t value_len,
+                        struct single *out)
+{
+    size_t limit = db->options.batch_bytes_max;
+    size_t size = limit < sizeof(out->bytes) ? limit : sizeof(out->bytes);
+    size_t fixed = LDB_BATCH_HEADER_SIZE + OP_OVERHEAD_MAX;
+
+    out->is_small = size >= fixed && key_len <= size - fixed &&
+                    value_len <= size - fixed - key_len;
+    if (out->is_small)
+        ldb_batch_init_over(&out->batch, out->bytes, size);
+    else
+        ldb_batch_init(&out->batch, limit);
+}
+
+static void single_release(struct single *single)
+{
+    if (!single->is_small)
+        ldb_batch_release(&single->batch);
+}
+
 static enum ldb_status write_one(struct ldb_db *db, struct ldb_batch *batch,
                                  bool sync, struct ldb_error *err,
                                  ldb_sequence *out_sequence)
 {
-    struct ldb_write write = {.batch = batch, .sync = sync};
-    enum ldb_status s = ldb_write_wait(db, &write);
+    struct ldb_write write;
+    enum ldb_status s;
 
+    /* All that a caller sets; the error's text needs no zeroing. */
+    memset(&write, 0, offsetof(struct ldb_write, error));
+    write.batch = batch;
+    write.sync = sync;
+    ldb_error_init(&write.error);
+    s = ldb_write_wait(db, &write);
     if (s != LDB_OK && err != NULL)
         *err = write.error;
     if (s == LDB_OK && out_sequence != NULL)
@@ -324,32 +476,32 @@ enum ldb_status ldb_put(struct ldb_db *db, struct ldb_slice key,
                         struct ldb_slice value, bool sync,
                         struct ldb_error *err, ldb_sequence *out_sequence)
 {
-    struct ldb_batch batch;
+    struct single single;
     enum ldb_status s;
 
-    ldb_batch_init(&batch, db->options.batch_bytes_max);
-    s = ldb_batch_put(&batch, key, value);
+    single_init(db, key.len, value.len, &single);
+    s = ldb_batch_put(&single.batch, key, value);
     if (s == LDB_OK)
-        s = write_one(db, &batch, sync, err, out_sequence);
+        s = write_one(db, &single.batch, sync, err, out_sequence);
     else
         ldb_error_set(err, s, "a key of %zu and a value of %zu bytes", key.len,
                       value.len);
-    ldb_batch_release(&batch);
+    single_release(&single);
     return s;
 }
 
 enum ldb_status ldb_delete(struct ldb_db *db, struct ldb_slice key, bool sync,
                            struct ldb_error *err, ldb_sequence *out_sequence)
 {
-    struct ldb_batch batch;
+    struct single single;
     enum ldb_status s;
 
-    ldb_batch_init(&batch, db->options.batch_bytes_max);
-    s = ldb_batch_delete(&batch, key);
+    single_init(db, key.len, 0, &single);
+    s = ldb_batch_delete(&single.batch, key);
     if (s == LDB_OK)
-        s = write_one(db, &batch, sync, err, out_sequence);
+        s = write_one(db, &single.batch, sync, err, out_sequence);
     else
         ldb_error_set(err, s, "a key of %zu bytes", key.len);
-    ldb_batch_release(&batch);
+    single_release(&single);
     return s;
 }

@@ -21,6 +21,13 @@
 #define LDB_CPU_HAS(isa) __builtin_cpu_supports(isa)
 #endif
 
+/* Between two looks at what another thread is about to change. */
+#if defined(__x86_64__)
+#define LDB_SPIN_PAUSE() __builtin_ia32_pause()
+#else
+#define LDB_SPIN_PAUSE() ((void)0)
+#endif
+
 /*
  * Drops a result that must be looked at: say beside it why it may be. (gcc
  * takes no cast to void for it.)

@@ -29,6 +29,14 @@ enum ldb_status ldb_error_set_errno(struct ldb_error *err, int sys_errno,
 enum ldb_status ldb_error_prefix(struct ldb_error *err, enum ldb_status status,
                                  const char *format, ...) LDB_PRINTF(3, 4);
 
+/* As good as {0}, and cheaper: for errors that most calls never fill. */
+static inline void ldb_error_init(struct ldb_error *err)
+{
+    err->status = LDB_OK;
+    err->sys_errno = 0;
+    err->message[0] = '\0';
+}
+
 /* Sets LDB_NO_MEMORY without formatting; returns it. */
 enum ldb_status ldb_error_no_memory(struct ldb_error *err);
 

@@ -118,11 +118,12 @@ out:
 static enum ldb_status write_buffer(struct ldb_journal_writer *writer,
                                     struct ldb_error *err)
 {
-    struct ldb_error found = {0};
+    struct ldb_error found;
     enum ldb_status s;
 
     if (writer->buffer.len == 0)
         return LDB_OK;
+    ldb_error_init(&found);
     s = ldb_file_append(writer->file, ldb_slice_of_buf(&writer->buffer),
                         &found);
     if (s != LDB_OK)
@@ -220,7 +221,6 @@ enum ldb_status ldb_journal_writer_add(struct ldb_journal_writer *writer,
                                        size_t count, struct ldb_error *err)
 {
     struct source source = {.part = parts, .used = 0};
-    struct ldb_error found = {0};
     bool is_first = true;
     size_t left = 0;
     enum ldb_status s;
@@ -233,6 +233,8 @@ enum ldb_status ldb_journal_writer_add(struct ldb_journal_writer *writer,
     do {
         s = add_chunk(writer, &source, &left, is_first);
         if (s != LDB_OK) {
+            struct ldb_error found = {0};
+
             (void)ldb_error_no_memory(&found);
             return fail(&writer->append_failure, LDB_NO_MEMORY, &found, err);
         }

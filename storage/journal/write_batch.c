@@ -19,6 +19,13 @@ void ldb_batch_init(struct ldb_batch *batch, size_t limit)
     *batch = (struct ldb_batch){.rep = LDB_BUF_INIT(limit), .count = 0};
 }
 
+void ldb_batch_init_over(struct ldb_batch *batch, uint8_t *memory, size_t size)
+{
+    *batch = (struct ldb_batch){
+        .rep = {.data = memory, .len = 0, .capacity = size, .limit = size},
+        .count = 0};
+}
+
 void ldb_batch_release(struct ldb_batch *batch)
 {
     if (batch == NULL)

@@ -28,6 +28,11 @@ struct ldb_batch {
 
 /* limit: bytes that rep may take. Allocates nothing. */
 void ldb_batch_init(struct ldb_batch *batch, size_t limit);
+/*
+ * An empty batch over memory of the caller's, size bytes, that it never grows
+ * out of (TOO_LARGE): nothing is allocated, and it is not to be released.
+ */
+void ldb_batch_init_over(struct ldb_batch *batch, uint8_t *memory, size_t size);
 void ldb_batch_release(struct ldb_batch *batch);
 /* Empty, memory kept. */
 void ldb_batch_clear(struct ldb_batch *batch);

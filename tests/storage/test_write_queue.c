@@ -321,6 +321,106 @@ static void a_full_queue_refuses_and_a_batch_over_the_limit_too(void **state)
                       &f->err);
 }
 
+static void a_waited_for_write_goes_behind_what_was_submitted(void **state)
+{
+    struct fixture *f = *state;
+    struct queued *first = prepare(f, "k", "first");
+    ldb_sequence sequence = 0;
+
+    submit(f, first);
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str("k"), ldb_slice_str("second"),
+                          false, &f->err, &sequence),
+                  &f->err);
+    assert_done(first, LDB_OK);
+    assert_int_equal(first->write.sequence, 1);
+    assert_int_equal(sequence, 2);
+    assert_found(f, "k", "second");
+}
+
+static void a_single_put_is_taken_up_to_the_limit_of_a_batch(void **state)
+{
+    struct fixture *f = *state;
+    const size_t value_max = f->options.batch_bytes_max -
+                             LDB_BATCH_HEADER_SIZE - 1 - 2 - 2; /* key "k" */
+    char value[3001];
+
+    for (size_t len = value_max - 16; len <= value_max; len++) {
+        memset(value, 'a' + (int)(len % 26), len);
+        value[len] = '\0';
+        assert_ldb_ok(ldb_put(f->db, ldb_slice_str("k"), ldb_slice_str(value),
+                              false, &f->err, NULL),
+                      &f->err);
+        assert_found(f, "k", value);
+    }
+    assert_ldb_status(LDB_TOO_LARGE,
+                      ldb_put(f->db, ldb_slice_str("k"),
+                              ldb_slice_make(value, value_max + 1), false,
+                              &f->err, NULL),
+                      &f->err);
+}
+
+#define PUTTERS         4
+#define PUTS_PER_PUTTER 400
+
+struct putter {
+    struct fixture *f;
+    struct ldb_thread *thread;
+    char name;
+    unsigned failures;
+};
+
+static void put_many(void *context)
+{
+    struct putter *putter = context;
+
+    for (unsigned i = 0; i < PUTS_PER_PUTTER; i++) {
+        char key[] = {putter->name, (char)('0' + i / 64), (char)('0' + i % 64)};
+        struct ldb_slice bytes = ldb_slice_make(key, sizeof(key));
+
+        if (ldb_put(putter->f->db, bytes, bytes, i % 50 == 49, NULL, NULL) !=
+            LDB_OK)
+            putter->failures++;
+    }
+}
+
+/* Lone writers, queued ones, and those that need the lead for other things. */
+static void writers_on_many_threads_lose_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct putter putters[PUTTERS];
+    struct ldb_stats stats;
+
+    for (unsigned i = 0; i < PUTTERS; i++) {
+        putters[i] = (struct putter){.f = f, .name = (char)('a' + i)};
+        assert_ldb_ok(f->env->ops->thread_start(f->env, "putter", put_many,
+                                                &putters[i], &f->err,
+                                                &putters[i].thread),
+                      &f->err);
+    }
+    for (unsigned i = 0; i < WRITES_MAX; i++) {
+        submit(f, prepare(f, "submitted", "v"));
+        ldb_write_drive(f->db);
+        assert_ldb_ok(ldb_raise_sequence(f->db, 1, &f->err), &f->err);
+    }
+    for (unsigned i = 0; i < PUTTERS; i++) {
+        f->env->ops->thread_join(f->env, putters[i].thread);
+        assert_int_equal(putters[i].failures, 0);
+    }
+    while (done_count(&f->queue[WRITES_MAX - 1]) == 0)
+        ldb_write_drive(f->db);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.writes, PUTTERS * PUTS_PER_PUTTER + WRITES_MAX);
+    assert_int_equal(stats.operations, stats.writes);
+    assert_true(ldb_last_sequence(f->db) >= stats.writes);
+    for (unsigned i = 0; i < PUTTERS * PUTS_PER_PUTTER; i++) {
+        unsigned n = i / PUTTERS;
+        char key[] = {putters[i % PUTTERS].name, (char)('0' + n / 64),
+                      (char)('0' + n % 64), '\0'};
+
+        assert_found(f, key, key);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -332,6 +432,9 @@ int main(void)
         CASE(an_empty_batch_takes_no_number),
         CASE(an_empty_batch_with_sync_makes_earlier_writes_durable),
         CASE(a_full_queue_refuses_and_a_batch_over_the_limit_too),
+        CASE(a_waited_for_write_goes_behind_what_was_submitted),
+        CASE(a_single_put_is_taken_up_to_the_limit_of_a_batch),
+        CASE(writers_on_many_threads_lose_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
