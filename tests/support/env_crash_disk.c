@@ -41,10 +41,18 @@ static void *allocate(size_t size)
 
 static void push(size_t **numbers, size_t *count, size_t number)
 {
-    *numbers = realloc(*numbers, (*count + 1) * sizeof(**numbers));
-    if (*numbers == NULL)
+    size_t *more = realloc(*numbers, (*count + 1) * sizeof(*more));
+
+    if (more == NULL)
         abort();
-    (*numbers)[(*count)++] = number;
+    more[(*count)++] = number;
+    *numbers = more;
+}
+
+static struct file *file_of(const struct env_crash_disk *disk, uint32_t inode)
+{
+    assert(disk->files != NULL && inode < disk->file_count);
+    return &disk->files[inode];
 }
 
 static bool ends_in(const char *text, const char *end)
@@ -153,7 +161,7 @@ static void make_file(const struct env_crash_disk *disk, uint32_t inode,
                       enum env_crash_keep keep, uint64_t seed,
                       struct ldb_buf *out)
 {
-    const struct file *file = &disk->files[inode];
+    const struct file *file = file_of(disk, inode);
     size_t low;
 
     seed += inode * UINT64_C(0x9e3779b97f4a7c15);
@@ -280,7 +288,7 @@ struct ldb_env *env_crash_disk_state(const struct env_crash_disk *disk,
         if (!is_reachable(&names, path))
             continue;
         hash = hash_bytes(hash, path, strlen(path) + 1);
-        if (disk->files[names.items[i].inode].is_dir) {
+        if (file_of(disk, names.items[i].inode)->is_dir) {
             if (env->ops->create_dir(env, path, NULL) != LDB_OK)
                 abort();
             continue;
@@ -345,7 +353,7 @@ static void remove_early(struct env_crash_disk *disk, size_t append)
 
 static void on_sync(struct env_crash_disk *disk, size_t index)
 {
-    struct file *file = &disk->files[disk->record->events[index].inode];
+    struct file *file = file_of(disk, disk->record->events[index].inode);
     enum env_crash_mistake mistake = disk->mistake;
     size_t low;
 
@@ -391,7 +399,7 @@ static void on_event(struct env_crash_disk *disk, size_t index)
         break;
     case ENV_CRASH_EVENT_APPEND:
     case ENV_CRASH_EVENT_TRUNCATE:
-        file = &disk->files[event->inode];
+        file = file_of(disk, event->inode);
         push(&file->pending, &file->pending_count, index);
         if (disk->mistake == ENV_CRASH_JOURNAL_REMOVED_EARLY &&
             is_manifest(file->name))
@@ -404,8 +412,11 @@ static void on_event(struct env_crash_disk *disk, size_t index)
         if (disk->moved[index])
             break;
         push(&disk->pending, &disk->pending_count, index);
-        if (event->set_name != NULL && disk->files[event->inode].name == NULL)
-            disk->files[event->inode].name = event->set_name;
+        if (event->set_name == NULL)
+            break;
+        file = file_of(disk, event->inode);
+        if (file->name == NULL)
+            file->name = event->set_name;
         break;
     case ENV_CRASH_EVENT_SYNC_DIR:
         on_sync_dir(disk, event->set_name);
@@ -418,6 +429,7 @@ void env_crash_disk_advance(struct env_crash_disk *disk, uint64_t position)
     size_t end = disk->record->adopted + (size_t)position;
 
     assert(end <= disk->record->count && end >= disk->next);
+    assert(disk->moved != NULL);
     while (disk->next < end)
         on_event(disk, disk->next++);
 }
