@@ -12,9 +12,11 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/read.h"
+#include "storage/table/common_prefix.h"
 
 struct ldb_cursor {
     struct ldb_db *db;
+    bool is_bytewise; /* the comparator, asked once */
     struct ldb_read read;
     struct ldb_iterator *it; /* over internal keys */
     bool valid;
@@ -40,12 +42,38 @@ static void out_of_memory(struct ldb_cursor *cursor)
     fail(cursor, ldb_error_no_memory(&cursor->error));
 }
 
+/* <0, 0, >0 by user key; without a call where keys order by their bytes. */
+static inline int compare_keys(const struct ldb_cursor *cursor,
+                               struct ldb_slice a, struct ldb_slice b)
+{
+    size_t most = a.len < b.len ? a.len : b.len;
+    size_t i;
+
+    if (LDB_UNLIKELY(!cursor->is_bytewise))
+        return ldb_compare(cursor->db->options.comparator, a, b);
+    i = ldb_common_prefix(a.data, b.data, most);
+    if (i < most)
+        return a.data[i] < b.data[i] ? -1 : 1;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+/* ldb_buf_assign() where the room is there, as it is but for a few times. */
+static inline enum ldb_status assign(struct ldb_buf *buf,
+                                     struct ldb_slice bytes)
+{
+    if (LDB_UNLIKELY(bytes.len == 0 || bytes.len > buf->capacity))
+        return ldb_buf_assign(buf, bytes);
+    memcpy(buf->data, bytes.data, bytes.len);
+    buf->len = bytes.len;
+    return LDB_OK;
+}
+
 /*
  * The entry under `it`; false at the end or on an error. *out_visible tells
  * whether the view sees it.
  */
-static bool read_entry(struct ldb_cursor *cursor, struct ldb_parsed_key *out,
-                       bool *out_visible)
+static inline bool read_entry(struct ldb_cursor *cursor,
+                              struct ldb_parsed_key *out, bool *out_visible)
 {
     if (!cursor->it->valid) {
         if (cursor->it->status != LDB_OK) {
@@ -74,7 +102,6 @@ static bool read_entry(struct ldb_cursor *cursor, struct ldb_parsed_key *out,
  */
 static void find_next(struct ldb_cursor *cursor, bool is_skipping)
 {
-    const struct ldb_comparator *cmp = cursor->db->options.comparator;
     struct ldb_parsed_key entry;
     bool visible;
 
@@ -85,8 +112,8 @@ static void find_next(struct ldb_cursor *cursor, bool is_skipping)
         if (!visible)
             continue;
         if (is_skipping &&
-            ldb_compare(cmp, entry.user_key,
-                        ldb_slice_of_buf(&cursor->saved_key)) <= 0)
+            compare_keys(cursor, entry.user_key,
+                         ldb_slice_of_buf(&cursor->saved_key)) <= 0)
             continue;
         if (entry.kind == LDB_KIND_PUT) {
             cursor->valid = true;
@@ -95,7 +122,7 @@ static void find_next(struct ldb_cursor *cursor, bool is_skipping)
             cursor->sequence = entry.sequence;
             return;
         }
-        if (ldb_buf_assign(&cursor->saved_key, entry.user_key) != LDB_OK) {
+        if (assign(&cursor->saved_key, entry.user_key) != LDB_OK) {
             out_of_memory(cursor);
             return;
         }
@@ -109,7 +136,6 @@ static void find_next(struct ldb_cursor *cursor, bool is_skipping)
  */
 static void find_previous(struct ldb_cursor *cursor)
 {
-    const struct ldb_comparator *cmp = cursor->db->options.comparator;
     struct ldb_parsed_key entry;
     bool has_put = false;
     bool visible;
@@ -120,15 +146,15 @@ static void find_previous(struct ldb_cursor *cursor)
          ldb_iterator_prev(cursor->it)) {
         if (!visible)
             continue;
-        if (has_put && ldb_compare(cmp, entry.user_key,
-                                   ldb_slice_of_buf(&cursor->saved_key)) < 0)
+        if (has_put && compare_keys(cursor, entry.user_key,
+                                    ldb_slice_of_buf(&cursor->saved_key)) < 0)
             break;
         has_put = entry.kind == LDB_KIND_PUT;
         if (!has_put)
             continue;
         cursor->sequence = entry.sequence;
-        if (ldb_buf_assign(&cursor->saved_key, entry.user_key) != LDB_OK ||
-            ldb_buf_assign(&cursor->saved_value, cursor->it->value) != LDB_OK) {
+        if (assign(&cursor->saved_key, entry.user_key) != LDB_OK ||
+            assign(&cursor->saved_value, cursor->it->value) != LDB_OK) {
             out_of_memory(cursor);
             return;
         }
@@ -206,7 +232,7 @@ void ldb_cursor_next(struct ldb_cursor *cursor)
 {
     assert(cursor->valid);
     if (cursor->is_forward) {
-        if (ldb_buf_assign(&cursor->saved_key, cursor->key) != LDB_OK) {
+        if (assign(&cursor->saved_key, cursor->key) != LDB_OK) {
             out_of_memory(cursor);
             return;
         }
@@ -227,7 +253,7 @@ void ldb_cursor_prev(struct ldb_cursor *cursor)
         struct ldb_slice key = cursor->key;
 
         /* The key's newer entries, which the view does not see, lie before. */
-        if (ldb_buf_assign(&cursor->saved_key, key) != LDB_OK) {
+        if (assign(&cursor->saved_key, key) != LDB_OK) {
             out_of_memory(cursor);
             return;
         }
@@ -248,6 +274,7 @@ enum ldb_status ldb_cursor_open(struct ldb_db *db,
     if (cursor == NULL)
         return ldb_error_no_memory(err);
     cursor->db = db;
+    cursor->is_bytewise = db->options.comparator == ldb_comparator_bytewise();
     cursor->saved_key.limit = SIZE_MAX;
     cursor->saved_value.limit = SIZE_MAX;
     cursor->target.limit = SIZE_MAX;

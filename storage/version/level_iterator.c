@@ -82,7 +82,14 @@ static bool enter_before(struct level_iterator *it, size_t end)
     return false;
 }
 
-/* Before each move: what the last one left is gone. */
+/* Inner went on within its table: base is valid before and after. */
+static inline void publish(struct level_iterator *it)
+{
+    it->base.key = it->inner->key;
+    it->base.value = it->inner->value;
+}
+
+/* Before a move that may end elsewhere: what the last one left is gone. */
 static void begin_move(struct level_iterator *it)
 {
     it->base.valid = false;
@@ -167,8 +174,12 @@ static void level_next(struct ldb_iterator *base)
     struct level_iterator *it = (struct level_iterator *)base;
 
     assert(it->inner != NULL);
-    begin_move(it);
     ldb_iterator_next(it->inner);
+    if (LDB_LIKELY(it->inner->valid)) {
+        publish(it);
+        return;
+    }
+    begin_move(it);
     settle_forward(it);
 }
 
@@ -177,8 +188,12 @@ static void level_prev(struct ldb_iterator *base)
     struct level_iterator *it = (struct level_iterator *)base;
 
     assert(it->inner != NULL);
-    begin_move(it);
     ldb_iterator_prev(it->inner);
+    if (LDB_LIKELY(it->inner->valid)) {
+        publish(it);
+        return;
+    }
+    begin_move(it);
     settle_backward(it);
 }
 
