@@ -294,6 +294,15 @@ void leveldb_destroy_db(const leveldb_options_t *options, const char *name,
         (void)check(errptr, s, &err);
 }
 
+void leveldb_repair_db(const leveldb_options_t *options, const char *name,
+                       char **errptr)
+{
+    struct ldb_error err = {0};
+    enum ldb_status s = ldb_repair(name, &options->options, NULL, NULL, &err);
+
+    (void)check(errptr, s, &err);
+}
+
 /* ---- iterator ---- */
 
 leveldb_iterator_t *

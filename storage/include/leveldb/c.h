@@ -15,7 +15,7 @@
  *
  * Defaults are LevelDB's, and a size out of LevelDB's range is drawn into it:
  * no filter, checksums of data blocks not verified,
- * create_if_missing off. Not here yet: leveldb_repair_db.
+ * create_if_missing off.
  */
 #ifndef STORAGE_INCLUDE_LEVELDB_C_H
 #define STORAGE_INCLUDE_LEVELDB_C_H
@@ -96,6 +96,10 @@ LEVELDB_EXPORT void leveldb_compact_range(leveldb_t *db, const char *start_key,
 /* No error when there is no database. */
 LEVELDB_EXPORT void leveldb_destroy_db(const leveldb_options_t *options,
                                        const char *name, char **errptr);
+
+/* As ldb_repair(): what is replaced is kept in lost/. */
+LEVELDB_EXPORT void leveldb_repair_db(const leveldb_options_t *options,
+                                      const char *name, char **errptr);
 
 /* ---- iterator ---- */
 

@@ -615,6 +615,24 @@ static void damaged(void)
     destroy_db();
 }
 
+static void repair(void)
+{
+    char *err = NULL;
+
+    open_db("create");
+    put("kept", "1");
+    put("table", "2");
+    leveldb_compact_range(db, NULL, 0, NULL, 0);
+    put("kept", "3");
+    close_db();
+    remove("db/CURRENT");
+    leveldb_repair_db(options, name, &err);
+    print_error("repair", &err, true);
+    open_db("open what was repaired");
+    list("repaired");
+    destroy_db();
+}
+
 static void environment(void)
 {
     char *path = leveldb_env_get_test_directory(env);
@@ -655,6 +673,7 @@ int main(int argc, char **argv)
     filters(false);
     extremes();
     damaged();
+    repair();
     environment();
     leveldb_options_destroy(options);
     leveldb_readoptions_destroy(reading);
