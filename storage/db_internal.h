@@ -292,9 +292,10 @@ void ldb_flush_thread(void *context);
  */
 LDB_MUST_CHECK bool ldb_throttle_has_room(const struct ldb_db *db);
 
-/* Do the tables of version slow writes down? */
-LDB_MUST_CHECK bool ldb_throttle_is_pressed(const struct ldb_db *db,
-                                            const struct ldb_version *version);
+/* version is what readers see now: does it slow writes down? */
+void ldb_throttle_note_version(struct ldb_db *db,
+                               const struct ldb_version *version)
+    LDB_REQUIRES(db->mu);
 
 /*
  * The leader's: makes room for a group in the memtable: slows down, waits, or

@@ -72,10 +72,8 @@ enum ldb_status ldb_db_install_view(struct ldb_db *db, struct ldb_error *err,
     ldb_mutex_lock(&db->view_mu);
     *out_old = db->view;
     db->view = view;
-    atomic_store_explicit(&db->is_pressed,
-                          ldb_throttle_is_pressed(db, view->version),
-                          memory_order_relaxed);
     ldb_mutex_unlock(&db->view_mu);
+    ldb_throttle_note_version(db, view->version);
     ldb_view_slots_sweep(&db->view_slots);
     return LDB_OK;
 }

@@ -206,12 +206,16 @@ static double pressure(const struct ldb_options *o,
     return level0 >= pending ? level0 : pending;
 }
 
-bool ldb_throttle_is_pressed(const struct ldb_db *db,
-                             const struct ldb_version *version)
+void ldb_throttle_note_version(struct ldb_db *db,
+                               const struct ldb_version *version)
 {
     enum ldb_stall cause;
+    bool is_pressed = pressure(&db->options, version, &cause) > 0;
 
-    return pressure(&db->options, version, &cause) > 0;
+    /* What is written until it presses again is not made up for then. */
+    if (!is_pressed)
+        db->write_free_us = 0;
+    atomic_store_explicit(&db->is_pressed, is_pressed, memory_order_relaxed);
 }
 
 /* Bytes of journal a second that writes may take under that pressure. */
