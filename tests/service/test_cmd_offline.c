@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "service/cmd_dump.h"
 #include "storage/base/buf.h"
 #include "storage/include/ldb.h"
 #include "tests/support/assert_ldb.h"
@@ -150,35 +149,6 @@ static void a_folder_that_is_none_exits_2(void **state)
     }
 }
 
-static void dump_prints_live_entries_and_their_digest(void **state)
-{
-    struct fixture *f = *state;
-    /* printf '62\t32\n' | sha256sum */
-    static const char digest[] =
-        "# sha256 "
-        "129d9c112e8ba22a388df731b8a537a2d1bee265f51ee0925d714f26c77f6750"
-        " entries 1\n";
-    char whole[256];
-
-    snprintf(whole, sizeof(whole), "62\t32\n%s", digest);
-    assert_int_equal(run(f, "dump %s", f->db), SVC_EXIT_CLEAN);
-    assert_string_equal(whole, f->output);
-    assert_int_equal(run(f, "dump --digest %s", f->db), SVC_EXIT_CLEAN);
-    assert_string_equal(digest, f->output);
-}
-
-static void dump_lists_a_file(void **state)
-{
-    struct fixture *f = *state;
-
-    assert_int_equal(run(f, "dump %s/000003.ldb", f->db), SVC_EXIT_CLEAN);
-    expect_in(f, "\"a\"@1:put = \"1\" (1 bytes)\n");
-    damage_table(f);
-    assert_int_equal(run(f, "dump %s/000003.ldb", f->db), SVC_EXIT_DAMAGE);
-    expect_in(f, "! 000003.ldb: block at 0: ");
-    assert_int_equal(run(f, "dump %s/CURRENT", f->db), SVC_EXIT_USAGE);
-}
-
 static void stats_shows_levels_and_sequence(void **state)
 {
     struct fixture *f = *state;
@@ -247,8 +217,6 @@ int main(void)
         CASE(check_says_clean_and_exits_0),
         CASE(check_names_damage_and_exits_1),
         CASE(a_folder_that_is_none_exits_2),
-        CASE(dump_prints_live_entries_and_their_digest),
-        CASE(dump_lists_a_file),
         CASE(stats_shows_levels_and_sequence),
         CASE(compact_leaves_what_is_live),
         CASE(repair_tells_what_it_does_and_leaves_a_clean_folder),

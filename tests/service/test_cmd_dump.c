@@ -1,0 +1,278 @@
+/* leveld dump in this process: what it prints and the exit code. */
+#include "service/cmd_dump.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "service/cmd_offline.h"
+#include "storage/include/ldb.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/mem_fault.h"
+#include "tests/support/temp_dir.h"
+
+#define OUTPUT_MAX 65536
+#define PATH_SIZE  (TEMP_DIR_PATH_SIZE + 32)
+
+struct fixture {
+    struct temp_dir dir;
+    char db[TEMP_DIR_PATH_SIZE];
+    char output[OUTPUT_MAX];
+};
+
+/* a deleted, b and a key and value with every kind of byte live. */
+static void fill(const char *path)
+{
+    const struct ldb_slice bytes = ldb_slice_make("\xff\0\x7f", 3);
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_db *db = NULL;
+
+    ldb_options_init(&options);
+    options.create_if_missing = true;
+    assert_ldb_ok(ldb_open(path, &options, NULL, &err, &db), &err);
+    assert_ldb_ok(
+        ldb_put(db, ldb_slice_str("a"), ldb_slice_str("1"), false, &err, NULL),
+        &err);
+    assert_ldb_ok(
+        ldb_put(db, ldb_slice_str("b"), ldb_slice_str("2"), false, &err, NULL),
+        &err);
+    assert_ldb_ok(ldb_flush(db, &err), &err);
+    assert_ldb_ok(ldb_delete(db, ldb_slice_str("a"), false, &err, NULL), &err);
+    assert_ldb_ok(ldb_put(db, bytes, ldb_slice_str(""), false, &err, NULL),
+                  &err);
+    assert_ldb_ok(ldb_close(db, &err), &err);
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+
+    temp_dir_create(&f.dir);
+    (void)temp_dir_join(&f.dir, "db", f.db);
+    fill(f.db);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    temp_dir_remove(&f->dir);
+    return 0;
+}
+
+/* Makes descriptor fd write to path; what it was, for put_back(). */
+static int redirect(int fd, const char *path)
+{
+    int kept = dup(fd);
+    int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    assert_true(kept >= 0);
+    assert_true(file >= 0);
+    assert_int_equal(dup2(file, fd), fd);
+    assert_int_equal(close(file), 0);
+    return kept;
+}
+
+static void put_back(int fd, int kept)
+{
+    assert_int_equal(dup2(kept, fd), fd);
+    assert_int_equal(close(kept), 0);
+}
+
+static void read_text(const char *path, char *out, size_t size)
+{
+    FILE *file = fopen(path, "r");
+    size_t len;
+
+    assert_non_null(file);
+    len = fread(out, 1, size - 1, file);
+    out[len] = '\0';
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Standard output and error into f->output, or the former to where; NULL
+ * arguments are left out. */
+static int dump(struct fixture *f, const char *where, const char *first,
+                const char *second)
+{
+    char *arguments[2];
+    char out[TEMP_DIR_PATH_SIZE];
+    char errors[TEMP_DIR_PATH_SIZE];
+    char words[2][PATH_SIZE];
+    int argc = 0;
+    size_t len = 0;
+    int kept_out, kept_errors, code;
+
+    (void)snprintf(words[0], PATH_SIZE, "%s", first);
+    (void)snprintf(words[1], PATH_SIZE, "%s", second == NULL ? "" : second);
+    arguments[argc++] = words[0];
+    arguments[1] = words[1];
+    argc += second != NULL;
+    (void)temp_dir_join(&f->dir, "out", out);
+    (void)temp_dir_join(&f->dir, "errors", errors);
+    (void)fflush(stdout);
+    kept_out = redirect(STDOUT_FILENO, where == NULL ? out : where);
+    kept_errors = redirect(STDERR_FILENO, errors);
+    code = svc_cmd_dump(argc, arguments);
+    (void)fflush(stdout);
+    put_back(STDOUT_FILENO, kept_out);
+    put_back(STDERR_FILENO, kept_errors);
+    clearerr(stdout);
+    if (where == NULL) {
+        read_text(out, f->output, OUTPUT_MAX);
+        len = strlen(f->output);
+    }
+    read_text(errors, f->output + len, OUTPUT_MAX - len);
+    return code;
+}
+
+static void expect_in(const struct fixture *f, const char *part)
+{
+    if (strstr(f->output, part) == NULL)
+        fail_msg("no \"%s\" in:\n%s", part, f->output);
+}
+
+/* printf '62\t32\nff007f\t\n' | sha256sum */
+#define DIGEST                                                                 \
+    "# sha256 "                                                                \
+    "d8f1c48827490837853119f9ef0db030354f2b87ee1871f10affb057e7cf2a88"         \
+    " entries 2\n"
+
+static void a_folder_is_its_live_entries_and_their_digest(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(dump(f, NULL, f->db, NULL), SVC_EXIT_CLEAN);
+    assert_string_equal(f->output, "62\t32\nff007f\t\n" DIGEST);
+    assert_int_equal(dump(f, NULL, f->db, "--digest"), SVC_EXIT_CLEAN);
+    assert_string_equal(f->output, DIGEST);
+    assert_int_equal(dump(f, NULL, "--digest", f->db), SVC_EXIT_CLEAN);
+    assert_string_equal(f->output, DIGEST);
+}
+
+static void path_in(const struct fixture *f, const char *name, char *out)
+{
+    (void)snprintf(out, PATH_SIZE, "%s/%s", f->db, name);
+}
+
+/* Flips a bit of the first block of the one table. */
+static void damage_table(const struct fixture *f)
+{
+    char path[PATH_SIZE];
+    FILE *file;
+    int c;
+
+    path_in(f, "000003.ldb", path);
+    file = fopen(path, "r+");
+    assert_non_null(file);
+    c = fgetc(file);
+    assert_int_equal(fseek(file, 0, SEEK_SET), 0);
+    assert_int_equal(fputc(c ^ 1, file), c ^ 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void a_damaged_folder_has_no_digest(void **state)
+{
+    struct fixture *f = *state;
+
+    damage_table(f);
+    assert_int_equal(dump(f, NULL, f->db, NULL), SVC_EXIT_DAMAGE);
+    expect_in(f, "leveld dump: ");
+    expect_in(f, "000003.ldb");
+    assert_null(strstr(f->output, "sha256"));
+}
+
+static void a_file_is_listed_by_its_name(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *part;
+    } rows[] = {
+        {"000003.ldb", "\"a\"@1:put = \"1\" (1 bytes)\n"},
+        {"000002.log", "\\xff\\x00\\x7f"},
+        {"MANIFEST-000000", "add=0:3:"},
+    };
+    struct fixture *f = *state;
+    char path[PATH_SIZE];
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        path_in(f, rows[i].name, path);
+        assert_int_equal(dump(f, NULL, path, NULL), SVC_EXIT_CLEAN);
+        expect_in(f, rows[i].part);
+    }
+    damage_table(f);
+    path_in(f, "000003.ldb", path);
+    assert_int_equal(dump(f, NULL, path, NULL), SVC_EXIT_DAMAGE);
+    expect_in(f, "! 000003.ldb: block at 0: ");
+}
+
+static void what_cannot_be_dumped_is_wrong_usage(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_SIZE];
+
+    path_in(f, "CURRENT", path);
+    assert_int_equal(dump(f, NULL, path, NULL), SVC_EXIT_USAGE);
+    path_in(f, "000099.ldb", path);
+    assert_int_equal(dump(f, NULL, path, NULL), SVC_EXIT_USAGE);
+    path_in(f, "000003.ldb", path);
+    assert_int_equal(dump(f, NULL, path, "--digest"), SVC_EXIT_USAGE);
+    expect_in(f, "--digest is for a folder");
+    assert_int_equal(dump(f, NULL, f->db, path), SVC_EXIT_USAGE);
+    assert_int_equal(dump(f, NULL, f->dir.path, NULL), SVC_EXIT_USAGE);
+}
+
+static void a_full_output_is_told(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_SIZE];
+
+    path_in(f, "000003.ldb", path);
+    assert_int_equal(dump(f, "/dev/full", f->db, NULL), SVC_EXIT_USAGE);
+    expect_in(f, "standard output is closed");
+    assert_int_equal(dump(f, "/dev/full", path, NULL), SVC_EXIT_USAGE);
+    expect_in(f, "standard output is closed");
+}
+
+static void without_memory_there_is_a_reason_or_all_of_it(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t n = 1;; n++) {
+        int code;
+
+        mem_fault_start(n, MEM_FAULT_ONCE);
+        code = dump(f, NULL, f->db, "--digest");
+        if (!mem_fault_stop())
+            break;
+        if (code == SVC_EXIT_CLEAN) {
+            assert_string_equal(f->output, DIGEST);
+            continue;
+        }
+        assert_int_equal(code, SVC_EXIT_USAGE);
+        expect_in(f, "leveld dump: ");
+        assert_null(strstr(f->output, "sha256"));
+    }
+    assert_string_equal(f->output, DIGEST);
+}
+
+#define CASE(function)                                                         \
+    cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_folder_is_its_live_entries_and_their_digest),
+        CASE(a_damaged_folder_has_no_digest),
+        CASE(a_file_is_listed_by_its_name),
+        CASE(what_cannot_be_dumped_is_wrong_usage),
+        CASE(a_full_output_is_told),
+        CASE(without_memory_there_is_a_reason_or_all_of_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
