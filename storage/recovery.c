@@ -17,6 +17,7 @@
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
 #include "storage/journal/journal_reader.h"
+#include "storage/version/recovered.h"
 
 /* ---- what stands in the folder ---- */
 
@@ -176,6 +177,31 @@ out:
     return s;
 }
 
+/* Every table that the version names is there: are there others, and has the
+ * MANIFEST lost the records that named them? */
+static enum ldb_status check_others(const struct survey *survey,
+                                    const struct ldb_version *version,
+                                    struct ldb_error *err)
+{
+    uint64_t number = survey->log_number;
+    bool has_journal =
+        survey->count > 0 && bsearch(&number, survey->numbers, survey->count,
+                                     sizeof(number), compare_numbers) != NULL;
+    size_t named = 0;
+
+    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++)
+        named += version->levels[level].count;
+    if (survey->table_count <= named ||
+        !ldb_recovered_is_short(number, has_journal, named))
+        return LDB_OK;
+    return ldb_error_set(err, LDB_CORRUPTION,
+                         "%.120s: %zu tables that the MANIFEST does not name, "
+                         "and no journal %06llu, which it asks for: run "
+                         "`leveld repair`",
+                         survey->db->dir, survey->table_count - named,
+                         (unsigned long long)number);
+}
+
 static enum ldb_status check_tables(const struct survey *survey,
                                     const struct ldb_version *version,
                                     struct ldb_error *err)
@@ -208,6 +234,8 @@ enum ldb_status ldb_recovery_check_tables(struct ldb_db *db,
         version = ldb_version_ref(ldb_version_set_current(db->versions));
         ldb_mutex_unlock(&db->mu);
         s = check_tables(&survey, version, err);
+        if (s == LDB_OK)
+            s = check_others(&survey, version, err);
         ldb_version_unref(version);
     }
     survey_release(&survey);

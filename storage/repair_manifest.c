@@ -16,6 +16,7 @@
 #include "storage/journal/journal_tail.h"
 #include "storage/repair_internal.h"
 #include "storage/version/current_file.h"
+#include "storage/version/recovered.h"
 #include "storage/version/version_builder.h"
 
 /* Field 3 beyond this is not believed: what is left would not do for long.
@@ -365,6 +366,45 @@ static enum ldb_status say_current(struct ldb_repair *repair,
     return ldb_repair_say(repair, &finding, err);
 }
 
+static bool has_unnamed_table(const struct ldb_repair *repair)
+{
+    for (size_t i = 0; i < repair->files.count; i++) {
+        const struct ldb_folder_file *file = &repair->files.files[i];
+
+        if ((file->type == LDB_FILE_TABLE ||
+             file->type == LDB_FILE_TABLE_SST) &&
+            !ldb_repair_manifest_names(&repair->manifest, file->number))
+            return true;
+    }
+    return false;
+}
+
+/* One that lost its last records has no say in which tables count. */
+static enum ldb_status check_short(struct ldb_repair *repair,
+                                   struct ldb_error *err)
+{
+    struct ldb_repair_manifest *found = &repair->manifest;
+    char name[LDB_FILE_NAME_SIZE];
+    const struct ldb_finding finding = {
+        .kind = LDB_FINDING_DAMAGE,
+        .file = name,
+        .message = "the journal it asks for is gone, and there are tables it "
+                   "does not name: it has lost its last records",
+        .advice = "the tables get a level by their keys and sequences",
+    };
+
+    if (found->edits == 0 || !has_unnamed_table(repair) ||
+        !ldb_recovered_is_short(found->log_number,
+                                ldb_folder_files_has(&repair->files,
+                                                     LDB_FILE_JOURNAL,
+                                                     found->log_number),
+                                found->named_count))
+        return LDB_OK;
+    found->is_final = false;
+    ldb_file_name_print(name, LDB_FILE_MANIFEST, found->number);
+    return ldb_repair_say(repair, &finding, err);
+}
+
 /* The newest MANIFEST but that of skip of which an edit can be read. */
 static enum ldb_status read_newest(struct ldb_repair *repair, uint64_t skip,
                                    struct ldb_error *err)
@@ -401,6 +441,8 @@ enum ldb_status ldb_repair_manifest_read(struct ldb_repair *repair,
     }
     if (s == LDB_OK && repair->manifest.edits == 0)
         s = read_newest(repair, number, err);
+    if (s == LDB_OK)
+        s = check_short(repair, err);
     return s;
 }
 

@@ -25,6 +25,7 @@ struct check {
     struct ldb_table_options table_options;
     ldb_verify_visit visit;
     void *context;
+    bool is_short; /* ldb_recovered_is_short() */
     struct ldb_verify_summary summary;
 };
 
@@ -446,9 +447,16 @@ static enum ldb_status check_other_file(struct check *check,
         break;
     case LDB_FILE_TABLE:
     case LDB_FILE_TABLE_SST:
-        if (!version_has_table(recovered->version, file->number))
-            message = "a table that the MANIFEST does not name";
-        break;
+        if (version_has_table(recovered->version, file->number))
+            break;
+        message = "a table that the MANIFEST does not name";
+        if (!check->is_short)
+            break;
+        ldb_file_name_print(name, file->type, file->number);
+        return report_file(check, LDB_FINDING_DAMAGE, name,
+                           "a table that the MANIFEST does not name: it has "
+                           "lost its last records",
+                           ADVICE_REPAIR);
     case LDB_FILE_MANIFEST:
         if (file->number != manifest_number)
             message = "a MANIFEST that is not in force";
@@ -493,9 +501,14 @@ static enum ldb_status check_files(struct check *check,
                                    uint64_t manifest_number,
                                    struct ldb_error *err)
 {
-    enum ldb_status s =
-        check_missing_journal(check, files, recovered->log_number);
+    uint64_t journal = recovered->log_number;
+    size_t named = 0;
+    enum ldb_status s = check_missing_journal(check, files, journal);
 
+    for (uint32_t l = 0; l < LDB_LEVEL_COUNT; l++)
+        named += recovered->version->levels[l].count;
+    check->is_short = ldb_recovered_is_short(
+        journal, ldb_folder_files_has(files, LDB_FILE_JOURNAL, journal), named);
     for (size_t i = 0; s == LDB_OK && i < files->count; i++)
         s = check_other_file(check, &files->files[i], recovered,
                              manifest_number, err);

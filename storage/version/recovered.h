@@ -52,6 +52,20 @@ ldb_recovered_salvage(struct ldb_recovered *out, struct ldb_env *env,
                       const struct ldb_comparator *comparator,
                       struct ldb_error *err);
 
+/*
+ * Beside tables that no record names: has the MANIFEST lost its last records?
+ * A flush removes a journal only once the record is durable that asks for the
+ * next one, whose name is durable before; and before its first journal a
+ * database has no table. So it has when the journal it asks for is not there,
+ * or when it names neither a journal nor a table. Then the tables may be all
+ * there is of the data, and must not be swept.
+ */
+static inline bool ldb_recovered_is_short(uint64_t log_number, bool has_journal,
+                                          size_t named_tables)
+{
+    return log_number == 0 ? named_tables == 0 : !has_journal;
+}
+
 /* A zeroed struct is fine. */
 void ldb_recovered_release(struct ldb_recovered *recovered);
 

@@ -2,8 +2,8 @@
  * How a change becomes durable. The applier whose turn it is owns everything
  * about the MANIFEST, so it works without mu: it builds the next version, then
  *
- *   append:   sync the directory (entries of new tables), append the edit to
- *             the MANIFEST, sync it;
+ *   append:   sync the directory (entries of new tables and of the journal it
+ *             names), append the edit to the MANIFEST, sync it;
  *   new file: write MANIFEST-N with one record, the state after the edit; sync
  *             it and the directory; point CURRENT at it.
  *
@@ -459,7 +459,9 @@ static enum ldb_status append_change(struct ldb_version_set *set,
     struct ldb_env *env = set->options.env;
     enum ldb_status s = LDB_OK;
 
-    if (change->fresh != NULL)
+    /* A journal that the MANIFEST asks for is there: ldb_recovered_is_short()
+     * tells a cut MANIFEST by it. */
+    if (change->fresh != NULL || change->edit->has_log_number)
         s = env->ops->sync_dir(env, set->dir, err);
     if (s != LDB_OK)
         return s;

@@ -6,10 +6,10 @@ tables, both check it and hold what the writer held. Then leveld takes the same
 entries in batches of puts and deletes, from an empty folder, is compacted
 offline, and both hold what was written.
 
-LEVELD_FULL=1 fills with a million operations (those that are 100 KB or a batch
-each: fewer), otherwise with a few thousand.
+LEVELD_COMPACTION_OPS says how many operations (of those that are 100 KB or a
+batch each: fewer); the long form is a million, which takes an hour.
 
-  test_compactions.py [--full] [--n N] [--only TEXT]
+  test_compactions.py [--n N] [--only TEXT]
 """
 import argparse
 import os
@@ -25,7 +25,6 @@ from leveld import (BIN, CPP, GO, Client, Digest, Server, Suite,
 
 PROFILES = ['tiny', 'mixed', 'large-values', 'binary-keys', 'deletes',
             'many-small', 'crash', 'multi-journal']
-N_FULL = 1000000
 N_SHORT = 2000
 # One operation of these is 100 KB, or a batch.
 DIVIDE = {'large-values': 500, 'many-small': 20}
@@ -103,16 +102,14 @@ def ours_case(folder, profile, n):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('--full', action='store_true')
     parser.add_argument('--n', type=int)
     parser.add_argument('--only', default='')
     options = parser.parse_args()
-    is_full = options.full or os.environ.get('LEVELD_FULL') == '1'
-    most = options.n or (N_FULL if is_full else N_SHORT)
+    most = options.n or int(os.environ.get('LEVELD_COMPACTION_OPS', N_SHORT))
     suite = Suite()
     for profile in PROFILES:
         n = max(LEAST, most // DIVIDE.get(profile, 1))
-        if profile == 'large-values' and not is_full:
+        if profile == 'large-values' and most <= N_SHORT:
             n = 30
         cases = [(f'{writer} {profile}', theirs_case, writer, profile, n)
                  for writer in (GO, CPP)]

@@ -367,6 +367,36 @@ static void an_old_journal_is_never_appended_to(void **state)
     assert_int_equal(f->recovery.manifest_len, before.manifest_bytes);
 }
 
+/* Cut to its first record a MANIFEST is whole, and names no table. */
+static void
+a_manifest_before_the_first_journal_beside_tables_is_damage(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_writable_file *file = NULL;
+    uint64_t tables;
+
+    db_fixture_put(f, "a", "1");
+    db_fixture_flush(f);
+    db_fixture_close(f);
+    tables = db_fixture_count_files(f, LDB_FILE_TABLE);
+    assert_true(tables > 0);
+    assert_ldb_ok(f->env->ops->open_writable(f->env,
+                                             DB_FIXTURE_DIR "/MANIFEST-000000",
+                                             LDB_OPEN_APPEND, &f->err, &file),
+                  &f->err);
+    /* docs/formats.md: bytes of the first record of a new database. */
+    assert_ldb_ok(ldb_file_truncate(file, 41, &f->err), &f->err);
+    assert_ldb_ok(ldb_file_close(file, &f->err), &f->err);
+    assert_int_equal(
+        ldb_open(DB_FIXTURE_DIR, &f->options, NULL, &f->err, &f->db),
+        LDB_CORRUPTION);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), tables);
+    assert_ldb_ok(ldb_repair(DB_FIXTURE_DIR, &f->options, NULL, NULL, &f->err),
+                  &f->err);
+    db_fixture_open(f);
+    db_fixture_assert_value(f, "a", "1");
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -381,6 +411,7 @@ int main(void)
         TEST(a_journal_may_end_at_any_byte),
         TEST(a_zeroed_tail_is_an_end_and_damage_before_is_counted),
         TEST(an_old_journal_is_never_appended_to),
+        TEST(a_manifest_before_the_first_journal_beside_tables_is_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
