@@ -19,7 +19,7 @@
 #include "storage/version/recovered.h"
 #include "storage/version/version_builder.h"
 
-/* Field 3 beyond this is not believed: what is left would not do for long.
+/* A counter beyond this is not believed: what is left would not do for long.
  * Chosen: 2^32 numbers stay. */
 #define NUMBER_BELIEVED_MAX (LDB_FILE_NUMBER_MAX - (UINT64_C(1) << 32))
 
@@ -85,9 +85,10 @@ static void take_scalars(struct reading *reading,
 {
     struct ldb_repair_manifest *found = &reading->found;
 
-    if (edit->has_log_number)
+    if (edit->has_log_number && edit->log_number <= NUMBER_BELIEVED_MAX)
         found->log_number = edit->log_number;
-    if (edit->has_prev_log_number)
+    if (edit->has_prev_log_number &&
+        edit->prev_log_number <= NUMBER_BELIEVED_MAX)
         found->prev_log_number = edit->prev_log_number;
     if (edit->has_next_file_number &&
         edit->next_file_number <= NUMBER_BELIEVED_MAX)
@@ -423,6 +424,39 @@ static enum ldb_status read_newest(struct ldb_repair *repair, uint64_t skip,
     return s;
 }
 
+/*
+ * Reading for repair takes what opening does not: records that are whole but
+ * lack a field, or hold a number out of range. Such a folder is not sound.
+ */
+static enum ldb_status check_opens(struct ldb_repair *repair, uint64_t number,
+                                   struct ldb_error *err)
+{
+    char name[LDB_FILE_NAME_SIZE];
+    struct ldb_recovered recovered = {0};
+    struct ldb_error why = {0};
+    const struct ldb_finding finding = {
+        .kind = LDB_FINDING_DAMAGE,
+        .file = name,
+        .message = why.message,
+        .advice = "what it says of tables is kept, the rest is made anew",
+    };
+    enum ldb_status s =
+        ldb_recovered_read(&recovered, repair->env, repair->dir, number,
+                           repair->options.comparator, &why);
+
+    ldb_recovered_release(&recovered);
+    if (s == LDB_CORRUPTION) {
+        repair->manifest.is_final = false;
+        if (repair->is_needed)
+            return LDB_OK; /* told before */
+        ldb_file_name_print(name, LDB_FILE_MANIFEST, number);
+        return ldb_repair_say(repair, &finding, err);
+    }
+    if (s != LDB_OK && err != NULL)
+        *err = why;
+    return s;
+}
+
 enum ldb_status ldb_repair_manifest_read(struct ldb_repair *repair,
                                          struct ldb_error *err)
 {
@@ -436,6 +470,8 @@ enum ldb_status ldb_repair_manifest_read(struct ldb_repair *repair,
         s = say_current(repair, why.message, err);
     } else if (s == LDB_OK) {
         s = read_one(repair, number, err);
+        if (s == LDB_OK && repair->manifest.edits > 0)
+            s = check_opens(repair, number, err);
     } else if (err != NULL) {
         *err = why;
     }

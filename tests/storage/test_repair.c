@@ -7,6 +7,7 @@
 #include "storage/include/ldb.h"
 
 #include "storage/base/comparator.h"
+#include "storage/journal/journal_writer.h"
 #include "storage/verify.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
@@ -306,6 +307,61 @@ static void any_entry_point_may_be_gone(void **state)
         report = repair(f);
         assert_true(report.needed);
         assert_true(report.damages > 0);
+        assert_levels_hold(f);
+    }
+}
+
+/* The record stands at the end of the MANIFEST, or alone in it. */
+static void write_record(struct db_fixture *f, const char *name, bool is_alone,
+                         struct ldb_slice record)
+{
+    struct ldb_writable_file *file = NULL;
+    struct ldb_journal_writer *writer = NULL;
+    uint64_t len = 0;
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), DB_FIXTURE_DIR "/%s", name);
+    if (!is_alone)
+        assert_ldb_ok(f->env->ops->file_size(f->env, path, &f->err, &len),
+                      &f->err);
+    assert_ldb_ok(f->env->ops->open_writable(f->env, path,
+                                             is_alone ? LDB_OPEN_TRUNCATE
+                                                      : LDB_OPEN_APPEND,
+                                             &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(ldb_journal_writer_create(file, len, &f->err, &writer),
+                  &f->err);
+    assert_ldb_ok(ldb_journal_writer_add(writer, &record, 1, &f->err), &f->err);
+    assert_ldb_ok(ldb_journal_writer_flush(writer, &f->err), &f->err);
+    assert_ldb_ok(ldb_journal_writer_close(writer, &f->err), &f->err);
+}
+
+/* Records that are whole, but no state that opens. */
+static void what_opening_refuses_is_repaired(void **state)
+{
+/* The greatest number of 63 bits. */
+#define NUMBER_MAX "\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+    static const struct {
+        const char *name;
+        const char *record;
+        bool is_alone;
+    } rows[] = {
+        {"log number out of range", "\x02" NUMBER_MAX, false},
+        {"next file number out of range", "\x03" NUMBER_MAX, false},
+        {"previous log number out of range", "\x09" NUMBER_MAX, false},
+        {"no comparator, no next file number", "\x02\x01", true},
+    };
+    struct db_fixture *f = *state;
+
+    make_levels(f);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct ldb_repair_report report;
+
+        write_record(f, names_of(f, LDB_FILE_MANIFEST).last, rows[i].is_alone,
+                     ldb_slice_str(rows[i].record));
+        report = repair(f);
+        if (!report.needed || report.damages == 0)
+            fail_msg("%s: not found", rows[i].name);
         assert_levels_hold(f);
     }
 }
@@ -633,6 +689,7 @@ int main(void)
         CASE(good_entries_of_a_damaged_table_stay_at_their_level),
         CASE(a_strict_repair_leaves_damaged_tables_out),
         CASE(any_entry_point_may_be_gone),
+        CASE(what_opening_refuses_is_repaired),
         CASE(tables_without_a_manifest_get_levels_by_age),
         CASE(a_missing_table_costs_its_own_entries_alone),
         CASE(a_damaged_journal_loses_the_damaged_batches_alone),
