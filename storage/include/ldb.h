@@ -380,7 +380,14 @@ ldb_approximate_size(struct ldb_db *db, struct ldb_slice start,
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_property(struct ldb_db *db, const char *name, struct ldb_buf *out);
 
-/* Deletes the database in path (not foreign files). NOT_FOUND: none. */
+/*
+ * Deletes the files of the database in path, CURRENT last, and path itself when
+ * nothing else is in it. Files of other names stay, and so do the folders
+ * leveld/ (who this node is) and lost/ (what repairs kept) with all in them.
+ * options: env is used; NULL: the defaults. After a failure it can be repeated.
+ *
+ * Errors: NOT_FOUND: no database; LOCKED; IO, NO_MEMORY.
+ */
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_destroy(const char *path, const struct ldb_options *options,
             struct ldb_error *err);

@@ -104,6 +104,36 @@ static void a_destroy_that_fails_can_be_repeated(void **state)
                 LDB_OK);
 }
 
+/* leveld/ holds who this node is, lost/ what repairs kept. */
+static void destroy_leaves_the_folders_in_it(void **state)
+{
+    static const char *const folders[] = {DB_FIXTURE_DIR "/leveld",
+                                          DB_FIXTURE_DIR "/lost"};
+    static const char *const files[] = {"leveld/identity", "lost/000005.ldb",
+                                        "notes.txt"};
+    struct db_fixture *f = *state;
+
+    db_fixture_fill(f, 0, 10);
+    db_fixture_close(f);
+    for (size_t i = 0; i < 2; i++)
+        assert_ldb_ok(f->env->ops->create_dir(f->env, folders[i], &f->err),
+                      &f->err);
+    for (size_t i = 0; i < 3; i++)
+        db_fixture_write_file(f, files[i], ldb_slice_str("theirs"));
+    assert_ldb_ok(ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err), &f->err);
+    for (size_t i = 0; i < 3; i++) {
+        struct ldb_buf bytes = LDB_BUF_INIT(64);
+
+        db_fixture_read_file(f, files[i], &bytes);
+        assert_true(
+            ldb_slice_equal(ldb_slice_of_buf(&bytes), ldb_slice_str("theirs")));
+        ldb_buf_release(&bytes);
+    }
+    assert_ldb_status(LDB_NOT_FOUND,
+                      ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err),
+                      &f->err);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -113,6 +143,7 @@ int main(void)
         TEST(a_range_compaction_takes_what_overlaps_it),
         TEST(sizes_grow_with_the_range),
         TEST(a_destroy_that_fails_can_be_repeated),
+        TEST(destroy_leaves_the_folders_in_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
