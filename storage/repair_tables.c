@@ -484,6 +484,46 @@ static enum ldb_status lose_missing(struct ldb_repair *repair, uint32_t level,
                      err);
 }
 
+/*
+ * Does a higher level, or an earlier place of this one, name the table too?
+ * There it counts: so does a reader find it.
+ */
+static bool is_named_before(const struct ldb_repair_manifest *manifest,
+                            uint32_t level, size_t i, uint64_t number)
+{
+    for (uint32_t l = 0; l <= level; l++) {
+        const struct ldb_level *at = &manifest->version->levels[l];
+        size_t end = l == level ? i : at->count;
+
+        for (size_t k = 0; k < end; k++) {
+            if (at->files[k]->number == number)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Each table once, or a new name for one place would take it from the other. */
+static bool is_repeated(const struct ldb_repair_manifest *manifest,
+                        uint32_t level, size_t i, uint64_t number)
+{
+    size_t low = 0;
+    size_t high = manifest->named_count;
+
+    /* named has each naming: few tables need the search above. */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (manifest->named[middle] < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low + 1 < manifest->named_count &&
+           manifest->named[low + 1] == number &&
+           is_named_before(manifest, level, i, number);
+}
+
 static enum ldb_status inspect_named(struct ldb_repair *repair,
                                      struct ldb_error *err)
 {
@@ -495,6 +535,8 @@ static enum ldb_status inspect_named(struct ldb_repair *repair,
             const struct ldb_file_meta *meta = version->levels[l].files[i];
             uint64_t n = meta->number;
 
+            if (is_repeated(&repair->manifest, l, i, n))
+                continue;
             if (ldb_folder_files_has(&repair->files, LDB_FILE_TABLE, n))
                 s = inspect_table(repair, LDB_FILE_TABLE, n, l, meta, err);
             else if (ldb_folder_files_has(&repair->files, LDB_FILE_TABLE_SST,
