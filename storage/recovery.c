@@ -227,14 +227,17 @@ enum ldb_status ldb_recovery_check_tables(struct ldb_db *db,
 {
     struct ldb_version *version;
     struct survey survey;
+    bool has_dropped;
     enum ldb_status s = survey_run(db, &survey, err);
 
     if (s == LDB_OK) {
         ldb_mutex_lock(&db->mu);
         version = ldb_version_ref(ldb_version_set_current(db->versions));
+        has_dropped = ldb_version_set_dropped_bytes(db->versions) > 0;
         ldb_mutex_unlock(&db->mu);
         s = check_tables(&survey, version, err);
-        if (s == LDB_OK)
+        /* Asked to skip damage there, it goes on with what is left. */
+        if (s == LDB_OK && !has_dropped)
             s = check_others(&survey, version, err);
         ldb_version_unref(version);
     }

@@ -1,5 +1,6 @@
 /* A memtable becomes a level-0 table, and only then does its journal go. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,11 @@ a_flush_that_fails_keeps_the_journal_and_is_tried_again(void **state)
     struct db_fixture *f = *state;
     unsigned n = 0;
 
+    /* A compaction would meet the failures too. */
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    db_fixture_reopen(f);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         db_fixture_fill(f, n, n + 3);
         n += 3;
@@ -87,8 +93,10 @@ a_flush_that_fails_keeps_the_journal_and_is_tried_again(void **state)
         n++;
         while (ldb_flush(f->db, &f->err) != LDB_OK)
             assert_ldb_status(LDB_IO, f->err.status, &f->err);
-        assert_int_equal(ldb_health(f->db, NULL), LDB_HEALTHY);
-        assert_int_equal(db_fixture_count_files(f, LDB_FILE_JOURNAL), 1);
+        /* The thread tidies up after the flush that was waited for. */
+        while (ldb_health(f->db, NULL) != LDB_HEALTHY ||
+               db_fixture_count_files(f, LDB_FILE_JOURNAL) > 1)
+            sched_yield();
     }
     db_fixture_assert_filled(f, 0, n);
     db_fixture_reopen(f);
