@@ -445,12 +445,13 @@ enum ldb_health ldb_health(struct ldb_db *db, struct ldb_error *error)
     } else if (db->compaction_halted) {
         health = LDB_HEALTH_CORRUPTION;
         why = &db->failures[LDB_WORK_COMPACTION].error;
-    }
-    for (unsigned work = 0; why == NULL && work < LDB_WORK_COUNT; work++) {
-        if (db->failures[work].attempts == 0)
-            continue;
-        health = LDB_HEALTH_BACKGROUND;
-        why = &db->failures[work].error;
+    } else {
+        for (unsigned work = 0; work < LDB_WORK_COUNT && why == NULL; work++) {
+            if (db->failures[work].attempts == 0)
+                continue;
+            health = LDB_HEALTH_BACKGROUND;
+            why = &db->failures[work].error;
+        }
     }
     if (error != NULL && why != NULL)
         *error = *why;

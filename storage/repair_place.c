@@ -327,6 +327,7 @@ static void make_order(struct place *place, bool *is_ordered)
              l = place->links[l - 1].next) {
             const struct link *link = &place->links[l - 1];
 
+            assert(place->links != NULL);
             if ((link->relation == OLDER || link->relation == MIXED) &&
                 --place->older[link->other] == 0)
                 place->order[end++] = link->other;
