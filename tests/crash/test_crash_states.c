@@ -468,9 +468,9 @@ static void print_counts(const struct counts *counts)
 static void every_state_opens_and_holds_what_it_must(void **state)
 {
     const struct pace whole = {
-        .step = LARGER, .seeds = 1, .recovery_one_in = 800};
+        .step = LARGER, .seeds = 1, .recovery_one_in = 800 / LARGER};
     const struct pace part = {
-        .step = 9 * LARGER, .seeds = 2, .recovery_one_in = 200};
+        .step = 9 * LARGER, .seeds = 2, .recovery_one_in = 200 / LARGER};
     uint64_t wanted = number_from("LEVELD_CRASH_STATES", 0);
     uint64_t seed = number_from("LEVELD_SEED", SEED);
     struct counts counts = {0};
