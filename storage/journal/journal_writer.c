@@ -5,7 +5,7 @@
  * flushed_len is a promise to the owner (whole records of finished flushes);
  * written_len may be past it when a group was too large for the buffer. cut()
  * returns to flushed_len, so that a group whose flush failed is never half
- * there: its sequence numbers will be used again.
+ * there. Its sequence numbers are skipped all the same (commit.c).
  */
 #include "storage/journal/journal_writer.h"
 
