@@ -20,6 +20,8 @@ ELSEWHERE = {
     'service/main.c': 'tests/e2e/test_serve.c',
     'storage/repair_commit.c': 'tests/storage/test_repair.c',
     'storage/repair_manifest.c': 'tests/storage/test_repair.c',
+    'storage/repair_merge.c': 'tests/storage/test_repair_place.c',
+    'storage/repair_output.c': 'tests/storage/test_repair.c',
     'storage/repair_tables.c': 'tests/storage/test_repair.c',
 }
 

@@ -101,13 +101,14 @@ static void print_repaired(const struct ldb_repair_report *r, bool is_dry)
 
     printf("# %s: damages %" PRIu64 " tables kept %" PRIu64
            " rewritten %" PRIu64 " lost %" PRIu64 " placed %" PRIu64
-           " entries salvaged %" PRIu64 " journals %" PRIu64 " records %" PRIu64
-           " bytes dropped %" PRIu64 " files kept in lost/ %" PRIu64
-           " sequence %" PRIu64 "\n",
+           " merged %" PRIu64 " entries salvaged %" PRIu64 " journals %" PRIu64
+           " records %" PRIu64 " bytes dropped %" PRIu64
+           " files kept in lost/ %" PRIu64 " sequence %" PRIu64 "\n",
            r->needed ? what : "nothing to repair", r->damages, r->tables_kept,
            r->tables_rewritten, r->tables_lost, r->tables_placed,
-           r->entries_salvaged, r->journals, r->journal_records,
-           r->journal_bytes_dropped, r->files_kept_in_lost, r->last_sequence);
+           r->tables_merged, r->entries_salvaged, r->journals,
+           r->journal_records, r->journal_bytes_dropped, r->files_kept_in_lost,
+           r->last_sequence);
 }
 
 int svc_cmd_repair(int argc, char *const *argv)

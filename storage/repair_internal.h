@@ -133,6 +133,55 @@ bool ldb_repair_manifest_is_dead(const struct ldb_repair_manifest *manifest,
  * again, as far as they are there. */
 void ldb_repair_manifest_restore(struct ldb_repair *repair, uint64_t number);
 
+/* ---- repair_output.c ---- */
+
+/* level: the MANIFEST's, or LDB_REPAIR_NO_LEVEL. */
+void ldb_repair_table_init(struct ldb_repair_table *table,
+                           enum ldb_file_type type, uint64_t number,
+                           uint32_t level);
+void ldb_repair_table_release(struct ldb_repair_table *table);
+
+/* Adds it to the new version's, which take it over, on failure too. */
+LDB_MUST_CHECK enum ldb_status
+ldb_repair_table_push(struct ldb_repair *repair, struct ldb_repair_table *table,
+                      struct ldb_error *err);
+
+/* Adds a key to what is known of the table; one that is not above the last is
+ * left out. */
+LDB_MUST_CHECK enum ldb_status
+ldb_repair_table_note(struct ldb_repair *repair, struct ldb_repair_table *table,
+                      struct ldb_slice key, bool *out_is_above,
+                      struct ldb_error *err);
+
+/* A table being written as NNNNNN.tmp, under the next number. */
+struct ldb_repair_output {
+    struct ldb_repair *repair;
+    struct ldb_repair_table *table; /* what is known of it */
+    char *path;
+    struct ldb_writable_file *file;
+    struct ldb_table_builder *builder;
+};
+
+/* Then add, and at last either end, which fills in the rest of table, or
+ * abort. A failed begin or end has released the output. */
+LDB_MUST_CHECK enum ldb_status
+ldb_repair_output_begin(struct ldb_repair *repair,
+                        struct ldb_repair_table *table, struct ldb_error *err,
+                        struct ldb_repair_output *out);
+/* An internal key that is not above the last is left out. */
+LDB_MUST_CHECK enum ldb_status
+ldb_repair_output_add(struct ldb_repair_output *output, struct ldb_slice key,
+                      struct ldb_slice value, struct ldb_error *err);
+LDB_MUST_CHECK enum ldb_status
+ldb_repair_output_end(struct ldb_repair_output *output, struct ldb_error *err);
+void ldb_repair_output_abort(struct ldb_repair_output *output);
+
+/* Writes all entries, of equal internal keys the first, to tables of at least
+ * table_bytes each but the last, which the new version gets. */
+LDB_MUST_CHECK enum ldb_status
+ldb_repair_output_write(struct ldb_repair *repair, struct ldb_iterator *it,
+                        size_t table_bytes, struct ldb_error *err);
+
 /* ---- repair_tables.c ---- */
 
 /* Reads every table and journal that counts and tells what is wrong. */
@@ -143,7 +192,27 @@ LDB_MUST_CHECK enum ldb_status ldb_repair_inspect(struct ldb_repair *repair,
 LDB_MUST_CHECK enum ldb_status ldb_repair_rewrite(struct ldb_repair *repair,
                                                   struct ldb_error *err);
 
-void ldb_repair_table_release(struct ldb_repair_table *table);
+/* ---- repair_merge.c ---- */
+
+/* A table that is read from first to last entry. */
+struct ldb_repair_source {
+    struct ldb_random_file *file;
+    struct ldb_table *table;
+    struct ldb_iterator *it;
+};
+
+/* Damage in it is an error. Close it on failure too. */
+LDB_MUST_CHECK enum ldb_status
+ldb_repair_source_open(struct ldb_repair *repair,
+                       const struct ldb_repair_table *table,
+                       struct ldb_error *err, struct ldb_repair_source *out);
+void ldb_repair_source_close(struct ldb_repair_source *source);
+
+/* Puts one sorted run of new tables in the place of the marked ones, with all
+ * their entries; is_merged has one mark for each table. */
+LDB_MUST_CHECK enum ldb_status ldb_repair_merge(struct ldb_repair *repair,
+                                                const bool *is_merged,
+                                                struct ldb_error *err);
 
 /* ---- repair_place.c ---- */
 

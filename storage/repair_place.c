@@ -10,23 +10,23 @@
  * deepest level above all older ones where it overlaps nothing.
  *
  * Tables that the MANIFEST places keep their level where that works. Where it
- * does not, all are placed freely; pairs that contradict each other (files of
- * two histories in one folder) end in level 0, where the engines ask every
- * table. In level 0 numbers follow the order: LevelDB takes the greater number
- * for the newer table (docs/formats.md, rule 22).
+ * does not, all are placed freely. Tables that contradict each other (of a
+ * damaged journal and of its own flush, or of two histories in one folder) and
+ * all that is newer are merged first. In level 0 numbers follow the order:
+ * LevelDB takes the greater number for the newer table and asks no other
+ * (docs/formats.md, rule 22).
  */
 #include <stdlib.h>
 
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/repair_internal.h"
-#include "storage/table/table_reader.h"
 
 enum relation {
     APART, /* no key in common */
-    NEWER, /* the first has the newer entries of all common keys */
+    NEWER, /* the first has the newest entries of all common keys */
     OLDER,
-    MIXED,
+    MIXED, /* of some keys the one, of some the other */
 };
 
 /* Another table whose range overlaps, seen from the table that lists it. */
@@ -45,24 +45,22 @@ struct place {
     size_t *active; /* of the sweep */
     size_t *older;  /* of each table: older ones not yet in the order */
     size_t *order;  /* oldest first */
-    size_t ordered; /* of them certain */
 };
 
 /* ---- which of two is newer ---- */
 
-/* The user key's entries at it: their sequences; moves past them. */
-static void take_key(struct ldb_iterator *it, const struct ldb_comparator *cmp,
-                     struct ldb_slice user_key, ldb_sequence *out_min,
-                     ldb_sequence *out_max)
+/* The sequence of the user key's newest entry at it; moves past all of it. */
+static ldb_sequence take_key(struct ldb_iterator *it,
+                             const struct ldb_comparator *cmp,
+                             struct ldb_slice user_key)
 {
-    *out_max = ldb_tag_sequence(ldb_internal_tag(it->key));
-    *out_min = *out_max;
+    ldb_sequence newest = ldb_tag_sequence(ldb_internal_tag(it->key));
+
     while (it->valid &&
            cmp->compare(cmp->context, ldb_internal_user_key(it->key),
-                        user_key) == 0) {
-        *out_min = ldb_tag_sequence(ldb_internal_tag(it->key));
+                        user_key) == 0)
         ldb_iterator_next(it);
-    }
+    return newest;
 }
 
 static enum relation join(enum relation a, enum relation b)
@@ -77,15 +75,12 @@ static enum relation compare_key(struct ldb_iterator *a, struct ldb_iterator *b,
                                  const struct ldb_comparator *cmp,
                                  struct ldb_buf *key)
 {
-    ldb_sequence a_min, a_max, b_min, b_max;
+    ldb_sequence in_a = take_key(a, cmp, ldb_slice_of_buf(key));
+    ldb_sequence in_b = take_key(b, cmp, ldb_slice_of_buf(key));
 
-    take_key(a, cmp, ldb_slice_of_buf(key), &a_min, &a_max);
-    take_key(b, cmp, ldb_slice_of_buf(key), &b_min, &b_max);
-    if (a_min == b_min && a_max == b_max)
-        return APART; /* the same entries: any order will do */
-    if (a_min >= b_max)
-        return NEWER;
-    return b_min >= a_max ? OLDER : MIXED;
+    if (in_a == in_b)
+        return APART; /* the same entry: any order will do */
+    return in_a > in_b ? NEWER : OLDER;
 }
 
 /* Moves it to user key or, where that is not there, to the next one. */
@@ -141,55 +136,14 @@ static enum ldb_status walk(struct ldb_iterator *a, struct ldb_iterator *b,
     return s;
 }
 
-/* A table that is to be walked. */
-struct opened {
-    struct ldb_random_file *file;
-    struct ldb_table *table;
-    struct ldb_iterator *it;
-};
-
-static void close_table(struct opened *opened)
-{
-    ldb_iterator_destroy(opened->it);
-    if (opened->table != NULL)
-        ldb_table_close(opened->table);
-    else if (opened->file != NULL)
-        ldb_random_close(opened->file);
-}
-
-static enum ldb_status open_table(struct ldb_repair *repair,
-                                  const struct ldb_repair_table *table,
-                                  struct ldb_error *err, struct opened *out)
-{
-    static const struct ldb_table_read read = {.verify_checksums = true};
-    struct ldb_env *env =
-        table->type == LDB_FILE_TMP ? repair->work_env : repair->env;
-    char name[LDB_FILE_NAME_SIZE];
-    char *path = ldb_file_path(repair->dir, table->type, table->number);
-    enum ldb_status s;
-
-    *out = (struct opened){0};
-    ldb_file_name_print(name, table->type, table->number);
-    if (path == NULL)
-        return ldb_error_no_memory(err);
-    s = env->ops->open_random(env, path, err, &out->file);
-    if (s == LDB_OK)
-        s = ldb_table_open(out->file, table->size, name, &repair->read_options,
-                           err, &out->table);
-    if (s == LDB_OK)
-        s = ldb_table_iterator_create(out->table, &read, err, &out->it);
-    ldb_mem_free(path);
-    return s;
-}
-
 /* Of a to b, whose user key ranges overlap. */
 static enum ldb_status relate(struct ldb_repair *repair,
                               const struct ldb_repair_table *a,
                               const struct ldb_repair_table *b,
                               struct ldb_error *err, enum relation *out)
 {
-    struct opened left = {0};
-    struct opened right = {0};
+    struct ldb_repair_source left = {0};
+    struct ldb_repair_source right = {0};
     enum ldb_status s;
 
     /* The MANIFEST's word, or numbers that lie apart: nothing to read. */
@@ -202,13 +156,13 @@ static enum ldb_status relate(struct ldb_repair *repair,
         *out = a->min_sequence > b->max_sequence ? NEWER : OLDER;
         return LDB_OK;
     }
-    s = open_table(repair, a, err, &left);
+    s = ldb_repair_source_open(repair, a, err, &left);
     if (s == LDB_OK)
-        s = open_table(repair, b, err, &right);
+        s = ldb_repair_source_open(repair, b, err, &right);
     if (s == LDB_OK)
         s = walk(left.it, right.it, repair->options.comparator, err, out);
-    close_table(&left);
-    close_table(&right);
+    ldb_repair_source_close(&left);
+    ldb_repair_source_close(&right);
     return s;
 }
 
@@ -306,39 +260,38 @@ static enum ldb_status make_pairs(struct place *place, struct ldb_error *err)
 
 /* ---- the order ---- */
 
-/* Oldest first. What contradicts itself comes last, by highest sequence. */
-static void make_order(struct place *place, bool *is_ordered)
+/*
+ * Oldest first. What contradicts itself, and all that is newer than that, finds
+ * no place in the order: is_left has a mark for each of them. Returns whether
+ * there is any.
+ */
+static bool make_order(struct place *place, bool *is_left)
 {
     size_t count = place->repair->table_count;
     size_t *by_age = place->by_key; /* of no use any more */
-    size_t certain = 0;
+    size_t done = 0;
     size_t end = 0;
 
     qsort_r(by_age, count, sizeof(*by_age), compare_by_age, place->repair);
     for (size_t i = 0; i < count; i++) {
+        is_left[by_age[i]] = true;
         if (place->older[by_age[i]] == 0)
             place->order[end++] = by_age[i];
     }
-    for (; certain < end; certain++) {
-        size_t table = place->order[certain];
+    for (; done < end; done++) {
+        size_t table = place->order[done];
 
-        is_ordered[table] = true;
+        is_left[table] = false;
         for (size_t l = place->first[table]; l != 0;
              l = place->links[l - 1].next) {
             const struct link *link = &place->links[l - 1];
 
             assert(place->links != NULL);
-            if ((link->relation == OLDER || link->relation == MIXED) &&
-                --place->older[link->other] == 0)
+            if (link->relation == OLDER && --place->older[link->other] == 0)
                 place->order[end++] = link->other;
         }
     }
-    place->ordered = certain;
-    for (size_t i = 0; i < count; i++) {
-        if (!is_ordered[by_age[i]])
-            place->order[end++] = by_age[i];
-    }
-    assert(end == count);
+    return end < count;
 }
 
 /* ---- levels ---- */
@@ -367,8 +320,6 @@ static uint32_t deepest_level(const struct place *place, size_t table)
             last = level > 0 ? level - 1 : 0;
         if (link->relation == OLDER && level >= first)
             first = level > 0 ? level + 1 : 0;
-        if (link->relation == MIXED)
-            last = 0;
     }
     for (uint32_t level = last + 1; level > first; level--) {
         if ((taken & 1U << (level - 1)) == 0)
@@ -388,8 +339,6 @@ static bool place_between(struct place *place)
 
         if (table->level != LDB_REPAIR_NO_LEVEL)
             continue;
-        if (i >= place->ordered)
-            return false;
         table->level = deepest_level(place, place->order[i]);
         if (table->level == LDB_REPAIR_NO_LEVEL)
             return false;
@@ -409,8 +358,7 @@ static void place_freely(struct place *place)
     for (size_t i = 0; i < count; i++) {
         struct ldb_repair_table *table = &tables[place->order[i]];
 
-        table->level =
-            i < place->ordered ? deepest_level(place, place->order[i]) : 0;
+        table->level = deepest_level(place, place->order[i]);
         /* All older ones stand below: level 0 is always free. */
         assert(table->level < LDB_LEVEL_COUNT);
     }
@@ -494,26 +442,62 @@ static enum ldb_status allocate(struct place *place, struct ldb_error *err)
     return LDB_OK;
 }
 
-enum ldb_status ldb_repair_place(struct ldb_repair *repair,
-                                 struct ldb_error *err)
+static void place_all(struct place *place)
+{
+    if (!place_between(place))
+        place_freely(place);
+    number_level_0(place);
+}
+
+/*
+ * Merges what has no order. The new tables do not overlap each other and are
+ * newer than all that were ordered. From here on the entries alone count, so
+ * that a MANIFEST that contradicts them costs one more round.
+ */
+static enum ldb_status merge_left(struct ldb_repair *repair,
+                                  const bool *is_left, struct ldb_error *err)
+{
+    enum ldb_status s = ldb_repair_merge(repair, is_left, err);
+
+    for (size_t i = 0; i < repair->table_count; i++)
+        repair->tables[i].is_fixed = false;
+    return s;
+}
+
+/* *out_done: every table has its level; else some were merged, and it has to
+ * be tried again. */
+static enum ldb_status try_place(struct ldb_repair *repair,
+                                 struct ldb_error *err, bool *out_done)
 {
     struct place place = {.repair = repair};
-    bool *is_ordered = ldb_mem_zalloc(repair->table_count + 1, sizeof(bool));
+    bool *is_left = ldb_mem_zalloc(repair->table_count + 1, sizeof(bool));
     enum ldb_status s = allocate(&place, err);
 
-    if (s == LDB_OK && is_ordered == NULL)
+    if (s == LDB_OK && is_left == NULL)
         s = ldb_error_no_memory(err);
     if (s == LDB_OK)
         s = make_pairs(&place, err);
     if (s == LDB_OK) {
-        make_order(&place, is_ordered);
-        if (!place_between(&place))
-            place_freely(&place);
-        number_level_0(&place);
+        *out_done = !make_order(&place, is_left);
+        if (*out_done)
+            place_all(&place);
+        else
+            s = merge_left(repair, is_left, err);
     }
+    ldb_mem_free(is_left);
+    release(&place);
+    return s;
+}
+
+enum ldb_status ldb_repair_place(struct ldb_repair *repair,
+                                 struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+    bool is_done = false;
+
+    while (s == LDB_OK && !is_done)
+        s = try_place(repair, err, &is_done);
     for (size_t i = 0; s == LDB_OK && i < repair->table_count; i++)
         s = say_placed(repair, &repair->tables[i], err);
-    ldb_mem_free(is_ordered);
-    release(&place);
     return s;
 }

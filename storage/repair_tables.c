@@ -13,46 +13,6 @@
 #include "storage/repair_internal.h"
 #include "storage/table/table_scan.h"
 
-void ldb_repair_table_release(struct ldb_repair_table *table)
-{
-    ldb_buf_release(&table->smallest);
-    ldb_buf_release(&table->largest);
-}
-
-static void init_table(struct ldb_repair_table *table, enum ldb_file_type type,
-                       uint64_t number, uint32_t level)
-{
-    *table = (struct ldb_repair_table){
-        .type = type,
-        .number = number,
-        .final_number = number,
-        .level = level,
-        .is_fixed = level != LDB_REPAIR_NO_LEVEL,
-        .smallest = LDB_BUF_INIT(SIZE_MAX),
-        .largest = LDB_BUF_INIT(SIZE_MAX),
-    };
-}
-
-/* The table is taken over, on failure too. */
-static enum ldb_status push_table(struct ldb_repair *repair,
-                                  struct ldb_repair_table *table,
-                                  struct ldb_error *err)
-{
-    void *items = repair->tables;
-    enum ldb_status s =
-        ldb_repair_grow(&items, repair->table_count, sizeof(*table), err);
-
-    if (s != LDB_OK) {
-        ldb_repair_table_release(table);
-        return s;
-    }
-    repair->tables = items;
-    repair->tables[repair->table_count++] = *table;
-    if (table->max_sequence > repair->last_sequence)
-        repair->last_sequence = table->max_sequence;
-    return LDB_OK;
-}
-
 static enum ldb_status push_damaged(struct ldb_repair *repair,
                                     const struct ldb_repair_damaged *damaged,
                                     struct ldb_error *err)
@@ -86,70 +46,6 @@ static enum ldb_status say_table(struct ldb_repair *repair,
     return ldb_repair_say(repair, &finding, err);
 }
 
-/* ---- a table being written ---- */
-
-struct output {
-    struct ldb_repair *repair;
-    char *path;
-    struct ldb_writable_file *file;
-    struct ldb_table_builder *builder;
-};
-
-static void output_abort(struct output *output)
-{
-    ldb_table_builder_destroy(output->builder);
-    output->builder = NULL;
-    if (output->file != NULL) {
-        (void)ldb_file_close(output->file, NULL); /* the file is no use */
-        output->file = NULL;
-        (void)output->repair->work_env->ops->remove_file(
-            output->repair->work_env, output->path, NULL);
-    }
-    ldb_mem_free(output->path);
-    output->path = NULL;
-}
-
-/* Begins table next_number as NNNNNN.tmp. */
-static enum ldb_status output_begin(struct ldb_repair *repair,
-                                    struct ldb_error *err, struct output *out)
-{
-    struct ldb_env *env = repair->work_env;
-    enum ldb_status s;
-
-    *out = (struct output){.repair = repair};
-    out->path = ldb_file_path(repair->dir, LDB_FILE_TMP, repair->next_number);
-    if (out->path == NULL)
-        return ldb_error_no_memory(err);
-    s = env->ops->open_writable(env, out->path, LDB_OPEN_TRUNCATE, err,
-                                &out->file);
-    if (s == LDB_OK)
-        s = ldb_table_builder_create(out->file, &repair->write_options, err,
-                                     &out->builder);
-    if (s != LDB_OK)
-        output_abort(out);
-    return s;
-}
-
-/* Finishes it; *table gets its size. output is released in any case. */
-static enum ldb_status output_end(struct output *output, struct ldb_error *err,
-                                  struct ldb_repair_table *table)
-{
-    enum ldb_status s = ldb_table_builder_finish(output->builder, err);
-    struct ldb_writable_file *file = output->file;
-
-    if (s == LDB_OK)
-        s = ldb_file_sync(file, err);
-    if (s == LDB_OK) {
-        table->size = ldb_table_builder_file_size(output->builder);
-        table->number = output->repair->next_number++;
-        table->final_number = table->number;
-        output->file = NULL;
-        s = ldb_file_close(file, err);
-    }
-    output_abort(output);
-    return s;
-}
-
 /* ---- reading a table ---- */
 
 struct reading {
@@ -158,41 +54,9 @@ struct reading {
     const char *advice;
     const struct ldb_file_meta *meta; /* the MANIFEST's word; NULL: none */
     struct ldb_repair_table *table;   /* of the good entries */
-    struct output *output;            /* NULL: they are only counted */
+    struct ldb_repair_output *output; /* NULL: they are only counted */
     bool is_quiet;
 };
-
-/* Adds a key to the table's bounds; false when it is not above the last. */
-static enum ldb_status note_key(struct ldb_repair *repair,
-                                struct ldb_repair_table *table,
-                                struct ldb_slice key, bool *out_is_above,
-                                struct ldb_error *err)
-{
-    const struct ldb_comparator *cmp = repair->options.comparator;
-    ldb_sequence sequence = ldb_tag_sequence(ldb_internal_tag(key));
-    enum ldb_status s = LDB_OK;
-
-    *out_is_above =
-        table->entries == 0 ||
-        ldb_internal_compare(cmp, ldb_slice_of_buf(&table->largest), key) < 0;
-    if (!*out_is_above)
-        return LDB_OK;
-    if (table->entries == 0) {
-        s = ldb_buf_assign(&table->smallest, key);
-        table->min_sequence = sequence;
-        table->max_sequence = sequence;
-    }
-    if (s == LDB_OK)
-        s = ldb_buf_assign(&table->largest, key);
-    if (s != LDB_OK)
-        return ldb_error_no_memory(err);
-    table->entries++;
-    if (sequence < table->min_sequence)
-        table->min_sequence = sequence;
-    if (sequence > table->max_sequence)
-        table->max_sequence = sequence;
-    return LDB_OK;
-}
 
 static enum ldb_status on_entry(void *context, uint64_t block_offset,
                                 struct ldb_slice key, struct ldb_slice value,
@@ -200,13 +64,12 @@ static enum ldb_status on_entry(void *context, uint64_t block_offset,
 {
     struct reading *reading = context;
     bool is_above = false;
-    enum ldb_status s =
-        note_key(reading->repair, reading->table, key, &is_above, err);
 
     (void)block_offset;
-    if (s != LDB_OK || !is_above || reading->output == NULL)
-        return s;
-    return ldb_table_builder_add(reading->output->builder, key, value, err);
+    if (reading->output != NULL)
+        return ldb_repair_output_add(reading->output, key, value, err);
+    return ldb_repair_table_note(reading->repair, reading->table, key,
+                                 &is_above, err);
 }
 
 /* Bounds that are not known are the table's. */
@@ -430,7 +293,7 @@ static enum ldb_status judge_table(struct ldb_repair *repair, const char *name,
     repair->report.tables_kept++;
     if (table->level == LDB_REPAIR_NO_LEVEL)
         repair->report.tables_placed++;
-    return push_table(repair, table, err);
+    return ldb_repair_table_push(repair, table, err);
 }
 
 /* meta NULL: no MANIFEST names it. */
@@ -455,7 +318,7 @@ static enum ldb_status inspect_table(struct ldb_repair *repair,
     uint64_t damages = 0;
     enum ldb_status s;
 
-    init_table(&table, type, number, level);
+    ldb_repair_table_init(&table, type, number, level);
     ldb_file_name_print(name, type, number);
     s = read_table(&reading, err, &damages);
     if (s != LDB_OK) {
@@ -801,60 +664,25 @@ enum ldb_status ldb_repair_inspect(struct ldb_repair *repair,
 
 /* ---- writing anew ---- */
 
-/* One table of all entries of it; of equal internal keys the first alone. */
-static enum ldb_status write_entries(struct output *output,
-                                     struct ldb_iterator *it,
-                                     struct ldb_repair_table *table,
-                                     struct ldb_error *err)
-{
-    enum ldb_status s = LDB_OK;
-
-    for (ldb_iterator_seek_first(it); s == LDB_OK && it->valid;
-         ldb_iterator_next(it)) {
-        bool is_above = false;
-
-        s = note_key(output->repair, table, it->key, &is_above, err);
-        if (s == LDB_OK && is_above)
-            s = ldb_table_builder_add(output->builder, it->key, it->value, err);
-    }
-    return s;
-}
-
 static enum ldb_status flush_memtable(struct replay *replay,
                                       struct ldb_error *err)
 {
     struct ldb_repair *repair = replay->repair;
     struct ldb_iterator *it = NULL;
-    struct ldb_repair_table table;
-    struct output output = {0};
     enum ldb_status s;
 
     if (ldb_memtable_entry_count(replay->mem) == 0)
         return LDB_OK;
-    init_table(&table, LDB_FILE_TMP, 0, LDB_REPAIR_NO_LEVEL);
     s = ldb_memtable_iterator_create(replay->mem, err, &it);
     if (s == LDB_OK)
-        s = output_begin(repair, err, &output);
-    if (s == LDB_OK) {
-        s = write_entries(&output, it, &table, err);
-        if (s == LDB_OK)
-            s = output_end(&output, err, &table);
-        else
-            output_abort(&output);
-    }
+        s = ldb_repair_output_write(repair, it, SIZE_MAX, err);
     ldb_iterator_destroy(it);
-    if (s != LDB_OK) {
-        ldb_repair_table_release(&table);
+    if (s != LDB_OK)
         return s;
-    }
     ldb_memtable_unref(replay->mem);
     replay->mem = NULL;
-    s = ldb_memtable_create(repair->options.comparator, 0, err, &replay->mem);
-    if (s != LDB_OK) {
-        ldb_repair_table_release(&table);
-        return s;
-    }
-    return push_table(repair, &table, err);
+    return ldb_memtable_create(repair->options.comparator, 0, err,
+                               &replay->mem);
 }
 
 static enum ldb_status rewrite_journals(struct ldb_repair *repair,
@@ -902,7 +730,7 @@ static enum ldb_status rewrite_table(struct ldb_repair *repair,
 {
     char name[LDB_FILE_NAME_SIZE];
     struct ldb_repair_table table;
-    struct output output = {0};
+    struct ldb_repair_output output = {0};
     struct reading reading = {.repair = repair,
                               .name = name,
                               .table = &table,
@@ -911,9 +739,10 @@ static enum ldb_status rewrite_table(struct ldb_repair *repair,
     uint64_t damages = 0;
     enum ldb_status s;
 
-    init_table(&table, damaged->type, damaged->number, damaged->level);
+    ldb_repair_table_init(&table, damaged->type, damaged->number,
+                          damaged->level);
     ldb_file_name_print(name, damaged->type, damaged->number);
-    s = output_begin(repair, err, &output);
+    s = ldb_repair_output_begin(repair, &table, err, &output);
     if (s == LDB_OK) {
         s = read_table(&reading, err, &damages);
         if (s == LDB_OK && table.entries != damaged->entries)
@@ -922,11 +751,10 @@ static enum ldb_status rewrite_table(struct ldb_repair *repair,
                               "folder to a sound disk and repair the copy",
                               name);
         if (s == LDB_OK)
-            s = output_end(&output, err, &table);
+            s = ldb_repair_output_end(&output, err);
         else
-            output_abort(&output);
+            ldb_repair_output_abort(&output);
     }
-    table.type = LDB_FILE_TMP;
     if (s == LDB_OK)
         s = say_rewritten(repair, name, &table, err);
     if (s == LDB_OK)
@@ -940,7 +768,7 @@ static enum ldb_status rewrite_table(struct ldb_repair *repair,
     repair->report.entries_salvaged += table.entries;
     if (table.level == LDB_REPAIR_NO_LEVEL)
         repair->report.tables_placed++;
-    return push_table(repair, &table, err);
+    return ldb_repair_table_push(repair, &table, err);
 }
 
 enum ldb_status ldb_repair_rewrite(struct ldb_repair *repair,

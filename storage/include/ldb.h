@@ -428,6 +428,7 @@ struct ldb_repair_report {
     uint64_t tables_rewritten; /* damaged; their good entries stay */
     uint64_t tables_lost;      /* missing, or without a good entry */
     uint64_t tables_placed;    /* no MANIFEST told their level */
+    uint64_t tables_merged;    /* no order of levels fitted them */
     uint64_t entries_salvaged; /* good ones of damaged tables */
     uint64_t journals;
     uint64_t journal_records;

@@ -126,6 +126,19 @@ def same_for_all(folder):
                  'digest of leveld')
 
 
+def cure_untouched(data, before):
+    """The damage hit what nothing names, so the folder is as its library left
+    it, and goleveldb may refuse one of LevelDB's (docs/formats.md, row 40):
+    opening and closing it with leveld is the cure."""
+    now = files_of(data)
+    for name in ('LOCK', 'LOG', 'LOG.old'):
+        now.pop(name, None)
+        before.pop(name, None)
+    expect_equal(now == before, True, 'a needless repair changes nothing')
+    code, text = leveld('compact', data)
+    expect_equal(code, 0, f'compact: {text}')
+
+
 def repair_case(folder, writer, damage):
     """Damages a folder, looks at the dry run, repairs, compares."""
     need_oracles()
@@ -147,10 +160,13 @@ def repair_case(folder, writer, damage):
         expect_equal(code, 0, f'repair: {text}')
         code, said = leveld('check', data)
         expect_equal(code, 0, f'check after repair: {said}\n{text}')
-        kept = set(files_of(data).values())
-        for name, bytes_of in before.items():
-            if name.endswith(('.log', '.ldb')) and bytes_of not in kept:
-                raise Failure(f'{name} is nowhere any more')
+        if 'nothing to repair' in text:
+            cure_untouched(data, before)
+        else:
+            kept = set(files_of(data).values())
+            for name, bytes_of in before.items():
+                if name.endswith(('.log', '.ldb')) and bytes_of not in kept:
+                    raise Failure(f'{name} is nowhere any more')
         same_for_all(data)
         after = oracle_content(GO, data)
         same = sum(after.get(k) == v for k, v in content.items())

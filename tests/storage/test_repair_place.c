@@ -1,4 +1,5 @@
 /* Levels that repair finds for tables without a MANIFEST. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -6,6 +7,7 @@
 #include "storage/version/current_file.h"
 #include "storage/version/recovered.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/env_fault.h"
 #include "tests/support/version_tables.h"
 
 #define TABLES_MAX 8
@@ -21,35 +23,50 @@ static void repair(struct version_tables *tables)
                   &err);
 }
 
-/* "3 5 ...": the level of each table in the order of its number, which repair
- * may have changed in level 0 alone; there '+' stands before a changed one. */
-static void print_levels(struct version_tables *tables, size_t count,
-                         char out[4 * TABLES_MAX])
+/* The version that repair has written. */
+static void read_version(struct version_tables *tables,
+                         struct ldb_recovered *out)
 {
-    const struct ldb_comparator *cmp = tables->options.comparator;
-    struct ldb_recovered state = {0};
     struct ldb_error err = {0};
     uint64_t number = 0;
     bool is_settled = false;
-    size_t len = 0;
 
     assert_ldb_ok(ldb_current_read(tables->env, VERSION_TABLES_DIR, &err,
                                    &number, &is_settled),
                   &err);
-    assert_ldb_ok(ldb_recovered_read(&state, tables->env, VERSION_TABLES_DIR,
-                                     number, cmp, &err),
+    assert_ldb_ok(ldb_recovered_read(out, tables->env, VERSION_TABLES_DIR,
+                                     number, tables->options.comparator, &err),
                   &err);
-    for (uint64_t n = 1; n <= count; n++) {
-        char level = '+';
+}
 
-        for (uint32_t l = 0; l < LDB_LEVEL_COUNT; l++) {
-            for (size_t i = 0; i < state.version->levels[l].count; i++) {
-                if (state.version->levels[l].files[i]->number == n)
-                    level = (char)('0' + l);
-            }
+/* "3 + ...": the level of each table in the order of its number; '+': it is
+ * not there any more. "/ 5 ..." after them: the levels of new tables. */
+static void print_levels(struct version_tables *tables, size_t count,
+                         char out[8 * TABLES_MAX])
+{
+    struct ldb_recovered state = {0};
+    char levels[TABLES_MAX];
+    size_t len = 0;
+
+    read_version(tables, &state);
+    memset(levels, '+', sizeof(levels));
+    for (uint32_t l = 0; l < LDB_LEVEL_COUNT; l++) {
+        for (size_t i = 0; i < state.version->levels[l].count; i++) {
+            uint64_t number = state.version->levels[l].files[i]->number;
+
+            if (number <= count)
+                levels[number - 1] = (char)('0' + l);
         }
-        len += (size_t)snprintf(out + len, 4 * TABLES_MAX - len, "%s%c",
-                                n > 1 ? " " : "", level);
+    }
+    for (size_t i = 0; i < count; i++)
+        len += (size_t)snprintf(out + len, 8 * TABLES_MAX - len, "%s%c",
+                                i > 0 ? " " : "", levels[i]);
+    for (uint32_t l = 0; l < LDB_LEVEL_COUNT; l++) {
+        for (size_t i = 0; i < state.version->levels[l].count; i++) {
+            if (state.version->levels[l].files[i]->number > count)
+                len += (size_t)snprintf(out + len, 8 * TABLES_MAX - len,
+                                        " / %u", (unsigned)l);
+        }
     }
     ldb_recovered_release(&state);
 }
@@ -78,10 +95,15 @@ static const struct row {
     {"a chain deeper than the levels",
      {"a@1=x", "a@2=x", "a@3=x", "a@4=x", "a@5=x", "a@6=x", "a@7=x", "a@8=x"},
      "6 5 4 3 2 1 0 0"},
-    {"contradiction ends in level 0", {"a@1=x b@9=x", "a@5=x b@6=x"}, "+ 0"},
+    {"contradicting ones are merged",
+     {"a@1=x b@9=x", "a@5=x b@6=x"},
+     "+ + / 6"},
     {"what is newer than a contradiction too",
      {"a@1=x b@4=x", "a@3=x b@2=x", "a@9=x z@8=x", "y@1=x z@2=x"},
-     "+ 0 + 6"},
+     "+ + + 6 / 5"},
+    {"the newest entry counts, not the older ones beside it",
+     {"a@9=x a@2=x", "a@5=x a@4=x"},
+     "5 6"},
 };
 
 static void rows_get_their_levels(void **state)
@@ -89,7 +111,7 @@ static void rows_get_their_levels(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct version_tables tables;
-        char levels[4 * TABLES_MAX];
+        char levels[8 * TABLES_MAX];
         size_t count = 0;
 
         version_tables_init(&tables);
@@ -144,34 +166,77 @@ static void add_random_table(struct version_tables *tables, uint64_t number,
     version_tables_add(tables, 0, number, text);
 }
 
+/* The table of the level with the greatest number below; NULL: none. */
+static const struct ldb_file_meta *next_below(const struct ldb_level *level,
+                                              uint64_t below)
+{
+    const struct ldb_file_meta *next = NULL;
+
+    for (size_t i = 0; i < level->count; i++) {
+        const struct ldb_file_meta *file = level->files[i];
+
+        if (file->number < below &&
+            (next == NULL || next->number < file->number))
+            next = file;
+    }
+    return next;
+}
+
+/* What the first table that has the key says, level by level, of level 0 the
+ * greater numbers first: so does LevelDB look. 0: none has it. */
+static uint64_t get_as_leveldb(struct version_tables *tables,
+                               const struct ldb_version *version,
+                               struct ldb_slice key)
+{
+    struct ldb_buf target = LDB_BUF_INIT(SIZE_MAX);
+    struct ldb_buf value = LDB_BUF_INIT(SIZE_MAX);
+    enum ldb_status s = LDB_NOT_FOUND;
+    struct ldb_error err = {0};
+    uint64_t tag = 0;
+
+    assert_int_equal(
+        ldb_internal_key_append(&target, key,
+                                ldb_tag_make(LDB_SEQUENCE_MAX, LDB_KIND_SEEK)),
+        LDB_OK);
+    for (uint32_t l = 0; s == LDB_NOT_FOUND && l < LDB_LEVEL_COUNT; l++) {
+        const struct ldb_level *level = &version->levels[l];
+
+        for (const struct ldb_file_meta *file = next_below(level, UINT64_MAX);
+             s == LDB_NOT_FOUND && file != NULL;
+             file = next_below(level, file->number))
+            s = ldb_table_cache_get(tables->cache, file->number, file->size,
+                                    &tables->read, ldb_slice_of_buf(&target),
+                                    &err, &value, &tag);
+    }
+    ldb_buf_release(&target);
+    ldb_buf_release(&value);
+    if (s == LDB_NOT_FOUND)
+        return 0;
+    assert_ldb_ok(s, &err);
+    return tag;
+}
+
 static void check_newest_wins(struct version_tables *tables, unsigned round,
                               const struct expected *expected)
 {
-    struct ldb_options options;
-    struct ldb_error err = {0};
-    struct ldb_db *db = NULL;
+    struct ldb_recovered state = {0};
 
-    ldb_options_init(&options);
-    options.env = tables->env;
-    options.create_if_missing = false;
-    options.read_only = true;
-    assert_ldb_ok(ldb_open(VERSION_TABLES_DIR, &options, NULL, &err, &db),
-                  &err);
+    read_version(tables, &state);
     for (unsigned k = 0; k < KEYS; k++) {
         char key[2] = {(char)('a' + k), '\0'};
-        ldb_sequence sequence = 0;
-        enum ldb_status s =
-            ldb_get(db, ldb_slice_str(key), NULL, &err, NULL, &sequence, NULL);
+        uint64_t tag =
+            get_as_leveldb(tables, state.version, ldb_slice_str(key));
+        uint64_t wanted =
+            ldb_tag_make(expected[k].sequence,
+                         expected[k].is_put ? LDB_KIND_PUT : LDB_KIND_DELETE);
 
-        if (expected[k].sequence == 0 || !expected[k].is_put) {
-            assert_ldb_status(LDB_NOT_FOUND, s, &err);
-        } else if (s != LDB_OK || sequence != expected[k].sequence) {
-            fail_msg("round %u: %s: expected @%u, got %d @%llu", round, key,
-                     expected[k].sequence, (int)s,
-                     (unsigned long long)sequence);
-        }
+        if (expected[k].sequence == 0)
+            wanted = 0;
+        if (tag != wanted)
+            fail_msg("round %u: %s: expected tag %llx, got %llx", round, key,
+                     (unsigned long long)wanted, (unsigned long long)tag);
     }
-    assert_ldb_ok(ldb_close(db, &err), &err);
+    ldb_recovered_release(&state);
 }
 
 /* Every number once, shuffled. */
@@ -214,11 +279,50 @@ static void the_newest_entry_wins_whatever_the_tables_are(void **state)
     }
 }
 
+/* ---- while the disk fails ---- */
+
+static void a_failed_merge_can_be_repeated(void **state)
+{
+    static const char *const texts[] = {"a@1=x b@9=x c@2=x",
+                                        "a@5=x b@6=x d@3=x", "a@7=x d@8d"};
+    static const struct expected expected[KEYS] = {
+        {7, true}, {9, true}, {2, true}, {8, false}};
+    unsigned failed = 0;
+    uint64_t reached = 1;
+
+    (void)state;
+    for (uint64_t nth = 1; reached > 0; nth++) {
+        struct version_tables tables;
+        struct ldb_options options;
+        struct ldb_error err = {0};
+        struct env_fault *fault;
+        enum ldb_status s;
+
+        version_tables_init(&tables);
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+            version_tables_add(&tables, 0, i + 1, texts[i]);
+        fault = env_fault_create(tables.env);
+        ldb_options_init(&options);
+        options.env = env_fault_env(fault);
+        env_fault_fail(fault,
+                       &(struct env_fault_rule){.nth = nth, .sys_errno = EIO});
+        s = ldb_repair(VERSION_TABLES_DIR, &options, NULL, NULL, &err);
+        failed += s != LDB_OK;
+        reached = env_fault_failed(fault);
+        env_fault_destroy(fault);
+        repair(&tables);
+        check_newest_wins(&tables, (unsigned)nth, expected);
+        version_tables_release(&tables);
+    }
+    assert_true(failed > 30);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_get_their_levels),
         cmocka_unit_test(the_newest_entry_wins_whatever_the_tables_are),
+        cmocka_unit_test(a_failed_merge_can_be_repeated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
