@@ -13,9 +13,6 @@
 #define CURSOR_FORWARD_SNAPSHOT 'F'
 #define CURSOR_REVERSE_SNAPSHOT 'R'
 
-/* Keys in both bounds; both libraries end at 2 GiB a key. */
-#define BOUNDS_MAX ((size_t)UINT32_MAX)
-
 /* ---- the query ---- */
 
 static void raise_lower(struct api_range_query *query, struct ldb_slice bound)
@@ -30,33 +27,6 @@ static void cut_upper(struct api_range_query *query, struct ldb_slice bound)
         query->has_upper = true;
         query->upper = bound;
     }
-}
-
-/* The first key after all that begin with prefix; false: there is none. */
-static bool prefix_end(uint8_t *bytes, size_t *len)
-{
-    while (*len > 0 && bytes[*len - 1] == 0xff)
-        (*len)--;
-    if (*len == 0)
-        return false;
-    bytes[*len - 1]++;
-    return true;
-}
-
-static bool add_prefix(struct api_exchange *x, struct api_range_query *query,
-                       struct ldb_slice prefix)
-{
-    uint8_t *bytes = ldb_arena_dup(x->arena, prefix);
-    size_t len = prefix.len;
-
-    if (bytes == NULL) {
-        api_answer_no_memory(x);
-        return false;
-    }
-    raise_lower(query, prefix);
-    if (prefix_end(bytes, &len))
-        cut_upper(query, ldb_slice_make(bytes, len));
-    return true;
 }
 
 static uint8_t cursor_mark(bool is_reverse, bool has_snapshot)
@@ -153,16 +123,14 @@ bool api_range_bounds_parse(struct api_exchange *x,
                             struct api_range_query *query)
 {
     enum api_encoding enc;
-    struct ldb_slice bound;
     bool is_given;
 
-    if (!api_params_enc(x, params, &enc) ||
-        !api_params_key(x, params, "start", enc, &is_given, &query->lower) ||
-        !api_params_key(x, params, "end", enc, &query->has_upper,
-                        &query->upper) ||
-        !api_params_key(x, params, "prefix", enc, &is_given, &bound))
-        return false;
-    return !is_given || add_prefix(x, query, bound);
+    return api_params_enc(x, params, &enc) &&
+           api_params_key(x, params, "start", enc, &is_given, &query->lower) &&
+           api_params_key(x, params, "end", enc, &query->has_upper,
+                          &query->upper) &&
+           api_params_key(x, params, "prefix", enc, &query->has_prefix,
+                          &query->prefix);
 }
 
 bool api_range_query_parse(struct api_exchange *x, bool is_page,
@@ -199,79 +167,41 @@ bool api_range_query_parse(struct api_exchange *x, bool is_page,
 
 /* ---- the walk ---- */
 
-static struct ldb_slice lower_of(const struct api_range_scan *scan)
-{
-    return ldb_slice_make(scan->bounds.data, scan->lower_len);
-}
-
-static struct ldb_slice upper_of(const struct api_range_scan *scan)
-{
-    struct ldb_slice all = ldb_slice_of_buf(&scan->bounds);
-
-    if (all.len == 0)
-        return all;
-    return ldb_slice_make(all.data + scan->lower_len,
-                          all.len - scan->lower_len);
-}
-
-static void go_to_first(struct api_range_scan *scan)
-{
-    if (!scan->is_reverse)
-        ldb_cursor_seek(scan->cursor, lower_of(scan));
-    else if (scan->has_upper)
-        ldb_cursor_seek_before(scan->cursor, upper_of(scan));
-    else
-        ldb_cursor_seek_last(scan->cursor);
-}
-
 enum ldb_status api_range_scan_open(struct ldb_db *db,
                                     const struct api_range_query *query,
                                     const struct ldb_snapshot *snapshot,
                                     bool skip_cache, struct ldb_error *err,
                                     struct api_range_scan *out)
 {
-    struct ldb_read_options options = {.snapshot = snapshot,
-                                       .skip_cache = skip_cache};
-    struct api_range_scan scan = {
-        .bounds = LDB_BUF_INIT(BOUNDS_MAX),
-        .lower_len = query->lower.len,
-        .has_upper = query->has_upper,
-        .is_reverse = query->is_reverse,
+    struct ldb_read_options options = {
+        .snapshot = snapshot,
+        .skip_cache = skip_cache,
+        .lower = &query->lower,
+        .upper = query->has_upper ? &query->upper : NULL,
+        .prefix = query->has_prefix ? &query->prefix : NULL,
     };
-    enum ldb_status s;
+    struct api_range_scan scan = {.is_reverse = query->is_reverse};
+    enum ldb_status s = ldb_cursor_open(db, &options, err, &scan.cursor);
 
-    s = ldb_buf_append(&scan.bounds, query->lower);
-    if (s == LDB_OK && query->has_upper)
-        s = ldb_buf_append(&scan.bounds, query->upper);
-    if (s == LDB_OK)
-        s = ldb_cursor_open(db, &options, err, &scan.cursor);
-    if (s != LDB_OK) {
-        ldb_buf_release(&scan.bounds);
+    if (s != LDB_OK)
         return s;
-    }
-    go_to_first(&scan);
+    if (scan.is_reverse)
+        ldb_cursor_seek_last(scan.cursor);
+    else
+        ldb_cursor_seek_first(scan.cursor);
     *out = scan;
     return LDB_OK;
 }
 
 void api_range_scan_close(struct api_range_scan *scan)
 {
-    if (scan->cursor != NULL)
-        ldb_cursor_close(scan->cursor);
+    ldb_cursor_close(scan->cursor);
     scan->cursor = NULL;
-    ldb_buf_release(&scan->bounds);
 }
 
 bool api_range_scan_valid(const struct api_range_scan *scan)
 {
-    struct ldb_slice key;
-
-    if (!ldb_cursor_valid(scan->cursor))
-        return false;
-    key = ldb_cursor_key(scan->cursor);
-    if (scan->is_reverse)
-        return ldb_slice_compare(key, lower_of(scan)) >= 0;
-    return !scan->has_upper || ldb_slice_compare(key, upper_of(scan)) < 0;
+    return ldb_cursor_valid(scan->cursor);
 }
 
 void api_range_scan_next(struct api_range_scan *scan)

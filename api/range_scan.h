@@ -18,6 +18,8 @@ struct api_range_query {
     struct ldb_slice lower; /* inclusive */
     bool has_upper;
     struct ldb_slice upper; /* exclusive */
+    bool has_prefix;
+    struct ldb_slice prefix;
     bool is_reverse;
     bool with_values;
     enum api_encoding encoding;
@@ -34,26 +36,24 @@ LDB_MUST_CHECK bool api_range_query_parse(struct api_exchange *x, bool is_page,
                                           struct api_range_query *out);
 
 /*
- * start, end, prefix and enc of a request's parameters into lower, has_upper
- * and upper of query, the rest of which is left as it is. False: answered 400,
+ * start, end, prefix and enc of a request's parameters into the bounds and the
+ * prefix of query, the rest of which is left as it is. False: answered 400,
  * 413 or 503.
  */
 LDB_MUST_CHECK bool api_range_bounds_parse(struct api_exchange *x,
                                            const struct api_params *params,
                                            struct api_range_query *query);
 
-/* An open walk. Its bounds are its own copies. */
+/* An open walk. */
 struct api_range_scan {
-    struct ldb_cursor *cursor;
-    struct ldb_buf bounds; /* lower, then upper */
-    size_t lower_len;
-    bool has_upper;
+    struct ldb_cursor *cursor; /* holds to the range by itself */
     bool is_reverse;
 };
 
 /*
  * Pins the view (snapshot's, or with NULL that of now; query->snapshot is not
- * looked at) and goes to the first entry. Errors: the engine's.
+ * looked at) and goes to the first entry. What query points to is copied.
+ * Errors: the engine's.
  */
 LDB_MUST_CHECK enum ldb_status
 api_range_scan_open(struct ldb_db *db, const struct api_range_query *query,

@@ -99,6 +99,8 @@ static enum ldb_status resolve_own_puts(struct range_resolver *r,
 static enum ldb_status resolve_range(struct range_resolver *r,
                                      const struct ldb_delete_range *range)
 {
+    struct ldb_read_options options = {
+        .lower = &range->start, .upper = range->has_end ? &range->end : NULL};
     struct ldb_buf so_far = LDB_BUF_INIT(r->resolved->rep.limit);
     struct ldb_cursor *cursor = NULL;
     enum ldb_status s;
@@ -108,16 +110,12 @@ static enum ldb_status resolve_range(struct range_resolver *r,
         ldb_error_set(r->err, s, "delete-range");
         goto out;
     }
-    s = ldb_cursor_open(r->commit->db, NULL, r->err, &cursor);
+    s = ldb_cursor_open(r->commit->db, &options, r->err, &cursor);
     if (s != LDB_OK)
         goto out;
-    for (ldb_cursor_seek(cursor, range->start); ldb_cursor_valid(cursor);
+    for (ldb_cursor_seek_first(cursor); ldb_cursor_valid(cursor);
          ldb_cursor_next(cursor)) {
-        struct ldb_slice key = ldb_cursor_key(cursor);
-
-        if (!range_covers(range, key))
-            break;
-        s = resolve_key(r, key);
+        s = resolve_key(r, ldb_cursor_key(cursor));
         if (s != LDB_OK)
             goto out;
     }

@@ -6,11 +6,15 @@
  * stands before the entries of the key shown, which is kept in buffers: a
  * key's entries come newest first, so going back they are met oldest first
  * and all must be seen.
+ *
+ * Bounds are held to here, at the entry; that the iterators below know them
+ * spares the blocks and tables outside (struct ldb_key_bounds).
  */
 #include <stdatomic.h>
 
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
+#include "storage/cursor_bounds.h"
 #include "storage/read.h"
 #include "storage/table/common_prefix.h"
 
@@ -26,7 +30,9 @@ struct ldb_cursor {
     struct ldb_slice value;
     struct ldb_buf saved_key; /* forwards: the key to skip; backwards: shown */
     struct ldb_buf saved_value;
-    struct ldb_buf target; /* internal key of a seek */
+    struct ldb_buf target;        /* internal key of a seek */
+    struct ldb_key_bounds bounds; /* in bound_bytes */
+    struct ldb_buf bound_bytes;
     enum ldb_status status;
     struct ldb_error error;
 };
@@ -68,12 +74,35 @@ static inline enum ldb_status assign(struct ldb_buf *buf,
     return LDB_OK;
 }
 
+/* bound, which is set, against key: <0, 0, >0. */
+static int compare_bound(const struct ldb_cursor *cursor,
+                         struct ldb_slice bound, struct ldb_slice key)
+{
+    return compare_keys(cursor, ldb_internal_user_key(bound), key);
+}
+
+static bool is_below_lower(const struct ldb_cursor *cursor,
+                           struct ldb_slice key)
+{
+    return cursor->bounds.lower.len > 0 &&
+           compare_bound(cursor, cursor->bounds.lower, key) > 0;
+}
+
+static bool is_above_upper(const struct ldb_cursor *cursor,
+                           struct ldb_slice key)
+{
+    return cursor->bounds.upper.len > 0 &&
+           compare_bound(cursor, cursor->bounds.upper, key) <= 0;
+}
+
 /*
- * The entry under `it`; false at the end or on an error. *out_visible tells
- * whether the view sees it.
+ * The entry under `it`; false at the end, or that of the bounds in the
+ * direction of the cursor, or on an error. *out_visible tells whether the view
+ * sees it.
  */
-static inline bool read_entry(struct ldb_cursor *cursor,
-                              struct ldb_parsed_key *out, bool *out_visible)
+static inline LDB_ALWAYS_INLINE bool
+read_entry(struct ldb_cursor *cursor, bool is_forward, bool has_bounds,
+           struct ldb_parsed_key *out, bool *out_visible)
 {
     if (!cursor->it->valid) {
         if (cursor->it->status != LDB_OK) {
@@ -93,21 +122,27 @@ static inline bool read_entry(struct ldb_cursor *cursor,
         return false;
     }
     *out_visible = out->sequence <= cursor->read.sequence;
-    return true;
+    if (!has_bounds)
+        return true;
+    return is_forward ? !is_above_upper(cursor, out->user_key)
+                      : !is_below_lower(cursor, out->user_key);
 }
 
-/*
- * From `it` on forwards to the first entry to show. is_skipping: entries of
- * saved_key are not shown (shown before, or deleted).
- */
-static void find_next(struct ldb_cursor *cursor, bool is_skipping)
+static bool is_bounded(const struct ldb_cursor *cursor)
+{
+    return LDB_UNLIKELY(cursor->read.table.bounds != NULL);
+}
+
+/* find_next(), compiled for each: a cursor without bounds looks for none. */
+static inline LDB_ALWAYS_INLINE void
+find_next_within(struct ldb_cursor *cursor, bool is_skipping, bool has_bounds)
 {
     struct ldb_parsed_key entry;
     bool visible;
 
     cursor->valid = false;
     cursor->is_forward = true;
-    for (; read_entry(cursor, &entry, &visible);
+    for (; read_entry(cursor, true, has_bounds, &entry, &visible);
          ldb_iterator_next(cursor->it)) {
         if (!visible)
             continue;
@@ -130,11 +165,27 @@ static void find_next(struct ldb_cursor *cursor, bool is_skipping)
     }
 }
 
+static LDB_NEVER_INLINE void find_next_bounded(struct ldb_cursor *cursor,
+                                               bool is_skipping)
+{
+    find_next_within(cursor, is_skipping, true);
+}
+
 /*
- * From `it` on backwards: collects the entries of one key until the key
- * changes; the last visible one met is the newest. Deleted keys are passed.
+ * From `it` on forwards to the first entry to show. is_skipping: entries of
+ * saved_key are not shown (shown before, or deleted).
  */
-static void find_previous(struct ldb_cursor *cursor)
+static void find_next(struct ldb_cursor *cursor, bool is_skipping)
+{
+    if (is_bounded(cursor))
+        find_next_bounded(cursor, is_skipping);
+    else
+        find_next_within(cursor, is_skipping, false);
+}
+
+/* find_previous(), likewise. */
+static inline LDB_ALWAYS_INLINE void
+find_previous_within(struct ldb_cursor *cursor, bool has_bounds)
 {
     struct ldb_parsed_key entry;
     bool has_put = false;
@@ -142,7 +193,7 @@ static void find_previous(struct ldb_cursor *cursor)
 
     cursor->valid = false;
     cursor->is_forward = false;
-    for (; read_entry(cursor, &entry, &visible);
+    for (; read_entry(cursor, false, has_bounds, &entry, &visible);
          ldb_iterator_prev(cursor->it)) {
         if (!visible)
             continue;
@@ -166,24 +217,27 @@ static void find_previous(struct ldb_cursor *cursor)
     cursor->value = ldb_slice_of_buf(&cursor->saved_value);
 }
 
+static LDB_NEVER_INLINE void find_previous_bounded(struct ldb_cursor *cursor)
+{
+    find_previous_within(cursor, true);
+}
+
+/*
+ * From `it` on backwards: collects the entries of one key until the key
+ * changes; the last visible one met is the newest. Deleted keys are passed.
+ */
+static void find_previous(struct ldb_cursor *cursor)
+{
+    if (is_bounded(cursor))
+        find_previous_bounded(cursor);
+    else
+        find_previous_within(cursor, false);
+}
+
 static void forget_error(struct ldb_cursor *cursor)
 {
     cursor->status = LDB_OK;
     cursor->valid = false;
-}
-
-void ldb_cursor_seek_first(struct ldb_cursor *cursor)
-{
-    forget_error(cursor);
-    ldb_iterator_seek_first(cursor->it);
-    find_next(cursor, false);
-}
-
-void ldb_cursor_seek_last(struct ldb_cursor *cursor)
-{
-    forget_error(cursor);
-    ldb_iterator_seek_last(cursor->it);
-    find_previous(cursor);
 }
 
 /* `it` to the first entry at or after (key, sequence); false: no memory. */
@@ -204,7 +258,29 @@ static bool seek_internal(struct ldb_cursor *cursor, struct ldb_slice key,
 void ldb_cursor_seek(struct ldb_cursor *cursor, struct ldb_slice key)
 {
     forget_error(cursor);
+    if (is_below_lower(cursor, key))
+        key = ldb_internal_user_key(cursor->bounds.lower);
+    if (is_above_upper(cursor, key))
+        return;
     if (seek_internal(cursor, key, cursor->read.sequence))
+        find_next(cursor, false);
+}
+
+/* `it` to the first entry that may be within the bounds; false: no memory. */
+static bool seek_internal_first(struct ldb_cursor *cursor)
+{
+    if (cursor->bounds.lower.len > 0)
+        return seek_internal(cursor,
+                             ldb_internal_user_key(cursor->bounds.lower),
+                             LDB_SEQUENCE_MAX);
+    ldb_iterator_seek_first(cursor->it);
+    return true;
+}
+
+void ldb_cursor_seek_first(struct ldb_cursor *cursor)
+{
+    forget_error(cursor);
+    if (seek_internal_first(cursor))
         find_next(cursor, false);
 }
 
@@ -224,8 +300,24 @@ static bool seek_internal_before(struct ldb_cursor *cursor,
 void ldb_cursor_seek_before(struct ldb_cursor *cursor, struct ldb_slice key)
 {
     forget_error(cursor);
+    if (is_above_upper(cursor, key))
+        key = ldb_internal_user_key(cursor->bounds.upper);
+    if (is_below_lower(cursor, key))
+        return;
     if (seek_internal_before(cursor, key))
         find_previous(cursor);
+}
+
+void ldb_cursor_seek_last(struct ldb_cursor *cursor)
+{
+    if (cursor->bounds.upper.len > 0) {
+        ldb_cursor_seek_before(cursor,
+                               ldb_internal_user_key(cursor->bounds.upper));
+        return;
+    }
+    forget_error(cursor);
+    ldb_iterator_seek_last(cursor->it);
+    find_previous(cursor);
 }
 
 void ldb_cursor_next(struct ldb_cursor *cursor)
@@ -239,7 +331,8 @@ void ldb_cursor_next(struct ldb_cursor *cursor)
         ldb_iterator_next(cursor->it);
     } else if (!cursor->it->valid) {
         /* Before the first entry of all. */
-        ldb_iterator_seek_first(cursor->it);
+        if (!seek_internal_first(cursor))
+            return;
     } else {
         ldb_iterator_next(cursor->it);
     }
@@ -278,11 +371,20 @@ enum ldb_status ldb_cursor_open(struct ldb_db *db,
     cursor->saved_key.limit = SIZE_MAX;
     cursor->saved_value.limit = SIZE_MAX;
     cursor->target.limit = SIZE_MAX;
+    cursor->bound_bytes.limit = SIZE_MAX;
     ldb_read_begin(db, options, &cursor->read);
-    s = ldb_view_iterator(cursor->read.view, db->tables, &cursor->read.table,
-                          err, &cursor->it);
+    s = options == NULL
+            ? LDB_OK
+            : ldb_cursor_bounds_make(db->options.comparator, options, err,
+                                     &cursor->bound_bytes, &cursor->bounds);
+    if (cursor->bound_bytes.len > 0)
+        cursor->read.table.bounds = &cursor->bounds;
+    if (s == LDB_OK)
+        s = ldb_view_iterator(cursor->read.view, db->tables,
+                              &cursor->read.table, err, &cursor->it);
     if (s != LDB_OK) {
         ldb_read_end(db, &cursor->read);
+        ldb_buf_release(&cursor->bound_bytes);
         ldb_mem_free(cursor);
         return s;
     }
@@ -303,6 +405,7 @@ void ldb_cursor_close(struct ldb_cursor *cursor)
     ldb_buf_release(&cursor->saved_key);
     ldb_buf_release(&cursor->saved_value);
     ldb_buf_release(&cursor->target);
+    ldb_buf_release(&cursor->bound_bytes);
     ldb_mem_free(cursor);
 }
 

@@ -23,6 +23,7 @@ static void begin(struct ldb_db *db, const struct ldb_read_options *options,
                                       : options->checksums == 1;
     out->table.skip_damage = options->damage == 0 ? db->options.skip_read_damage
                                                   : options->damage == 2;
+    out->table.bounds = NULL;
     if (options->snapshot != NULL) {
         assert(options->snapshot->db == db);
         out->view = ldb_view_ref(options->snapshot->view);

@@ -14,6 +14,8 @@
 
 /* For a function that a constant argument makes into several. */
 #define LDB_ALWAYS_INLINE __attribute__((always_inline))
+/* For one that a hot function is to have nothing of but the call. */
+#define LDB_NEVER_INLINE __attribute__((noinline))
 
 /* The function may use this instruction set; callers ask LDB_CPU_HAS first. */
 #if defined(__x86_64__)

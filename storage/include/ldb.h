@@ -310,6 +310,19 @@ struct ldb_read_options {
     /* 0: as the database; 1: a cursor stops at damage; 2: passes over it.
      * [StrictOverride, StrictReader] */
     int damage;
+    /*
+     * A cursor shows keys of [lower, upper) alone, and those that begin with
+     * prefix; NULL: all. Any of them together; a range without keys is empty,
+     * no error. Blocks and tables that lie outside are not read. Copied at
+     * open; ldb_get() does not look at them.
+     *
+     * A bound is meant in the comparator's order. Only where keys order by
+     * their bytes do those of a prefix stand together: with another comparator
+     * a prefix is INVALID_ARGUMENT.
+     */
+    const struct ldb_slice *lower;
+    const struct ldb_slice *upper;
+    const struct ldb_slice *prefix;
 };
 
 /*
@@ -332,16 +345,21 @@ LDB_API void ldb_snapshot_release(struct ldb_snapshot *snapshot);
 LDB_API ldb_sequence ldb_snapshot_sequence(const struct ldb_snapshot *snapshot);
 
 /*
- * A cursor over live keys at one view (the snapshot's, else now), both ways.
- * Not positioned at first. key and value are borrowed until the next move.
+ * A cursor over live keys at one view (the snapshot's, else now) and within the
+ * options' bounds, both ways. Not positioned at first. key and value are
+ * borrowed until the next move. options may be NULL.
+ *
+ * Errors: INVALID_ARGUMENT: a prefix, which the comparator cannot have; IO,
+ * CORRUPTION: of a table; NO_MEMORY.
  */
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_cursor_open(struct ldb_db *db, const struct ldb_read_options *options,
                 struct ldb_error *err, struct ldb_cursor **out);
 LDB_API void ldb_cursor_close(struct ldb_cursor *cursor);
+/* The first / last key within the bounds. */
 LDB_API void ldb_cursor_seek_first(struct ldb_cursor *cursor);
 LDB_API void ldb_cursor_seek_last(struct ldb_cursor *cursor);
-/* The first key >= key / the last key < key. */
+/* The first key >= key / the last key < key, of those within the bounds. */
 LDB_API void ldb_cursor_seek(struct ldb_cursor *cursor, struct ldb_slice key);
 LDB_API void ldb_cursor_seek_before(struct ldb_cursor *cursor,
                                     struct ldb_slice key);

@@ -106,9 +106,80 @@ static bool is_block_passed(struct table_iterator *t)
     return false;
 }
 
+/* ---- bounds: the index tells where the blocks within them begin and end ----
+ */
+
+/* <0, 0, >0: the index entry stands before, at or after the bound. */
+static int compare_index(const struct table_iterator *t, struct ldb_slice bound)
+{
+    return ldb_internal_compare(t->table->options->comparator, t->index.key,
+                                bound);
+}
+
+/* All that follows the index entry's block is at or after the upper bound. */
+static bool is_last_block(const struct table_iterator *t)
+{
+    return t->read.bounds != NULL && t->read.bounds->upper.len > 0 &&
+           compare_index(t, t->read.bounds->upper) >= 0;
+}
+
+/* All of the index entry's block is before the lower bound. */
+static bool is_before_bounds(const struct table_iterator *t)
+{
+    return t->read.bounds != NULL && t->read.bounds->lower.len > 0 &&
+           t->index.valid && compare_index(t, t->read.bounds->lower) < 0;
+}
+
+static void stop_at_bound(struct table_iterator *t)
+{
+    t->base.valid = false;
+    t->base.status = LDB_OK;
+}
+
+/* To the first block within the bounds. */
+static void seek_index_first(struct table_iterator *t)
+{
+    if (t->read.bounds != NULL && t->read.bounds->lower.len > 0)
+        ldb_block_iter_seek(&t->index, t->read.bounds->lower);
+    else
+        ldb_block_iter_seek_first(&t->index);
+}
+
+/* To the last one. */
+static void seek_index_last(struct table_iterator *t)
+{
+    if (t->read.bounds != NULL && t->read.bounds->upper.len > 0) {
+        ldb_block_iter_seek(&t->index, t->read.bounds->upper);
+        if (t->index.valid || t->index.status != LDB_OK)
+            return;
+    }
+    ldb_block_iter_seek_last(&t->index);
+}
+
+/* To the block within the bounds in which the target is, or would be. */
+static void seek_index(struct table_iterator *t, struct ldb_slice target)
+{
+    const struct ldb_comparator *cmp = t->table->options->comparator;
+    const struct ldb_key_bounds *bounds = t->read.bounds;
+
+    if (bounds != NULL && bounds->upper.len > 0 &&
+        ldb_internal_compare(cmp, target, bounds->upper) > 0)
+        target = bounds->upper;
+    if (bounds != NULL && bounds->lower.len > 0 &&
+        ldb_internal_compare(cmp, target, bounds->lower) < 0)
+        target = bounds->lower;
+    ldb_block_iter_seek(&t->index, target);
+}
+
+/* ---- moves ---- */
+
 static void settle_forward(struct table_iterator *t)
 {
     while (is_block_passed(t)) {
+        if (is_last_block(t)) {
+            stop_at_bound(t);
+            return;
+        }
         ldb_block_iter_next(&t->index);
         if (!enter_block(t))
             return;
@@ -121,6 +192,10 @@ static void settle_backward(struct table_iterator *t)
 {
     while (is_block_passed(t)) {
         ldb_block_iter_prev(&t->index);
+        if (is_before_bounds(t)) {
+            stop_at_bound(t);
+            return;
+        }
         if (!enter_block(t))
             return;
         if (t->has_block)
@@ -133,7 +208,7 @@ static void table_seek_first(struct ldb_iterator *it)
     struct table_iterator *t = table_iterator_of(it);
 
     t->base.status = LDB_OK;
-    ldb_block_iter_seek_first(&t->index);
+    seek_index_first(t);
     if (enter_block(t)) {
         if (t->has_block)
             ldb_block_iter_seek_first(&t->block);
@@ -146,7 +221,7 @@ static void table_seek_last(struct ldb_iterator *it)
     struct table_iterator *t = table_iterator_of(it);
 
     t->base.status = LDB_OK;
-    ldb_block_iter_seek_last(&t->index);
+    seek_index_last(t);
     if (enter_block(t)) {
         if (t->has_block)
             ldb_block_iter_seek_last(&t->block);
@@ -160,7 +235,7 @@ static void table_seek(struct ldb_iterator *it, struct ldb_slice target)
 
     assert(target.len >= LDB_TAG_SIZE);
     t->base.status = LDB_OK;
-    ldb_block_iter_seek(&t->index, target);
+    seek_index(t, target);
     if (enter_block(t)) {
         if (t->has_block)
             ldb_block_iter_seek(&t->block, target);

@@ -20,6 +20,17 @@ struct ldb_table_options {
     bool verify_index_checksums;         /* index, metaindex, filter */
 };
 
+/*
+ * What an iterator is asked for, as internal keys [lower, upper); len 0: open.
+ * It leaves out the blocks and tables of which it knows, without reading them,
+ * that they lie outside, whatever move it makes; single entries outside may
+ * still come, in order.
+ */
+struct ldb_key_bounds {
+    struct ldb_slice lower;
+    struct ldb_slice upper;
+};
+
 /* How one read behaves. */
 struct ldb_table_read {
     bool verify_checksums; /* of data blocks, when first read */
@@ -27,6 +38,8 @@ struct ldb_table_read {
     /* Iterators pass over damaged blocks, and tables that cannot be opened,
      * as if they were empty; get tells damage all the same. */
     bool skip_damage;
+    /* Of iterators, NULL: none. Borrowed while they live. */
+    const struct ldb_key_bounds *bounds;
 };
 
 #endif

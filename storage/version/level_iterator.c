@@ -214,6 +214,30 @@ static const struct ldb_iterator_ops level_iterator_ops = {
     .destroy = level_destroy,
 };
 
+/* Leaves out the tables outside of the bounds. */
+static void narrow(struct level_iterator *it,
+                   const struct ldb_key_bounds *bounds)
+{
+    if (bounds->lower.len > 0) {
+        size_t before =
+            ldb_find_file(it->comparator, it->files, it->count, bounds->lower);
+
+        it->files += before;
+        it->count -= before;
+    }
+    if (bounds->upper.len > 0) {
+        size_t whole =
+            ldb_find_file(it->comparator, it->files, it->count, bounds->upper);
+
+        /* The table that ends behind the bound may begin before it. */
+        if (whole < it->count &&
+            ldb_internal_compare(it->comparator, it->files[whole]->smallest,
+                                 bounds->upper) < 0)
+            whole++;
+        it->count = whole;
+    }
+}
+
 enum ldb_status
 ldb_level_iterator_create(const struct ldb_comparator *user_comparator,
                           struct ldb_file_meta *const *files, size_t count,
@@ -229,7 +253,9 @@ ldb_level_iterator_create(const struct ldb_comparator *user_comparator,
     it->comparator = user_comparator;
     it->files = files;
     it->count = count;
-    it->index = count;
+    if (read->bounds != NULL)
+        narrow(it, read->bounds);
+    it->index = it->count;
     it->tables = tables;
     it->read = *read;
     *out = &it->base;

@@ -12,7 +12,7 @@
 /*
  * One iterator over the tables of a sorted, non-overlapping list (borrowed
  * until its end, as tables is; *read is copied). A table is opened when the
- * position first comes to it.
+ * position first comes to it, one outside of the read's bounds never.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_level_iterator_create(const struct ldb_comparator *user_comparator,

@@ -412,6 +412,19 @@ bool ldb_version_overlaps(const struct ldb_version *version,
 
 /* ---- iterators ---- */
 
+/* The table has no key within the bounds (NULL: none are set). */
+static bool is_outside(const struct ldb_comparator *cmp,
+                       const struct ldb_file_meta *meta,
+                       const struct ldb_key_bounds *bounds)
+{
+    if (bounds == NULL)
+        return false;
+    return (bounds->lower.len > 0 &&
+            ldb_internal_compare(cmp, meta->largest, bounds->lower) < 0) ||
+           (bounds->upper.len > 0 &&
+            ldb_internal_compare(cmp, meta->smallest, bounds->upper) >= 0);
+}
+
 enum ldb_status ldb_version_add_iterators(struct ldb_version *version,
                                           struct ldb_table_cache *tables,
                                           const struct ldb_table_read *read,
@@ -425,6 +438,8 @@ enum ldb_status ldb_version_add_iterators(struct ldb_version *version,
 
     for (size_t i = 0; s == LDB_OK && i < level0->count; i++) {
         assert(made < room);
+        if (is_outside(version->comparator, level0->files[i], read->bounds))
+            continue;
         s = ldb_table_cache_iterator(tables, level0->files[i]->number,
                                      level0->files[i]->size, read, err,
                                      &children[made]);

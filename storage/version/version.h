@@ -65,9 +65,9 @@ ldb_version_get(struct ldb_version *version, struct ldb_table_cache *tables,
 
 /*
  * Appends to children (an array of *count, room for room) one iterator per
- * level-0 table and one concatenation per deeper level with tables. The
- * version must outlive them. On failure those made so far are destroyed and
- * *count is as before.
+ * level-0 table within the read's bounds and one concatenation per deeper level
+ * with tables. The version must outlive them. On failure those made so far are
+ * destroyed and *count is as before.
  */
 LDB_MUST_CHECK enum ldb_status ldb_version_add_iterators(
     struct ldb_version *version, struct ldb_table_cache *tables,

@@ -15,27 +15,26 @@ static bool parse(struct api_fixture *f, const char *target, bool is_page,
     return api_range_query_parse(fake_exchange_get(*out_fake), is_page, query);
 }
 
-static void bounds_are_the_tightest_of_all_given(void **state)
+static void a_query_is_bounds_prefix_and_where_a_page_ended(void **state)
 {
     static const struct {
         const char *target;
-        const char *lower; /* hex, as upper */
-        const char *upper; /* NULL: none */
+        const char *lower;  /* hex, as upper */
+        const char *upper;  /* NULL: none */
+        const char *prefix; /* NULL: none */
     } rows[] = {
-        {"/", "", NULL},
-        {"/?start=b", "62", NULL},
-        {"/?end=", "", ""},
-        {"/?prefix=ab", "6162", "6163"},
-        {"/?prefix=a%FF", "61ff", "62"},
-        {"/?prefix=%FF%FF", "ffff", NULL},
-        {"/?prefix=ab&start=aa&end=b", "6162", "6163"},
-        {"/?prefix=ab&start=abc&end=abd", "616263", "616264"},
-        {"/?cursor=Zg", "00", NULL},                  /* after the empty key */
-        {"/?cursor=Zmg&start=b&end=c", "6800", "63"}, /* after "h" */
-        {"/?cursor=Zmg&start=z", "7a", NULL},
-        {"/?cursor=cmg&reverse=true&end=z", "", "68"},
-        {"/?cursor=cmg&reverse=true&end=c", "", "63"},
-        {"/?cursor=cg&reverse=true", "", ""},
+        {"/", "", NULL, NULL},
+        {"/?start=b", "62", NULL, NULL},
+        {"/?end=", "", "", NULL},
+        {"/?prefix=a%FF", "", NULL, "61ff"},
+        {"/?prefix=ab&start=abc&end=abd", "616263", "616264", "6162"},
+        {"/?cursor=Zg", "00", NULL, NULL}, /* after the empty key */
+        {"/?cursor=Zmg&start=b&end=c", "6800", "63", NULL}, /* after "h" */
+        {"/?cursor=Zmg&start=z", "7a", NULL, NULL},
+        {"/?cursor=Zmg&prefix=h", "6800", NULL, "68"},
+        {"/?cursor=cmg&reverse=true&end=z", "", "68", NULL},
+        {"/?cursor=cmg&reverse=true&end=c", "", "63", NULL},
+        {"/?cursor=cg&reverse=true", "", "", NULL},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -48,6 +47,9 @@ static void bounds_are_the_tightest_of_all_given(void **state)
         assert_int_equal(query.has_upper, rows[i].upper != NULL);
         if (rows[i].upper != NULL)
             assert_ldb_hex(rows[i].upper, query.upper);
+        assert_int_equal(query.has_prefix, rows[i].prefix != NULL);
+        if (rows[i].prefix != NULL)
+            assert_ldb_hex(rows[i].prefix, query.prefix);
         fake_exchange_destroy(fake);
     }
 }
@@ -191,7 +193,7 @@ static void a_scan_walks_between_its_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(bounds_are_the_tightest_of_all_given),
+        FIXTURE_TEST(a_query_is_bounds_prefix_and_where_a_page_ended),
         FIXTURE_TEST(a_page_has_a_limit_and_a_stream_need_not),
         cmocka_unit_test(a_cursor_is_read_back_for_keys_of_any_length),
         FIXTURE_TEST(a_cursor_carries_its_snapshot),

@@ -1,6 +1,9 @@
 /* Moves of a cursor: table-driven, over entries in every place. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
+#include "storage/base/comparator.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
 
@@ -115,6 +118,341 @@ static void a_cursor_that_cannot_read_says_so(void **state)
     ldb_cursor_close(cursor);
 }
 
+/* ---- bounds ---- */
+
+static struct ldb_cursor *open_bounded(struct db_fixture *f, const char *lower,
+                                       const char *upper, const char *prefix)
+{
+    struct ldb_slice low = ldb_slice_str(lower == NULL ? "" : lower);
+    struct ldb_slice high = ldb_slice_str(upper == NULL ? "" : upper);
+    struct ldb_slice begin = ldb_slice_str(prefix == NULL ? "" : prefix);
+    struct ldb_read_options options = {
+        .lower = lower == NULL ? NULL : &low,
+        .upper = upper == NULL ? NULL : &high,
+        .prefix = prefix == NULL ? NULL : &begin,
+    };
+    struct ldb_cursor *cursor = NULL;
+
+    assert_ldb_ok(ldb_cursor_open(f->db, &options, &f->err, &cursor), &f->err);
+    return cursor;
+}
+
+/* The cursor walks these one-letter keys, and back. */
+static void assert_walks(struct db_fixture *f, struct ldb_cursor *cursor,
+                         const char *keys)
+{
+    size_t count = strlen(keys);
+    char key[2] = "";
+
+    ldb_cursor_seek_first(cursor);
+    for (size_t i = 0; i < count; i++) {
+        key[0] = keys[i];
+        assert_on(f, cursor, key);
+        ldb_cursor_next(cursor);
+    }
+    assert_on(f, cursor, NULL);
+    ldb_cursor_seek_last(cursor);
+    for (size_t i = count; i > 0; i--) {
+        key[0] = keys[i - 1];
+        assert_on(f, cursor, key);
+        ldb_cursor_prev(cursor);
+    }
+    assert_on(f, cursor, NULL);
+}
+
+static void bounds_and_prefix_together_hold_a_cursor(void **state)
+{
+    static const struct row {
+        const char *lower;
+        const char *upper;
+        const char *prefix;
+        const char *keys;
+    } rows[] = {
+        {NULL, NULL, NULL, "bdfh"}, {"", NULL, NULL, "bdfh"},
+        {"b", NULL, NULL, "bdfh"},  {"c", NULL, NULL, "dfh"},
+        {NULL, "h", NULL, "bdf"},   {NULL, "h0", NULL, "bdfh"},
+        {"c", "e", NULL, "d"},      {"d", "f", NULL, "d"},
+        {"d", "d", NULL, ""},       {"h", "b", NULL, ""},
+        {NULL, "", NULL, ""},       {"i", NULL, NULL, ""},
+        {NULL, NULL, "", "bdfh"},   {NULL, NULL, "d", "d"},
+        {NULL, NULL, "dd", ""},     {NULL, NULL, "\xff", ""},
+        {"c", NULL, "d", "d"},      {"d0", NULL, "d", ""},
+        {NULL, "d", "d", ""},       {"b", "z", "h", "h"},
+    };
+    struct db_fixture *f = *state;
+
+    ldb_cursor_close(open_mixed(f));
+    (void)db_fixture_delete(f, "g");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_cursor *cursor =
+            open_bounded(f, rows[i].lower, rows[i].upper, rows[i].prefix);
+
+        assert_walks(f, cursor, rows[i].keys);
+        ldb_cursor_close(cursor);
+    }
+}
+
+static void a_seek_outside_of_the_bounds_ends_at_them(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_cursor *cursor;
+
+    ldb_cursor_close(open_mixed(f));
+    cursor = open_bounded(f, "c", "h", NULL);
+    ldb_cursor_seek(cursor, ldb_slice_str("a"));
+    assert_on(f, cursor, "d");
+    ldb_cursor_seek(cursor, ldb_slice_str("h"));
+    assert_on(f, cursor, NULL);
+    ldb_cursor_seek_before(cursor, ldb_slice_str("z"));
+    assert_on(f, cursor, "g");
+    ldb_cursor_seek_before(cursor, ldb_slice_str("c"));
+    assert_on(f, cursor, NULL);
+    ldb_cursor_seek_before(cursor, ldb_slice_str("d0"));
+    assert_on(f, cursor, "d");
+    ldb_cursor_next(cursor);
+    assert_on(f, cursor, "f");
+    ldb_cursor_close(cursor);
+}
+
+/* Backwards: the greatest key is the first. */
+static int compare_backwards(void *context, struct ldb_slice a,
+                             struct ldb_slice b)
+{
+    (void)context;
+    return ldb_slice_compare(b, a);
+}
+
+static void bounds_are_meant_in_the_order_of_the_comparator(void **state)
+{
+    static const struct ldb_comparator backwards = {
+        .name = "test.Backwards", .compare = compare_backwards};
+    struct db_fixture *f = *state;
+    struct ldb_slice prefix = ldb_slice_str("d");
+    struct ldb_cursor *cursor = NULL;
+
+    db_fixture_close(f);
+    assert_ldb_ok(ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err), &f->err);
+    f->options.comparator = &backwards;
+    db_fixture_open(f);
+    ldb_cursor_close(open_mixed(f));
+    cursor = open_bounded(f, "g", "b", NULL);
+    assert_walks(f, cursor, "gfd");
+    ldb_cursor_close(cursor);
+    cursor = NULL;
+    assert_ldb_status(
+        LDB_INVALID_ARGUMENT,
+        ldb_cursor_open(f->db, &(struct ldb_read_options){.prefix = &prefix},
+                        &f->err, &cursor),
+        &f->err);
+    assert_null(cursor);
+}
+
+/* ---- bounds beside a cursor that has none ---- */
+
+#define WALK_KEYS 400U
+
+static const char *walk_key(unsigned n, char out[16])
+{
+    (void)snprintf(out, 16, "%06u", n);
+    return out;
+}
+
+/* Keys 0 to WALK_KEYS in every place, some deleted, some written again. */
+static void fill_everywhere(struct db_fixture *f)
+{
+    char key[16];
+
+    for (unsigned round = 0; round < 8; round++) {
+        for (unsigned i = 0; i < WALK_KEYS / 2; i++) {
+            (void)walk_key((unsigned)rand() % WALK_KEYS, key);
+            if (rand() % 3 == 0)
+                (void)db_fixture_delete(f, key);
+            else
+                (void)db_fixture_put(f, key, "a value of some more bytes");
+        }
+        if (round == 3)
+            assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err),
+                          &f->err);
+        else if (round < 7)
+            db_fixture_flush(f);
+    }
+}
+
+/* Where plain is, within the bounds, is where bounded has to be. */
+static void assert_same(struct db_fixture *f, struct ldb_cursor *plain,
+                        struct ldb_cursor *bounded, const char *lower,
+                        const char *upper)
+{
+    bool within = ldb_cursor_valid(plain);
+
+    if (within && lower != NULL)
+        within =
+            ldb_slice_compare(ldb_cursor_key(plain), ldb_slice_str(lower)) >= 0;
+    if (within && upper != NULL)
+        within =
+            ldb_slice_compare(ldb_cursor_key(plain), ldb_slice_str(upper)) < 0;
+    assert_ldb_ok(ldb_cursor_status(bounded, &f->err), &f->err);
+    assert_int_equal(within, ldb_cursor_valid(bounded));
+    if (within)
+        assert_ldb_slice(ldb_cursor_key(plain), ldb_cursor_key(bounded));
+}
+
+static void walk_both(struct db_fixture *f, const char *lower,
+                      const char *upper)
+{
+    struct ldb_cursor *plain = open_bounded(f, NULL, NULL, NULL);
+    struct ldb_cursor *bounded = open_bounded(f, lower, upper, NULL);
+
+    for (unsigned move = 0; move < 60; move++) {
+        char text[16];
+        struct ldb_slice key =
+            ldb_slice_str(walk_key((unsigned)rand() % (WALK_KEYS + 2), text));
+
+        if (!ldb_cursor_valid(bounded) || rand() % 8 == 0) {
+            bool is_before = rand() % 2 == 0;
+
+            /* To where the bounds put it. */
+            if (lower != NULL &&
+                ldb_slice_compare(key, ldb_slice_str(lower)) < 0)
+                key = ldb_slice_str(lower);
+            if (upper != NULL &&
+                ldb_slice_compare(key, ldb_slice_str(upper)) > 0)
+                key = ldb_slice_str(upper);
+            (is_before ? ldb_cursor_seek_before : ldb_cursor_seek)(plain, key);
+            (is_before ? ldb_cursor_seek_before : ldb_cursor_seek)(bounded,
+                                                                   key);
+        } else if (rand() % 2 == 0) {
+            ldb_cursor_next(plain);
+            ldb_cursor_next(bounded);
+        } else {
+            ldb_cursor_prev(plain);
+            ldb_cursor_prev(bounded);
+        }
+        assert_same(f, plain, bounded, lower, upper);
+    }
+    ldb_cursor_close(plain);
+    ldb_cursor_close(bounded);
+}
+
+static void a_bounded_cursor_moves_as_one_without_bounds(void **state)
+{
+    struct db_fixture *f = *state;
+
+    db_fixture_close(f);
+    f->options.block_bytes = 64;
+    f->options.table_bytes = 2048;
+    db_fixture_open(f);
+    srand(7);
+    fill_everywhere(f);
+    for (unsigned i = 0; i < 300; i++) {
+        unsigned low = (unsigned)rand() % WALK_KEYS;
+        char lower[16];
+        char upper[16];
+
+        (void)walk_key(low, lower);
+        (void)walk_key(low + (unsigned)rand() % 60, upper);
+        walk_both(f, i % 5 == 0 ? NULL : lower, i % 7 == 0 ? NULL : upper);
+    }
+}
+
+/* ---- what bounds spare ---- */
+
+#define SPARSE_DIGITS 13U
+
+/* Ascending, and so far apart that what the index holds between two blocks is
+ * above all that begins with the last key of the first one. */
+static void sparse_key(unsigned n, char out[16])
+{
+    (void)snprintf(out, 16, "%c%c%c00",
+                   'a' + 2 * (n / SPARSE_DIGITS / SPARSE_DIGITS),
+                   'a' + 2 * (n / SPARSE_DIGITS % SPARSE_DIGITS),
+                   'a' + 2 * (n % SPARSE_DIGITS));
+}
+
+static void put_sparse(struct db_fixture *f, unsigned from, unsigned to)
+{
+    char key[16];
+    char value[100];
+
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = 0;
+    for (unsigned n = from; n < to; n++) {
+        sparse_key(n, key);
+        (void)db_fixture_put(f, key, value);
+    }
+}
+
+static void a_scan_reads_no_block_beyond_its_bounds(void **state)
+{
+    struct db_fixture *f = *state;
+    unsigned reads = ENV_FAULT_BIT(ENV_FAULT_READ_AT);
+
+    db_fixture_close(f);
+    f->options.disable_block_cache = true;
+    db_fixture_open(f);
+    put_sparse(f, 0, 500);
+    db_fixture_flush(f);
+    /* The table is open once. */
+    ldb_cursor_close(open_bounded(f, NULL, NULL, NULL));
+    for (unsigned n = 0; n < 500; n++) {
+        char key[16];
+        struct ldb_cursor *cursor;
+
+        sparse_key(n, key);
+        cursor = open_bounded(f, NULL, NULL, key);
+        env_fault_forget_counts(f->fault);
+        ldb_cursor_seek_first(cursor);
+        assert_on(f, cursor, key);
+        ldb_cursor_next(cursor);
+        assert_on(f, cursor, NULL);
+        ldb_cursor_seek_last(cursor);
+        assert_on(f, cursor, key);
+        ldb_cursor_prev(cursor);
+        assert_on(f, cursor, NULL);
+        ldb_cursor_close(cursor);
+        assert_int_equal(env_fault_count(f->fault, reads), 1);
+    }
+}
+
+static void a_scan_opens_no_table_outside_of_its_bounds(void **state)
+{
+    struct db_fixture *f = *state;
+    unsigned opens = ENV_FAULT_BIT(ENV_FAULT_OPEN_RANDOM);
+    struct ldb_cursor *cursor;
+    char lower[16];
+    char upper[16];
+
+    db_fixture_close(f);
+    f->options.table_bytes = 4096;
+    db_fixture_open(f);
+    put_sparse(f, 0, 500);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    put_sparse(f, 500, 600);
+    db_fixture_flush(f);
+    put_sparse(f, 600, 700);
+    db_fixture_flush(f);
+    db_fixture_reopen(f);
+    sparse_key(650, lower);
+    sparse_key(655, upper);
+    env_fault_forget_counts(f->fault);
+    cursor = open_bounded(f, lower, upper, NULL);
+    ldb_cursor_seek_first(cursor);
+    assert_on(f, cursor, lower);
+    ldb_cursor_seek_last(cursor);
+    ldb_cursor_close(cursor);
+    assert_int_equal(env_fault_count(f->fault, opens), 1);
+    sparse_key(250, lower);
+    sparse_key(251, upper);
+    env_fault_forget_counts(f->fault);
+    cursor = open_bounded(f, lower, upper, NULL);
+    ldb_cursor_seek_last(cursor);
+    assert_on(f, cursor, lower);
+    ldb_cursor_prev(cursor);
+    assert_on(f, cursor, NULL);
+    ldb_cursor_close(cursor);
+    assert_in_range(env_fault_count(f->fault, opens), 1, 2);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -123,6 +461,12 @@ int main(void)
         TEST(seeks_and_steps_reach_live_keys_alone),
         TEST(turning_round_gives_the_same_keys),
         TEST(a_cursor_that_cannot_read_says_so),
+        TEST(bounds_and_prefix_together_hold_a_cursor),
+        TEST(a_seek_outside_of_the_bounds_ends_at_them),
+        TEST(bounds_are_meant_in_the_order_of_the_comparator),
+        TEST(a_bounded_cursor_moves_as_one_without_bounds),
+        TEST(a_scan_reads_no_block_beyond_its_bounds),
+        TEST(a_scan_opens_no_table_outside_of_its_bounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

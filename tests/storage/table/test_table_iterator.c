@@ -206,6 +206,55 @@ static void data_blocks_without_entries_are_passed_over(void **state)
     fixture_release(&f);
 }
 
+/* The internal key that comes before all entries of a user key. */
+static struct ldb_slice bound(const char *user_key, struct ldb_buf *out)
+{
+    ldb_buf_clear(out);
+    assert_ldb_ok(
+        ldb_internal_key_append(out, ldb_slice_str(user_key),
+                                ldb_tag_make(LDB_SEQUENCE_MAX, LDB_KIND_SEEK)),
+        NULL);
+    return ldb_slice_of_buf(out);
+}
+
+static void no_move_leaves_the_blocks_within_the_bounds(void **state)
+{
+    struct ldb_buf lower = LDB_BUF_INIT(100);
+    struct ldb_buf upper = LDB_BUF_INIT(100);
+    struct ldb_buf target = LDB_BUF_INIT(100);
+    struct ldb_key_bounds bounds = {.lower = bound("key000300", &lower),
+                                    .upper = bound("key000400", &upper)};
+    struct ldb_table_read bounded = {.bounds = &bounds};
+    struct ldb_iterator *it = NULL;
+    uint64_t first_block, last_block;
+    struct fixture f;
+
+    (void)state;
+    fixture_build(&f);
+    assert_ldb_ok(ldb_table_iterator_create(f.table, &bounded, NULL, &it),
+                  NULL);
+    for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it))
+        continue;
+    last_block = f.source.last_read_offset;
+    for (ldb_iterator_seek_last(it); it->valid; ldb_iterator_prev(it))
+        continue;
+    first_block = f.source.last_read_offset;
+    assert_true(0 < first_block && first_block < last_block &&
+                last_block < f.file.len / 2);
+    ldb_iterator_seek(it, bound("key000900", &target));
+    assert_false(it->valid);
+    assert_ldb_ok(it->status, &it->error);
+    assert_int_equal(f.source.last_read_offset, last_block);
+    ldb_iterator_seek(it, bound("key000000", &target));
+    assert_true(it->valid);
+    assert_int_equal(f.source.last_read_offset, first_block);
+    ldb_iterator_destroy(it);
+    fixture_release(&f);
+    ldb_buf_release(&lower);
+    ldb_buf_release(&upper);
+    ldb_buf_release(&target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +263,7 @@ int main(void)
         cmocka_unit_test(seeks_within_one_block_read_it_once),
         cmocka_unit_test(it_turns_round_at_the_edge_of_a_block),
         cmocka_unit_test(data_blocks_without_entries_are_passed_over),
+        cmocka_unit_test(no_move_leaves_the_blocks_within_the_bounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
