@@ -63,11 +63,14 @@ static enum ldb_status resolve_key(struct range_resolver *r,
     return LDB_OK;
 }
 
-static bool range_covers(const struct ldb_delete_range *range,
+static bool range_covers(const struct range_resolver *r,
+                         const struct ldb_delete_range *range,
                          struct ldb_slice key)
 {
-    return ldb_slice_compare(key, range->start) >= 0 &&
-           (!range->has_end || ldb_slice_compare(key, range->end) < 0);
+    const struct ldb_comparator *cmp = r->commit->db->options.comparator;
+
+    return ldb_compare(cmp, key, range->start) >= 0 &&
+           (!range->has_end || ldb_compare(cmp, key, range->end) < 0);
 }
 
 /*
@@ -84,7 +87,7 @@ static enum ldb_status resolve_own_puts(struct range_resolver *r,
     while (ldb_batch_cursor_next(&cursor, &op)) {
         enum ldb_status s;
 
-        if (op.kind != LDB_KIND_PUT || !range_covers(range, op.key))
+        if (op.kind != LDB_KIND_PUT || !range_covers(r, range, op.key))
             continue;
         s = ldb_read_get(r->commit->db, &r->commit->read, op.key, r->err, NULL,
                          NULL);

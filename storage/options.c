@@ -98,6 +98,33 @@ static enum ldb_status check_ranges(const struct ldb_options *o,
     return LDB_OK;
 }
 
+static enum ldb_status check_filter(const struct ldb_filter_policy *filter,
+                                    struct ldb_error *err)
+{
+    if (filter != NULL && ldb_filter_policy_is_builtin(filter))
+        return LDB_OK;
+    if (filter == NULL || filter->name == NULL || filter->create == NULL ||
+        filter->may_match == NULL)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "a filter policy needs a name, create and "
+                             "may_match");
+    return LDB_OK;
+}
+
+static enum ldb_status check_policies(const struct ldb_options *o,
+                                      struct ldb_error *err)
+{
+    enum ldb_status s =
+        o->filter == NULL ? LDB_OK : check_filter(o->filter, err);
+
+    if (o->comparator->name == NULL || o->comparator->compare == NULL)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "a comparator needs a name and compare");
+    for (size_t i = 0; s == LDB_OK && i < o->alt_filter_count; i++)
+        s = check_filter(o->alt_filters[i], err);
+    return s;
+}
+
 #define FILL(field)                                                            \
     do {                                                                       \
         if (out->field == 0)                                                   \
@@ -109,6 +136,7 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
                                      struct ldb_options *out)
 {
     struct ldb_options defaults;
+    enum ldb_status s;
 
     ldb_options_init(&defaults);
     *out = options == NULL ? defaults : *options;
@@ -138,5 +166,6 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
         out->env = ldb_env_posix();
     if (out->comparator == NULL)
         out->comparator = ldb_comparator_bytewise();
-    return check_ranges(out, err);
+    s = check_policies(out, err);
+    return s == LDB_OK ? check_ranges(out, err) : s;
 }

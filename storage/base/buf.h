@@ -14,10 +14,6 @@
 LDB_MUST_CHECK enum ldb_status ldb_buf_reserve(struct ldb_buf *buf,
                                                size_t more);
 
-/* Appends a copy; bytes must not lie in buf. */
-LDB_MUST_CHECK enum ldb_status ldb_buf_append(struct ldb_buf *buf,
-                                              struct ldb_slice bytes);
-
 LDB_MUST_CHECK enum ldb_status ldb_buf_append_byte(struct ldb_buf *buf,
                                                    uint8_t byte);
 

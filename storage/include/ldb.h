@@ -11,7 +11,9 @@
 #ifndef STORAGE_INCLUDE_LDB_H
 #define STORAGE_INCLUDE_LDB_H
 
+#include "ldb_batch.h"
 #include "ldb_env.h"
+#include "ldb_policy.h"
 #include "ldb_types.h"
 
 #ifdef __cplusplus
@@ -19,10 +21,7 @@ extern "C" {
 #endif
 
 struct ldb_db;
-struct ldb_comparator;
-struct ldb_filter_policy;
 struct ldb_snapshot;
-struct ldb_batch;
 struct ldb_cursor;
 struct ldb_block_cache;
 
@@ -36,9 +35,11 @@ struct ldb_options {
     /* NULL: the system's files; or ldb_env_memory_create()'s. Borrowed until
      * close. */
     struct ldb_env *env;
-    /* NULL: bytewise. Borrowed until close. [Comparer / comparator] */
+    /* The order of keys; NULL: bytewise. Its name stays with the database.
+     * Borrowed until close. [Comparer / comparator] */
     const struct ldb_comparator *comparator;
-    /* NULL: the built-in bloom filter. [Filter / filter_policy] */
+    /* What new tables get; NULL: the built-in bloom filter of bloom_bits.
+     * Borrowed until close. [Filter / filter_policy] */
     const struct ldb_filter_policy *filter;
     /* Bits a key of the built-in filter; 0: no filter. Default 10, geth's. */
     unsigned bloom_bits;
@@ -178,15 +179,6 @@ ldb_open(const char *path, const struct ldb_options *options,
  */
 LDB_API LDB_MUST_CHECK enum ldb_status ldb_close(struct ldb_db *db,
                                                  struct ldb_error *err);
-
-/* ---- batches ---- */
-
-LDB_API LDB_MUST_CHECK enum ldb_status ldb_batch_create(size_t bytes_max,
-                                                        struct ldb_error *err,
-                                                        struct ldb_batch **out);
-LDB_API void ldb_batch_destroy(struct ldb_batch *batch);
-/* The other batch functions (put, delete, append, parse, iterate) are in
- * storage/journal/write_batch.h. */
 
 /* ---- writing ---- */
 

@@ -109,6 +109,11 @@ struct ldb_buf {
         .data = NULL, .len = 0, .capacity = 0, .limit = (max_bytes)            \
     }
 
+/* Appends a copy; bytes must not lie in buf. TOO_LARGE past the limit,
+ * NO_MEMORY: the buffer is unchanged. */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_buf_append(struct ldb_buf *buf,
+                                                      struct ldb_slice bytes);
+
 /* Frees the bytes; the buffer is empty and usable again. NULL is fine. */
 LDB_API void ldb_buf_release(struct ldb_buf *buf);
 

@@ -1,5 +1,5 @@
 /*
- * The atomic unit: a list of puts and deletes in LevelDB's batch form
+ * A batch (ldb_batch.h has what callers do with one) in LevelDB's form
  * (docs/formats.md): sequence (8), count (4), operations. Operation i has
  * sequence first + i.
  *
@@ -9,6 +9,7 @@
 #define STORAGE_JOURNAL_WRITE_BATCH_H
 
 #include "storage/base/internal_key.h"
+#include "storage/include/ldb_batch.h"
 
 /* On disk: do not change. Bytes before the first operation. */
 #define LDB_BATCH_HEADER_SIZE 12
@@ -34,21 +35,6 @@ void ldb_batch_init(struct ldb_batch *batch, size_t limit);
  */
 void ldb_batch_init_over(struct ldb_batch *batch, uint8_t *memory, size_t size);
 void ldb_batch_release(struct ldb_batch *batch);
-/* Empty, memory kept. */
-void ldb_batch_clear(struct ldb_batch *batch);
-
-/*
- * Copies. TOO_LARGE past the limit, LDB_BATCH_ITEM_MAX or 2^32 - 1 operations,
- * NO_MEMORY: the batch is unchanged.
- */
-LDB_MUST_CHECK enum ldb_status ldb_batch_put(struct ldb_batch *batch,
-                                             struct ldb_slice key,
-                                             struct ldb_slice value);
-LDB_MUST_CHECK enum ldb_status ldb_batch_delete(struct ldb_batch *batch,
-                                                struct ldb_slice key);
-/* Appends all operations of source, which is another batch. */
-LDB_MUST_CHECK enum ldb_status ldb_batch_append(struct ldb_batch *batch,
-                                                const struct ldb_batch *source);
 
 /*
  * Takes bytes as a whole batch record after checking every operation and the

@@ -1,31 +1,16 @@
 /*
- * What builds and asks the filter of a table. The built-in bloom filter is
- * byte-identical to both libraries' (docs/formats.md); a caller of
- * leveldb/c.h may bring its own.
+ * The built-in bloom filter, byte-identical to both libraries'
+ * (docs/formats.md), beside those that callers bring (ldb_policy.h).
  */
 #ifndef STORAGE_TABLE_FILTER_POLICY_H
 #define STORAGE_TABLE_FILTER_POLICY_H
 
 #include "storage/base/buf.h"
+#include "storage/include/ldb_policy.h"
 
 /* The two names under which one built-in filter block is listed. */
 #define LDB_BLOOM_NAME_GOLEVELDB "leveldb.BuiltinBloomFilter"
 #define LDB_BLOOM_NAME_LEVELDB   "leveldb.BuiltinBloomFilter2"
-
-struct ldb_filter_policy {
-    /* As stored in the metaindex after "filter."; the built-in one is listed
-     * under both names above. */
-    const char *name;
-    /* > 0: the built-in bloom filter of that many bits a key; functions NULL */
-    unsigned bloom_bits_per_key;
-    void *context;
-    /* Appends the filter of the keys (user keys) to out. */
-    enum ldb_status (*create)(void *context, const struct ldb_slice *keys,
-                              size_t count, struct ldb_buf *out);
-    /* False only when key is certainly not among the filter's keys. */
-    bool (*may_match)(void *context, struct ldb_slice key,
-                      struct ldb_slice filter);
-};
 
 /* Builds / probes the built-in bloom filter. */
 LDB_MUST_CHECK enum ldb_status ldb_bloom_create(unsigned bits_per_key,
