@@ -221,13 +221,40 @@ static enum ldb_status complete(struct setup *setup)
                            &setup->grandparents);
 }
 
+static bool has_known_counts(const struct ldb_file_meta *meta)
+{
+    return meta->entry_count != 0 && meta->entry_count != LDB_COUNT_UNKNOWABLE;
+}
+
+/* Half its entries or more are delete marks. */
+static bool is_dense(const struct ldb_file_meta *meta)
+{
+    return has_known_counts(meta) &&
+           meta->delete_count >= meta->entry_count - meta->delete_count;
+}
+
+/* Nothing of the inputs' keys two levels down or deeper: marks can go. */
+static bool is_bottom(const struct setup *setup)
+{
+    struct key_span span = span_of_inputs(setup);
+    struct ldb_slice begin = ldb_internal_user_key(span.smallest);
+    struct ldb_slice end = ldb_internal_user_key(span.largest);
+
+    for (uint32_t level = setup->level + 2; level < LDB_LEVEL_COUNT; level++)
+        if (ldb_version_overlaps(setup->version, level, &begin, &end))
+            return false;
+    return true;
+}
+
+/* A table of marks is rewritten where that leaves next to nothing of it. */
 static bool is_trivial(const struct setup *setup, bool is_manual)
 {
     return !is_manual && setup->inputs[0].count == 1 &&
            setup->inputs[1].count == 0 &&
            file_set_bytes(&setup->grandparents) <=
                setup->limits->grandparent_limit_factor *
-                   setup->limits->table_size;
+                   setup->limits->table_size &&
+           !(is_dense(setup->inputs[0].files[0]) && is_bottom(setup));
 }
 
 /* Completes the setup and turns it into a compaction; it is then empty. */
@@ -451,6 +478,142 @@ ldb_compaction_pick(struct ldb_version *version,
         tried[level] = true;
         s = pick_level(&pick, level, &found);
     }
+    if (s == LDB_OK)
+        *out = found;
+    return s;
+}
+
+/* ---- delete marks ---- */
+
+/*
+ * Is it worth finding out what a table holds that was found at open? Of one
+ * that is all marks the MANIFEST tells: its first and its last key are. Of one
+ * that is half marks it does so three times out of four.
+ */
+static bool may_be_dense(const struct ldb_file_meta *meta)
+{
+    return meta->entry_count == 0 &&
+           (ldb_tag_kind(ldb_internal_tag(meta->smallest)) == LDB_KIND_DELETE ||
+            ldb_tag_kind(ldb_internal_tag(meta->largest)) == LDB_KIND_DELETE);
+}
+
+/*
+ * Are a quarter of the entries read marks of the upper level? Then, as far as
+ * each hides another entry of average size, a quarter of the bytes goes.
+ */
+static bool pays(const struct ldb_compaction *compaction,
+                 struct ldb_mark_search *search)
+{
+    uint64_t entries = 0;
+    uint64_t marks = 0;
+
+    if (compaction->is_trivial_move)
+        return true;
+    for (unsigned which = 0; which < 2; which++) {
+        for (size_t i = 0; i < compaction->input_count[which]; i++) {
+            struct ldb_file_meta *meta = compaction->inputs[which][i];
+
+            if (meta->entry_count == 0)
+                search->unknown = meta;
+            if (!has_known_counts(meta))
+                return false;
+            entries += meta->entry_count;
+            marks += which == 0 ? meta->delete_count : 0;
+        }
+    }
+    return marks >= entries / 4;
+}
+
+/* Sets out anew where the level or the next one has changed. */
+static void go_on(const struct ldb_version *version, uint32_t level,
+                  struct ldb_mark_search *search)
+{
+    uint64_t changes = version->levels[level].changes;
+    uint64_t changes_below = version->levels[level + 1].changes;
+
+    if (search->levels[level].is_begun &&
+        search->levels[level].changes == changes &&
+        search->levels[level].changes_below == changes_below)
+        return;
+    search->levels[level].is_begun = true;
+    search->levels[level].is_blocked = false;
+    search->levels[level].changes = changes;
+    search->levels[level].changes_below = changes_below;
+    search->levels[level].next = 0;
+}
+
+/* One table; true: the search goes on behind it. */
+static bool try_marks(const struct pick *pick, uint32_t level,
+                      struct ldb_file_meta *meta,
+                      struct ldb_mark_search *search, unsigned *attempts,
+                      enum ldb_status *status, struct ldb_compaction **out)
+{
+    if (may_be_dense(meta))
+        search->unknown = meta;
+    if (!is_dense(meta))
+        return search->unknown == NULL;
+    if (meets_any(pick->running, level, meta->smallest, meta->largest)) {
+        search->levels[level].is_blocked = true;
+        return true;
+    }
+    search->has_more = ++*attempts > PICK_ATTEMPTS_MAX;
+    if (search->has_more)
+        return false;
+    *status = pick_table(pick, level, meta, out);
+    if (*status != LDB_OK)
+        return false;
+    if (*out == NULL) {
+        search->levels[level].is_blocked = true;
+        return true;
+    }
+    if (pays(*out, search))
+        return false;
+    ldb_compaction_destroy(*out);
+    *out = NULL;
+    return search->unknown == NULL;
+}
+
+static enum ldb_status pick_marks_of(const struct pick *pick, uint32_t level,
+                                     struct ldb_mark_search *search,
+                                     unsigned *attempts,
+                                     struct ldb_compaction **out)
+{
+    const struct ldb_level *files = &pick->version->levels[level];
+    enum ldb_status s = LDB_OK;
+
+    go_on(pick->version, level, search);
+    while (search->levels[level].next < files->count) {
+        struct ldb_file_meta *meta = files->files[search->levels[level].next];
+
+        if (!try_marks(pick, level, meta, search, attempts, &s, out))
+            return s;
+        search->levels[level].next++;
+    }
+    if (search->levels[level].is_blocked)
+        search->levels[level].is_begun = false;
+    return LDB_OK;
+}
+
+enum ldb_status ldb_compaction_pick_marks(
+    struct ldb_version *version, const struct ldb_compaction_limits *limits,
+    const struct ldb_compaction *running, struct ldb_mark_search *search,
+    struct ldb_error *err, struct ldb_compaction **out)
+{
+    const struct pick pick = {
+        .version = version, .limits = limits, .running = running, .err = err};
+    const bool tried[LDB_LEVEL_COUNT] = {false};
+    struct ldb_compaction *found = NULL;
+    unsigned attempts = 0;
+    enum ldb_status s = LDB_OK;
+
+    search->unknown = NULL;
+    search->has_more = false;
+    if (most_urgent(&pick, tried) == LDB_LEVEL_COUNT)
+        for (uint32_t level = 0;
+             s == LDB_OK && found == NULL && search->unknown == NULL &&
+             !search->has_more && level <= LAST_SOURCE_LEVEL;
+             level++)
+            s = pick_marks_of(&pick, level, search, &attempts, &found);
     if (s == LDB_OK)
         *out = found;
     return s;

@@ -72,6 +72,37 @@ ldb_compaction_pick(struct ldb_version *version,
                     struct ldb_compaction **out);
 
 /*
+ * The search for tables whose delete marks are worth a compaction of their
+ * own, kept from one pick to the next. Zero it to begin. Guarded as the picks
+ * are.
+ */
+struct ldb_mark_search {
+    struct {
+        bool is_begun;
+        bool is_blocked;  /* a compaction that runs was in the way */
+        uint64_t changes; /* of the level and of the next one when it began */
+        uint64_t changes_below;
+        size_t next; /* table to look at */
+    } levels[LDB_LEVEL_COUNT];
+    /* What the last pick lacks. Borrowed from the version: a table whose counts
+     * are to be learned, or NULL; the next pick asks again. */
+    struct ldb_file_meta *unknown;
+    bool has_more; /* it stopped early: pick again */
+};
+
+/*
+ * Where no score asks for one: a compaction that begins with a table of which
+ * half the entries or more are delete marks, such that marks of the upper level
+ * are a quarter of the entries it reads, or that only moves the table. Each
+ * brings its marks one level down or drops them, so repeating it ends. *out
+ * NULL: none now; see search.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_compaction_pick_marks(
+    struct ldb_version *version, const struct ldb_compaction_limits *limits,
+    const struct ldb_compaction *running, struct ldb_mark_search *search,
+    struct ldb_error *err, struct ldb_compaction **out);
+
+/*
  * A manual one: the level's tables in the range, cut at source_limit but at
  * level 0; *out NULL when there are none. It may meet others that run. The
  * caller goes on after the user key of pointer until NULL.

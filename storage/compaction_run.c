@@ -89,12 +89,14 @@ static void drop_output(struct run *run)
 
 static enum ldb_status finish_output(struct run *run, struct ldb_error *err)
 {
+    struct ldb_table_counts counts = {0};
     struct ldb_file_meta *meta;
     uint64_t size = 0;
     enum ldb_status s = ldb_table_builder_finish(run->builder, err);
 
     if (s == LDB_OK) {
         size = ldb_table_builder_file_size(run->builder);
+        counts = ldb_table_builder_counts(run->builder);
         s = ldb_file_sync(run->file, err);
     }
     if (s != LDB_OK)
@@ -110,6 +112,8 @@ static enum ldb_status finish_output(struct run *run, struct ldb_error *err)
                                 ldb_slice_of_buf(&run->largest));
     if (meta == NULL)
         return ldb_error_no_memory(err);
+    meta->entry_count = counts.entries;
+    meta->delete_count = counts.deletes;
     run->written_bytes += size;
     s = ldb_version_edit_add_file(&run->edit, run->compaction->level + 1, meta);
     ldb_file_meta_unref(meta);

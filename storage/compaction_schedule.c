@@ -25,12 +25,18 @@ static enum ldb_status pick_automatic(struct ldb_db *db, struct ldb_error *err,
                                       struct ldb_compaction **out)
     LDB_REQUIRES(db->mu)
 {
+    struct ldb_version *version = ldb_version_set_current(db->versions);
     struct ldb_slice pointers[LDB_LEVEL_COUNT];
+    enum ldb_status s;
 
     for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++)
         pointers[level] = ldb_version_set_compact_pointer(db->versions, level);
-    return ldb_compaction_pick(ldb_version_set_current(db->versions),
-                               &db->limits, pointers, db->running, err, out);
+    s = ldb_compaction_pick(version, &db->limits, pointers, db->running, err,
+                            out);
+    if (s == LDB_OK && *out == NULL)
+        s = ldb_compaction_pick_marks(version, &db->limits, db->running,
+                                      &db->marks, err, out);
+    return s;
 }
 
 /* Level 0 goes down even when nothing is below it. */
@@ -132,6 +138,8 @@ static enum ldb_status take_work(struct ldb_db *db, struct ldb_error *err,
                                  struct ldb_compaction **out)
     LDB_REQUIRES(db->mu)
 {
+    db->marks.unknown = NULL;
+    db->marks.has_more = false;
     while (db->manual != NULL && !db->manual->is_running) {
         enum ldb_status s = pick_manual(db, db->manual, err, out);
 
@@ -281,6 +289,22 @@ static void rest(struct ldb_db *db) LDB_REQUIRES(db->mu)
     ldb_background_wait(db, LDB_WORK_COMPACTION);
 }
 
+/* After take_work() found nothing: does what that lacked to look further;
+ * false: it lacked nothing, or another thread sees to it. */
+static bool go_on_searching(struct ldb_db *db) LDB_REQUIRES(db->mu)
+{
+    if (db->marks.unknown != NULL && !db->is_learning) {
+        ldb_compaction_learn(db, db->marks.unknown);
+        return true;
+    }
+    if (!db->marks.has_more)
+        return false;
+    /* Picking takes its time: others may want mu. */
+    ldb_mutex_unlock(&db->mu);
+    ldb_mutex_lock(&db->mu);
+    return true;
+}
+
 void ldb_compaction_thread(void *context)
 {
     struct ldb_db *db = context;
@@ -291,15 +315,16 @@ void ldb_compaction_thread(void *context)
     while (!atomic_load_explicit(&db->closing, memory_order_relaxed)) {
         struct ldb_compaction *c = NULL;
         struct ldb_error err = {0};
+        bool begins = may_begin(db);
         enum ldb_status s = LDB_OK;
 
-        if (may_begin(db))
+        if (begins)
             s = take_work(db, &err, &c);
         if (c != NULL)
             run_one(db, c);
         else if (s != LDB_OK)
             note_failure(db, db->last_order + 1, &err);
-        else
+        else if (!begins || !go_on_searching(db))
             rest(db);
     }
     end_waiting_manuals(db, &closed);

@@ -166,6 +166,8 @@ struct ldb_db {
     /* compaction_schedule.c: those that run, through next. */
     struct ldb_compaction *running; /* guarded by mu */
     unsigned compacting_count;      /* guarded by mu; threads busy */
+    struct ldb_mark_search marks;   /* guarded by mu */
+    bool is_learning;               /* guarded by mu; a thread counts entries */
     uint64_t last_order;            /* guarded by mu; of the last pick */
     uint64_t failed_order;          /* guarded by mu; last_order then */
     uint64_t pointer_orders[LDB_LEVEL_COUNT]; /* guarded by mu */
@@ -405,6 +407,16 @@ LDB_MUST_CHECK enum ldb_status ldb_compaction_run(struct ldb_db *db,
                                                   struct ldb_compaction *c,
                                                   struct ldb_error *err)
     LDB_EXCLUDES(db->mu);
+
+/* ---- compaction_learn.c ---- */
+
+/*
+ * Finds out about how many entries and delete marks meta, of the current
+ * version, has: it was found at open. What cannot be read is not asked for
+ * again. One thread at a time (is_learning). Drops mu meanwhile.
+ */
+void ldb_compaction_learn(struct ldb_db *db, struct ldb_file_meta *meta)
+    LDB_REQUIRES(db->mu);
 
 /* ---- compaction_schedule.c ---- */
 

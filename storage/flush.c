@@ -58,6 +58,7 @@ static enum ldb_status write_table(struct ldb_db *db, struct ldb_iterator *it,
                                    struct ldb_file_meta **out_meta,
                                    struct ldb_error *err)
 {
+    struct ldb_table_counts counts = {0};
     struct ldb_writable_file *file = NULL;
     struct ldb_table_builder *builder = NULL;
     struct ldb_slice smallest = {0};
@@ -76,6 +77,7 @@ static enum ldb_status write_table(struct ldb_db *db, struct ldb_iterator *it,
         s = ldb_table_builder_finish(builder, err);
     if (s == LDB_OK) {
         size = ldb_table_builder_file_size(builder);
+        counts = ldb_table_builder_counts(builder);
         s = ldb_file_sync(file, err);
     }
     ldb_table_builder_destroy(builder);
@@ -88,7 +90,11 @@ static enum ldb_status write_table(struct ldb_db *db, struct ldb_iterator *it,
     if (s != LDB_OK)
         return s;
     *out_meta = ldb_file_meta_create(number, size, smallest, largest);
-    return *out_meta == NULL ? ldb_error_no_memory(err) : LDB_OK;
+    if (*out_meta == NULL)
+        return ldb_error_no_memory(err);
+    (*out_meta)->entry_count = counts.entries;
+    (*out_meta)->delete_count = counts.deletes;
+    return LDB_OK;
 }
 
 enum ldb_status ldb_flush_build_table(struct ldb_db *db,

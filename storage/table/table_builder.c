@@ -36,6 +36,7 @@ struct ldb_table_builder {
     struct ldb_block_handle waiting_handle;
     uint64_t size; /* of the file with what is buffered */
     uint64_t entry_count;
+    uint64_t delete_count; /* of them delete marks */
     struct ldb_block_builder data;
     struct ldb_block_builder index;
     struct ldb_filter_block_builder filter;
@@ -265,6 +266,7 @@ static enum ldb_status add_entry(struct ldb_table_builder *b,
     if (s != LDB_OK)
         return fail(b, s, "add an entry to a block");
     b->entry_count++;
+    b->delete_count += ldb_tag_kind(ldb_internal_tag(key)) == LDB_KIND_DELETE;
     if (ldb_block_builder_size(&b->data) >= b->block_size)
         return end_data_block(b);
     return LDB_OK;
@@ -385,6 +387,13 @@ uint64_t ldb_table_builder_file_size(const struct ldb_table_builder *builder)
 uint64_t ldb_table_builder_entry_count(const struct ldb_table_builder *builder)
 {
     return builder->entry_count;
+}
+
+struct ldb_table_counts
+ldb_table_builder_counts(const struct ldb_table_builder *builder)
+{
+    return (struct ldb_table_counts){.entries = builder->entry_count,
+                                     .deletes = builder->delete_count};
 }
 
 void ldb_table_builder_destroy(struct ldb_table_builder *builder)

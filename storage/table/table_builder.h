@@ -33,6 +33,9 @@ ldb_table_builder_finish(struct ldb_table_builder *builder,
 /* Bytes of the file so far (after finish: its size). */
 uint64_t ldb_table_builder_file_size(const struct ldb_table_builder *builder);
 uint64_t ldb_table_builder_entry_count(const struct ldb_table_builder *builder);
+/* The entries, and the delete marks among them. */
+struct ldb_table_counts
+ldb_table_builder_counts(const struct ldb_table_builder *builder);
 
 void ldb_table_builder_destroy(struct ldb_table_builder *builder);
 

@@ -460,6 +460,23 @@ enum ldb_status ldb_table_cache_approximate_offset(
     return LDB_OK;
 }
 
+enum ldb_status ldb_table_cache_sample(struct ldb_table_cache *cache,
+                                       uint64_t number, uint64_t file_size,
+                                       const struct ldb_table_read *read,
+                                       uint64_t blocks_max,
+                                       struct ldb_error *err,
+                                       struct ldb_table_counts *out)
+{
+    struct open_table *entry;
+    enum ldb_status s = hold(cache, number, file_size, err, &entry);
+
+    if (s != LDB_OK)
+        return s;
+    s = ldb_table_sample(entry->table, read, blocks_max, err, out);
+    unref(entry);
+    return s;
+}
+
 void ldb_table_cache_evict(struct ldb_table_cache *cache, uint64_t number)
 {
     struct shard *shard = shard_of(cache, number);

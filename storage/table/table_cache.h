@@ -8,6 +8,7 @@
 #define STORAGE_TABLE_TABLE_CACHE_H
 
 #include "storage/table/table_reader.h"
+#include "storage/table/table_sample.h"
 
 struct ldb_table_cache;
 
@@ -42,6 +43,13 @@ ldb_table_cache_iterator(struct ldb_table_cache *cache, uint64_t number,
 LDB_MUST_CHECK enum ldb_status ldb_table_cache_approximate_offset(
     struct ldb_table_cache *cache, uint64_t number, uint64_t file_size,
     struct ldb_slice internal_key, struct ldb_error *err, uint64_t *out_offset);
+
+/* As ldb_table_sample(). */
+LDB_MUST_CHECK enum ldb_status
+ldb_table_cache_sample(struct ldb_table_cache *cache, uint64_t number,
+                       uint64_t file_size, const struct ldb_table_read *read,
+                       uint64_t blocks_max, struct ldb_error *err,
+                       struct ldb_table_counts *out);
 
 /* Forgets table number (its file is about to be deleted). */
 void ldb_table_cache_evict(struct ldb_table_cache *cache, uint64_t number);

@@ -31,6 +31,12 @@ struct ldb_key_bounds {
     struct ldb_slice upper;
 };
 
+/* What stands in a table. */
+struct ldb_table_counts {
+    uint64_t entries;
+    uint64_t deletes; /* of them delete marks */
+};
+
 /* How one read behaves. */
 struct ldb_table_read {
     bool verify_checksums; /* of data blocks, when first read */

@@ -21,6 +21,8 @@ struct ldb_level {
     uint64_t bytes;
     struct ldb_file_list *list; /* one reference; shared by the versions in
                                    which the level is the same */
+    uint64_t changes; /* edits of the level since open: two versions of a set
+                         with the same number have the same level */
 };
 
 struct ldb_version {

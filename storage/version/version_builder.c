@@ -378,11 +378,13 @@ static enum ldb_status finish_level(struct ldb_version_builder *builder,
     if (changes->added_count == 0 && changes->deleted_count == 0) {
         if (base->list != NULL)
             ldb_version_put_level(version, level, base->list);
+        version->levels[level].changes = base->changes;
         return LDB_OK;
     }
     s = merge_level(&merge, base);
     if (s == LDB_OK)
         ldb_version_put_level(version, level, merge.list);
+    version->levels[level].changes = base->changes + 1;
     ldb_file_list_unref(merge.list);
     return s;
 }

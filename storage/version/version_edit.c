@@ -61,6 +61,8 @@ struct ldb_file_meta *ldb_file_meta_create(uint64_t number, uint64_t size,
         memcpy(keys + smallest.len, largest.data, largest.len);
     meta->number = number;
     meta->size = size;
+    meta->entry_count = 0;
+    meta->delete_count = 0;
     meta->smallest = ldb_slice_make(keys, smallest.len);
     meta->largest = ldb_slice_make(keys + smallest.len, largest.len);
     atomic_init(&meta->refs, 1);

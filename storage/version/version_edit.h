@@ -12,7 +12,8 @@
 #define LDB_LEVEL_COUNT 7
 
 /*
- * One table of a version. Constant after creation, but refs and seeks_left.
+ * One table of a version. Constant once shared, but refs, seeks_left and the
+ * counts.
  * Created by an edit, shared by versions; the last unref frees it.
  */
 struct ldb_file_meta {
@@ -22,7 +23,17 @@ struct ldb_file_meta {
     struct ldb_slice smallest; /* internal keys, bytes owned by this struct */
     struct ldb_slice largest;
     _Atomic(int32_t) seeks_left; /* relaxed; seek compaction's budget */
+    /*
+     * In memory only: set by who wrote the table; of one found at open by
+     * compaction, about, once it asks (compaction_learn.c). Guarded by the
+     * database's mutex.
+     */
+    uint64_t entry_count;  /* 0: not known; LDB_COUNT_UNKNOWABLE */
+    uint64_t delete_count; /* of them delete marks */
 };
+
+/* The entry_count of a table that could not be read. */
+#define LDB_COUNT_UNKNOWABLE UINT64_MAX
 
 /* A fresh meta with one reference; keys are copied. NULL on no memory. */
 LDB_MUST_CHECK struct ldb_file_meta *

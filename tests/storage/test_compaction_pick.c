@@ -1,5 +1,7 @@
 #include "storage/compaction_pick.h"
 
+#include <stdio.h>
+
 #include "storage/version/version_set.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
@@ -325,6 +327,255 @@ static void a_lone_table_moves_down_if_the_grandparents_are_few(void **state)
         ldb_compaction_destroy(compaction);
         ldb_version_unref(version);
     }
+}
+
+/* ---- delete marks ---- */
+
+struct counted {
+    struct version_row row;
+    uint64_t entries;
+    uint64_t deletes;
+};
+
+static struct ldb_version *make_counted(const struct counted *tables,
+                                        size_t count)
+{
+    struct version_row rows[16];
+    struct ldb_version *version;
+
+    assert_true(count <= COUNT(rows));
+    for (size_t i = 0; i < count; i++)
+        rows[i] = tables[i].row;
+    version = version_rows_make(rows, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct ldb_level *level = &version->levels[rows[i].level];
+
+        for (size_t n = 0; n < level->count; n++) {
+            if (level->files[n]->number != rows[i].number)
+                continue;
+            level->files[n]->entry_count = tables[i].entries;
+            level->files[n]->delete_count = tables[i].deletes;
+        }
+    }
+    return version;
+}
+
+static struct ldb_compaction *pick_marks(struct ldb_version *version,
+                                         const struct ldb_compaction *running,
+                                         struct ldb_mark_search *search)
+{
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_compaction_pick_marks(version, &limits, running, search,
+                                            &err, &compaction),
+                  &err);
+    return compaction;
+}
+
+static void a_table_of_marks_is_picked_where_that_pays(void **state)
+{
+    static const struct {
+        const char *name;
+        uint32_t level;
+        uint64_t entries, deletes, below_entries;
+        const char *below;
+        bool is_picked;
+    } rows[] = {
+        {"all marks", 1, 100, 100, 100, "b@1", true},
+        {"half of it", 1, 100, 50, 100, "b@1", true},
+        {"less than half", 1, 100, 49, 1, "b@1", false},
+        {"a quarter of what is read", 1, 100, 100, 300, "b@1", true},
+        {"less than a quarter", 1, 100, 100, 304, "b@1", false},
+        {"level 0 too", 0, 100, 100, 300, "b@1", true},
+        {"level 0, not worth it", 0, 100, 100, 304, "b@1", false},
+        {"nothing below", 1, 100, 50, 1000, "x@1", true},
+        {"level 5 is the last to lead down", 5, 100, 100, 300, "b@1", true},
+        {"not known whether", 1, 0, 0, 1, "b@1", false},
+        {"unreadable", 1, LDB_COUNT_UNKNOWABLE, 0, 1, "b@1", false},
+        {"unreadable below", 1, 100, 100, LDB_COUNT_UNKNOWABLE, "b@1", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct counted tables[] = {
+            {{rows[i].level, 9, 100, "a@9", "c@9"},
+             rows[i].entries,
+             rows[i].deletes},
+            {{rows[i].level + 1, 5, 100, rows[i].below, "y@1"},
+             rows[i].below_entries,
+             0},
+        };
+        struct ldb_version *version = make_counted(tables, COUNT(tables));
+        struct ldb_mark_search search = {0};
+        struct ldb_compaction *compaction = pick_marks(version, NULL, &search);
+
+        if ((compaction != NULL) != rows[i].is_picked)
+            fail_msg("%s: %s", rows[i].name,
+                     compaction == NULL ? "not picked" : "picked");
+        if (compaction != NULL) {
+            assert_int_equal(compaction->level, rows[i].level);
+            assert_file_numbers("9", compaction->inputs[0], 1);
+        }
+        assert_null(search.unknown);
+        ldb_compaction_destroy(compaction);
+        ldb_version_unref(version);
+    }
+}
+
+static void marks_wait_for_what_is_due(void **state)
+{
+    static const struct counted tables[] = {
+        {{1, 9, 100, "a@9", "c@9"}, 10, 10},
+    };
+    struct ldb_version *version = make_counted(tables, COUNT(tables));
+    struct ldb_mark_search search = {0};
+    struct ldb_compaction *compaction;
+
+    (void)state;
+    version->scores[2] = 1;
+    assert_null(pick_marks(version, NULL, &search));
+    version->scores[2] = 0.99;
+    compaction = pick_marks(version, NULL, &search);
+    assert_non_null(compaction);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+/* A table of marks is not carried to where no compaction drops them. */
+static void marks_with_nothing_below_are_rewritten_not_moved(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t deletes;
+        uint32_t level_below;
+        bool is_trivial;
+    } rows[] = {
+        {"few marks", 49, 6, true},
+        {"marks above older entries", 50, 6, true},
+        {"marks above nothing", 50, 0, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct counted tables[] = {
+            {{1, 9, 100, "a@9", "c@9"}, 100, rows[i].deletes},
+            {{rows[i].level_below, 1, 10, "b@1", "b@1"}, 1, 0},
+        };
+        struct ldb_version *version =
+            make_counted(tables, rows[i].level_below == 0 ? 1 : 2);
+        struct ldb_compaction *compaction = pick(version, 1);
+
+        if (compaction->is_trivial_move != rows[i].is_trivial)
+            fail_msg("%s", rows[i].name);
+        ldb_compaction_destroy(compaction);
+        ldb_version_unref(version);
+    }
+}
+
+/* Counts are asked for where the MANIFEST's keys give a reason to. */
+static void tables_found_at_open_are_asked_when_they_matter(void **state)
+{
+    static const struct counted tables[] = {
+        {{1, 7, 100, "a@9", "b@9"}, 0, 0},
+        {{1, 8, 100, "c@9d", "d@9"}, 0, 0},
+        {{1, 9, 100, "e@9", "f@9d"}, 0, 0},
+        {{2, 3, 100, "c@1", "d@1"}, 0, 0},
+    };
+    struct ldb_version *version = make_counted(tables, COUNT(tables));
+    struct ldb_mark_search search = {0};
+    struct ldb_compaction *compaction;
+
+    (void)state;
+    assert_null(pick_marks(version, NULL, &search));
+    assert_non_null(search.unknown);
+    assert_int_equal(search.unknown->number, 8);
+    search.unknown->entry_count = 10;
+    search.unknown->delete_count = 10;
+    /* Now what lies below it matters. */
+    assert_null(pick_marks(version, NULL, &search));
+    assert_int_equal(search.unknown->number, 3);
+    search.unknown->entry_count = 34;
+    assert_null(pick_marks(version, NULL, &search));
+    assert_int_equal(search.unknown->number, 9);
+    search.unknown->entry_count = 10;
+    search.unknown->delete_count = 6;
+    compaction = pick_marks(version, NULL, &search);
+    assert_null(search.unknown);
+    assert_inputs(compaction, "9", "", "");
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+/* Tables that do not pay are not tried again until something has changed. */
+static void the_search_goes_on_where_it_was(void **state)
+{
+    struct counted tables[13];
+    char keys[COUNT(tables)][8];
+    struct ldb_version *version;
+    struct ldb_mark_search search = {0};
+    struct ldb_compaction *compaction;
+
+    (void)state;
+    for (size_t i = 0; i + 1 < COUNT(tables); i++) {
+        (void)snprintf(keys[i], sizeof(keys[i]), "%c@9", (int)('a' + i));
+        tables[i] = (struct counted){{1, i + 1, 10, keys[i], keys[i]}, 10, 10};
+    }
+    tables[12] = (struct counted){{2, 20, 10, "a@1", "k@1"}, 1000, 0};
+    version = make_counted(tables, COUNT(tables));
+    assert_null(pick_marks(version, NULL, &search));
+    assert_true(search.has_more);
+    compaction = pick_marks(version, NULL, &search);
+    assert_false(search.has_more);
+    assert_inputs(compaction, "12", "", "");
+    /* It runs: all has been seen, nothing is left to try. */
+    assert_null(pick_marks(version, compaction, &search));
+    assert_false(search.has_more);
+    ldb_compaction_destroy(compaction);
+    /* It gave up: it is found again, by way of all the others. */
+    assert_null(pick_marks(version, NULL, &search));
+    assert_true(search.has_more);
+    compaction = pick_marks(version, NULL, &search);
+    assert_inputs(compaction, "12", "", "");
+    ldb_compaction_destroy(compaction);
+    /* Below it something has changed: so may what pays. */
+    version->levels[2].changes++;
+    version->levels[2].files[0]->entry_count = 30;
+    compaction = pick_marks(version, NULL, &search);
+    assert_non_null(compaction);
+    assert_int_equal(compaction->inputs[0][0]->number, 1);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
+static void picking_marks_without_memory_is_an_error(void **state)
+{
+    static const struct counted tables[] = {
+        {{1, 9, 100, "a@9", "c@9"}, 10, 10},
+        {{2, 5, 100, "b@1", "y@1"}, 10, 0},
+    };
+    struct ldb_version *version = make_counted(tables, COUNT(tables));
+
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        struct ldb_mark_search search = {0};
+        struct ldb_compaction *compaction = NULL;
+        struct ldb_error err = {0};
+        enum ldb_status s;
+
+        mem_fault_start(n, MEM_FAULT_ONCE);
+        s = ldb_compaction_pick_marks(version, &limits, NULL, &search, &err,
+                                      &compaction);
+        if (!mem_fault_stop()) {
+            assert_non_null(compaction);
+            assert_true(n > 1);
+            ldb_compaction_destroy(compaction);
+            break;
+        }
+        assert_ldb_status(LDB_NO_MEMORY, s, &err);
+        assert_null(compaction);
+    }
+    ldb_version_unref(version);
 }
 
 /* ---- manual ---- */
@@ -685,6 +936,12 @@ int main(void)
         cmocka_unit_test(grandparents_before_the_first_key_do_not_count),
         cmocka_unit_test(
             a_delete_mark_may_go_where_no_deeper_table_has_the_key),
+        cmocka_unit_test(a_table_of_marks_is_picked_where_that_pays),
+        cmocka_unit_test(marks_wait_for_what_is_due),
+        cmocka_unit_test(marks_with_nothing_below_are_rewritten_not_moved),
+        cmocka_unit_test(tables_found_at_open_are_asked_when_they_matter),
+        cmocka_unit_test(the_search_goes_on_where_it_was),
+        cmocka_unit_test(picking_marks_without_memory_is_an_error),
         cmocka_unit_test(every_failed_allocation_is_survived),
     };
 

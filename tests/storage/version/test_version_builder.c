@@ -150,6 +150,30 @@ static void untouched_levels_are_shared_with_the_base(void **state)
     stop(&f);
 }
 
+static void a_level_counts_the_edits_that_touched_it(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@1", "b@1"},
+        {2, 2, 100, "a@1", "b@1"},
+    };
+    struct ldb_version *base = version_rows_make(rows, COUNT(rows));
+    struct ldb_version *version;
+    struct fixture f;
+
+    (void)state;
+    start(&f, base);
+    delete (&f, 1, 1);
+    add(&f, 3, 3, "a@1", "b@1");
+    version = finish(&f);
+    assert_int_equal(version->levels[0].changes, base->levels[0].changes);
+    assert_int_equal(version->levels[1].changes, base->levels[1].changes + 1);
+    assert_int_equal(version->levels[2].changes, base->levels[2].changes);
+    assert_int_equal(version->levels[3].changes, base->levels[3].changes + 1);
+    stop(&f);
+    ldb_version_unref(version);
+    ldb_version_unref(base);
+}
+
 static void a_table_added_twice_in_one_level_counts_once(void **state)
 {
     struct fixture f;
@@ -379,6 +403,7 @@ int main(void)
         cmocka_unit_test(level_0_stands_newest_number_first_and_others_by_key),
         cmocka_unit_test(additions_and_deletions_merge_into_the_base),
         cmocka_unit_test(untouched_levels_are_shared_with_the_base),
+        cmocka_unit_test(a_level_counts_the_edits_that_touched_it),
         cmocka_unit_test(a_table_added_twice_in_one_level_counts_once),
         cmocka_unit_test(deletions_of_one_edit_come_before_its_additions),
         cmocka_unit_test(a_table_moved_down_is_not_removed),
