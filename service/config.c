@@ -133,6 +133,8 @@ static const struct option options[] = {
           MIB, 1024 * TIB, "the same at which they are slowest"),
     COUNT("compaction-threads", "LEVELD_COMPACTION_THREADS", compaction_threads,
           "2", 1, 8, "compactions that may run at once"),
+    BOOL("seek-compaction", "LEVELD_SEEK_COMPACTION", seek_compaction, "no",
+         "compact tables that reads look into in vain too often"),
     BYTES("block-size", "LEVELD_BLOCK_SIZE", block_bytes, "4KiB", 256, 4 * MIB,
           "data block before compression"),
     BYTES("level1-size", "LEVELD_LEVEL1_SIZE", level1_bytes, "100MiB", MIB, TIB,
@@ -181,11 +183,13 @@ static const struct {
     {SVC_PROFILE_GOLEVELDB, "write-buffer", "4MiB"},
     {SVC_PROFILE_GOLEVELDB, "bloom-bits", "0"},
     {SVC_PROFILE_GOLEVELDB, "level1-size", "100MiB"},
+    {SVC_PROFILE_GOLEVELDB, "seek-compaction", "yes"},
     {SVC_PROFILE_LEVELDB, "open-tables", "990"},
     {SVC_PROFILE_LEVELDB, "block-cache", "8MiB"},
     {SVC_PROFILE_LEVELDB, "write-buffer", "4MiB"},
     {SVC_PROFILE_LEVELDB, "bloom-bits", "0"},
     {SVC_PROFILE_LEVELDB, "level1-size", "10MiB"},
+    {SVC_PROFILE_LEVELDB, "seek-compaction", "yes"},
 };
 
 /* ---- values ---- */

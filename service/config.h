@@ -75,6 +75,7 @@ struct svc_config {
     uint64_t disk_reserve_bytes;
     bool compress;
     bool verify_checksums;
+    bool seek_compaction;
     bool strict_journal;
 
     unsigned log_level;  /* enum svc_log_level */

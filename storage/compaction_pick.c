@@ -1,6 +1,7 @@
 #include "storage/compaction_pick.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
@@ -389,6 +390,13 @@ static uint32_t most_urgent(const struct pick *pick,
     return best;
 }
 
+static bool is_any_due(const struct pick *pick)
+{
+    const bool tried[LDB_LEVEL_COUNT] = {false};
+
+    return most_urgent(pick, tried) != LDB_LEVEL_COUNT;
+}
+
 /* Level 0: the newest table. Below: the first that ends after the pointer, and
  * from the start again when there is none. */
 static size_t first_input(const struct pick *pick, uint32_t level_number)
@@ -601,14 +609,13 @@ enum ldb_status ldb_compaction_pick_marks(
 {
     const struct pick pick = {
         .version = version, .limits = limits, .running = running, .err = err};
-    const bool tried[LDB_LEVEL_COUNT] = {false};
     struct ldb_compaction *found = NULL;
     unsigned attempts = 0;
     enum ldb_status s = LDB_OK;
 
     search->unknown = NULL;
     search->has_more = false;
-    if (most_urgent(&pick, tried) == LDB_LEVEL_COUNT)
+    if (!is_any_due(&pick))
         for (uint32_t level = 0;
              s == LDB_OK && found == NULL && search->unknown == NULL &&
              !search->has_more && level <= LAST_SOURCE_LEVEL;
@@ -617,6 +624,48 @@ enum ldb_status ldb_compaction_pick_marks(
     if (s == LDB_OK)
         *out = found;
     return s;
+}
+
+/* ---- seeks ---- */
+
+/* The level that has the table; every version's seek_table is in one. */
+static uint32_t level_of(const struct ldb_version *version,
+                         const struct ldb_file_meta *meta)
+{
+    for (uint32_t l = 1; l < LDB_LEVEL_COUNT; l++) {
+        const struct ldb_level *level = &version->levels[l];
+        size_t i = ldb_find_file(version->comparator, level->files,
+                                 level->count, meta->largest);
+
+        if (i < level->count && level->files[i] == meta)
+            return l;
+    }
+    return 0;
+}
+
+enum ldb_status
+ldb_compaction_pick_seek(struct ldb_version *version,
+                         const struct ldb_compaction_limits *limits,
+                         const struct ldb_compaction *running,
+                         struct ldb_error *err, struct ldb_compaction **out)
+{
+    const struct pick pick = {
+        .version = version, .limits = limits, .running = running, .err = err};
+    struct ldb_file_meta *meta =
+        atomic_load_explicit(&version->seek_table, memory_order_relaxed);
+    struct ldb_compaction *found = NULL;
+    enum ldb_status s;
+
+    if (meta == NULL || is_any_due(&pick))
+        return LDB_OK;
+    /* What was looked into before another one is not of the last level. */
+    s = pick_table(&pick, level_of(version, meta), meta, &found);
+    if (s != LDB_OK)
+        return s;
+    if (found != NULL)
+        found->is_seek = true;
+    *out = found;
+    return LDB_OK;
 }
 
 /* Leaves out the tables that end at or before user key after. */

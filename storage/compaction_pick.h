@@ -28,6 +28,7 @@ struct ldb_compaction {
     size_t grandparent_count;
     bool is_trivial_move; /* move inputs[0][0] down, no rewriting */
     bool is_manual;
+    bool is_seek; /* reads asked for it */
     /* Largest internal key of inputs[0]: the new pointer. Borrowed from it. */
     struct ldb_slice pointer;
     /* Internal keys between which all inputs, so all outputs lie. Borrowed. */
@@ -101,6 +102,16 @@ LDB_MUST_CHECK enum ldb_status ldb_compaction_pick_marks(
     struct ldb_version *version, const struct ldb_compaction_limits *limits,
     const struct ldb_compaction *running, struct ldb_mark_search *search,
     struct ldb_error *err, struct ldb_compaction **out);
+
+/*
+ * Where no score asks for one: what reads ask for, the compaction that begins
+ * with the version's seek_table; *out NULL: none, or it meets one that runs.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_compaction_pick_seek(struct ldb_version *version,
+                         const struct ldb_compaction_limits *limits,
+                         const struct ldb_compaction *running,
+                         struct ldb_error *err, struct ldb_compaction **out);
 
 /*
  * A manual one: the level's tables in the range, cut at source_limit but at

@@ -327,6 +327,7 @@ static enum ldb_status move_down(struct ldb_db *db, struct ldb_compaction *c,
     else
         s = install(db, c, &edit, err);
     if (s == LDB_OK) {
+        ldb_file_meta_reset_seeks(meta);
         ldb_count(&db->counters.trivial_moves, 1);
         ldb_log_line(db->log, "table@move L%u@%llu -> L%u", c->level,
                      (unsigned long long)meta->number, c->level + 1);
@@ -356,6 +357,7 @@ static void count_run(struct run *run, uint64_t start)
     level->write_bytes += run->written_bytes;
     level->us += us;
     level->compactions++;
+    level->seek_compactions += run->compaction->is_seek;
     ldb_mutex_unlock(&db->mu);
 }
 

@@ -36,6 +36,9 @@ static enum ldb_status pick_automatic(struct ldb_db *db, struct ldb_error *err,
     if (s == LDB_OK && *out == NULL)
         s = ldb_compaction_pick_marks(version, &db->limits, db->running,
                                       &db->marks, err, out);
+    if (s == LDB_OK && *out == NULL)
+        s = ldb_compaction_pick_seek(version, &db->limits, db->running, err,
+                                     out);
     return s;
 }
 

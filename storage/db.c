@@ -148,6 +148,7 @@ static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
         .l0_compaction_trigger = o->l0_compaction_trigger,
         .level1_bytes = o->level1_bytes,
         .level_multiplier = o->level_multiplier,
+        .counts_seeks = o->seek_compaction && !o->read_only,
     };
     enum ldb_status s = ldb_version_set_create(&options, err, &db->versions);
 
@@ -253,6 +254,7 @@ enum ldb_status ldb_open(const char *path, const struct ldb_options *options,
     s = ldb_options_complete(options, err, &db->options);
     if (s != LDB_OK)
         goto out;
+    atomic_init(&db->sample_left, db->options.iterator_sampling_bytes);
     db->env = db->options.env;
     if (db->options.no_sync) {
         s = ldb_env_no_sync_create(db->options.env, err, &db->no_sync_env);

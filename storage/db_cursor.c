@@ -25,6 +25,9 @@ struct ldb_cursor {
     struct ldb_iterator *it; /* over internal keys */
     bool valid;
     bool is_forward; /* where `it` stands, see above */
+    /* Seek compaction: bytes to read until tables are looked at. */
+    bool is_sampling;
+    uint64_t sample_left;
     ldb_sequence sequence;
     struct ldb_slice key; /* shown */
     struct ldb_slice value;
@@ -95,6 +98,20 @@ static bool is_above_upper(const struct ldb_cursor *cursor,
            compare_bound(cursor, cursor->bounds.upper, key) <= 0;
 }
 
+/* Counts what was read; now and then asks how many tables hold such a key. */
+static void sample(struct ldb_cursor *cursor)
+{
+    struct ldb_slice key = cursor->it->key;
+    uint64_t bytes = (uint64_t)key.len + cursor->it->value.len;
+
+    if (bytes < cursor->sample_left) {
+        cursor->sample_left -= bytes;
+        return;
+    }
+    cursor->sample_left = cursor->db->options.iterator_sampling_bytes;
+    ldb_version_sample_seek(cursor->read.view->version, key);
+}
+
 /*
  * The entry under `it`; false at the end, or that of the bounds in the
  * direction of the cursor, or on an error. *out_visible tells whether the view
@@ -122,6 +139,8 @@ read_entry(struct ldb_cursor *cursor, bool is_forward, bool has_bounds,
         return false;
     }
     *out_visible = out->sequence <= cursor->read.sequence;
+    if (LDB_UNLIKELY(cursor->is_sampling))
+        sample(cursor);
     if (!has_bounds)
         return true;
     return is_forward ? !is_above_upper(cursor, out->user_key)
@@ -388,6 +407,10 @@ enum ldb_status ldb_cursor_open(struct ldb_db *db,
         ldb_mem_free(cursor);
         return s;
     }
+    cursor->is_sampling = cursor->read.view->version->counts_seeks;
+    if (cursor->is_sampling)
+        cursor->sample_left =
+            atomic_load_explicit(&db->sample_left, memory_order_relaxed);
     atomic_fetch_add_explicit(&db->counters.live_cursors, 1,
                               memory_order_relaxed);
     *out = cursor;
@@ -399,6 +422,9 @@ void ldb_cursor_close(struct ldb_cursor *cursor)
     if (cursor == NULL)
         return;
     atomic_fetch_sub_explicit(&cursor->db->counters.live_cursors, 1,
+                              memory_order_relaxed);
+    if (cursor->is_sampling)
+        atomic_store_explicit(&cursor->db->sample_left, cursor->sample_left,
                               memory_order_relaxed);
     ldb_iterator_destroy(cursor->it);
     ldb_read_end(cursor->db, &cursor->read);

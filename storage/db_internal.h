@@ -85,6 +85,7 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
     uint64_t write_bytes;
     uint64_t us;
     uint64_t compactions;
+    uint64_t seek_compactions; /* of them */
 };
 
 /*
@@ -94,7 +95,7 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
  * Own synchronisation: block_cache, tables, log, view_slots.
  * Atomics: last_sequence (release by the leader after linking, acquire by
  *   readers), lead (write_queue.c), is_pressed, obsolete_pending, closing,
- *   counters.
+ *   sample_left, counters.
  * Protected by queue_mu: the write queue, drive_wanted.
  * Owned by the leader: last_assigned; counters of writes; what is written with
  *   mu held by leaders alone may be read by one without: mem, journal,
@@ -129,6 +130,9 @@ struct ldb_db {
     _Atomic(uint32_t) lead;         /* write_queue.c: who commits */
     /* The view's version slows writes; written with mu held; relaxed. */
     _Atomic(bool) is_pressed;
+    /* Bytes until cursors look at the tables they merge; relaxed, and where
+     * several are open each goes by itself. */
+    _Atomic(uint64_t) sample_left;
     struct ldb_db_counters counters;
 
     /* queue_mu */

@@ -53,6 +53,7 @@ static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
         out->levels[level].compaction_write_bytes = c->write_bytes;
         out->levels[level].compaction_us = c->us;
         out->levels[level].compactions = c->compactions;
+        out->levels[level].seek_compactions = c->seek_compactions;
         out->levels[level].score = version->scores[level];
     }
     ldb_version_set_manifest(db->versions, &out->manifest_number,

@@ -25,6 +25,7 @@ void ldb_options_init(struct ldb_options *options)
         .expand_limit_factor = 25,
         .grandparent_overlap_factor = 10,
         .source_limit_factor = 1,
+        .iterator_sampling_bytes = MIB,
         .l0_compaction_trigger = 4,
         .l0_slowdown_trigger = 8,
         .l0_stop_trigger = 12,
@@ -63,6 +64,8 @@ static enum ldb_status check_ranges(const struct ldb_options *o,
         {"expand_limit_factor", o->expand_limit_factor, 1, 1000},
         {"grandparent_overlap_factor", o->grandparent_overlap_factor, 1, 1000},
         {"source_limit_factor", o->source_limit_factor, 1, 1000},
+        {"iterator_sampling_bytes", o->iterator_sampling_bytes, KIB,
+         UINT64_MAX},
         {"pending_slowdown_bytes", o->pending_slowdown_bytes, KIB, UINT64_MAX},
         {"l0_compaction_trigger", o->l0_compaction_trigger, 1, 1000000},
         {"l0_slowdown_trigger", o->l0_slowdown_trigger, 1, 1000000},
@@ -152,6 +155,7 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
     FILL(expand_limit_factor);
     FILL(grandparent_overlap_factor);
     FILL(source_limit_factor);
+    FILL(iterator_sampling_bytes);
     FILL(pending_slowdown_bytes);
     FILL(pending_limit_bytes);
     FILL(l0_compaction_trigger);

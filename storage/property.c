@@ -202,14 +202,20 @@ static enum ldb_status property_writedelay(const struct ldb_stats *stats,
 static enum ldb_status property_compcount(const struct ldb_stats *stats,
                                           struct ldb_buf *out)
 {
+    uint64_t by_size[LDB_STATS_LEVELS]; /* or marks */
     uint64_t deeper = 0;
+    uint64_t seek = 0;
 
-    for (unsigned level = 2; level < LDB_STATS_LEVELS; level++)
-        deeper += stats->levels[level].compactions;
+    for (unsigned level = 0; level < LDB_STATS_LEVELS; level++) {
+        by_size[level] = stats->levels[level].compactions -
+                         stats->levels[level].seek_compactions;
+        seek += stats->levels[level].seek_compactions;
+        deeper += level < 2 ? 0 : by_size[level];
+    }
     return ldb_buf_printf(out,
                           "MemComp:%" PRIu64 " Level0Comp:%" PRIu64
-                          " NonLevel0Comp:%" PRIu64 " SeekComp:0",
-                          stats->flushes, stats->levels[1].compactions, deeper);
+                          " NonLevel0Comp:%" PRIu64 " SeekComp:%" PRIu64,
+                          stats->flushes, by_size[1], deeper, seek);
 }
 
 /* There is no pool of buffers: goleveldb's text with its pool disabled. */

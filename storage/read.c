@@ -49,13 +49,26 @@ void ldb_read_begin_short(struct ldb_db *db,
     begin(db, options, true, out);
 }
 
+/* Once for each table whose seeks are used up, so mu is seldom taken. */
+static void wake_compaction(struct ldb_db *db)
+{
+    ldb_mutex_lock(&db->mu);
+    ldb_cond_broadcast(&db->work);
+    ldb_mutex_unlock(&db->mu);
+}
+
 void ldb_read_end(struct ldb_db *db, struct ldb_read *read)
 {
+    bool has_news = LDB_UNLIKELY(db->options.seek_compaction) &&
+                    ldb_version_take_seek_news(read->view->version);
+
     if (read->is_short)
         ldb_db_view_drop(db, &read->hold);
     else
         ldb_db_view_release(db, read->view);
     read->view = NULL;
+    if (LDB_UNLIKELY(has_news))
+        wake_compaction(db);
 }
 
 enum ldb_status ldb_read_get(struct ldb_db *db, const struct ldb_read *read,

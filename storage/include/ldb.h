@@ -106,6 +106,13 @@ struct ldb_options {
     unsigned expand_limit_factor;
     unsigned grandparent_overlap_factor;
     unsigned source_limit_factor;
+    /* Compact tables that reads look into in vain too often, one for each
+     * 16 KiB of the table, at least 100. [!DisableSeeksCompaction] */
+    bool seek_compaction;
+    /* Bytes that cursors read, all together, between two looks at how many
+     * tables they merge, for seek_compaction. Default 1 MiB.
+     * [IteratorSamplingRate] */
+    uint64_t iterator_sampling_bytes;
     /* Bytes a second that compactions read and write together; 0: no limit. */
     uint64_t compaction_rate_bytes;
     /* Level-0 tables at which compaction starts, writes slow, writes stop.
@@ -513,7 +520,8 @@ struct ldb_stats {
         uint64_t compaction_write_bytes; /* flushes count for level 0 */
         uint64_t compaction_us;
         uint64_t compactions;
-        double score; /* >= 1: due */
+        uint64_t seek_compactions; /* of them, asked for by reads */
+        double score;              /* >= 1: due */
     } levels[LDB_STATS_LEVELS];
     ldb_sequence last_sequence;
     uint64_t manifest_number;

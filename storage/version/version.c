@@ -163,8 +163,6 @@ bool ldb_version_contains(const struct ldb_version *version,
     return false;
 }
 
-/* ---- lookup ---- */
-
 static bool may_hold(const struct ldb_comparator *cmp,
                      const struct ldb_file_meta *meta,
                      struct ldb_slice user_key)
@@ -173,13 +171,99 @@ static bool may_hold(const struct ldb_comparator *cmp,
            ldb_compare(cmp, user_key, largest_user_key(meta)) <= 0;
 }
 
+/* ---- seeks ---- */
+
+/* A read looked into the table and had to look on. */
+static void charge_seek(struct ldb_version *version, struct ldb_file_meta *meta)
+{
+    struct ldb_file_meta *none = NULL;
+
+    if (atomic_load_explicit(&meta->seeks_left, memory_order_relaxed) > 0 &&
+        atomic_fetch_sub_explicit(&meta->seeks_left, 1, memory_order_relaxed) >
+            1)
+        return;
+    if (atomic_load_explicit(&version->seek_table, memory_order_relaxed) ==
+            NULL &&
+        atomic_compare_exchange_strong_explicit(&version->seek_table, &none,
+                                                meta, memory_order_relaxed,
+                                                memory_order_relaxed))
+        atomic_store_explicit(&version->has_seek_news, true,
+                              memory_order_relaxed);
+}
+
+bool ldb_version_take_seek_news(struct ldb_version *version)
+{
+    return atomic_load_explicit(&version->has_seek_news,
+                                memory_order_relaxed) &&
+           atomic_exchange_explicit(&version->has_seek_news, false,
+                                    memory_order_relaxed);
+}
+
+/* The table of a deeper level that may hold the key's user key, or NULL. */
+static struct ldb_file_meta *find_table(const struct ldb_version *version,
+                                        uint32_t level_number,
+                                        struct ldb_slice internal_key)
+{
+    const struct ldb_comparator *cmp = version->comparator;
+    const struct ldb_level *level = &version->levels[level_number];
+    size_t i = ldb_find_file(cmp, level->files, level->count, internal_key);
+
+    if (i == level->count ||
+        ldb_compare(cmp, ldb_internal_user_key(internal_key),
+                    smallest_user_key(level->files[i])) < 0)
+        return NULL;
+    return level->files[i];
+}
+
+void ldb_version_sample_seek(struct ldb_version *version,
+                             struct ldb_slice internal_key)
+{
+    const struct ldb_level *level0 = &version->levels[0];
+    struct ldb_slice user_key = ldb_internal_user_key(internal_key);
+    struct ldb_file_meta *first = NULL;
+    unsigned count = 0;
+
+    for (size_t i = 0; i < level0->count && count < 2; i++) {
+        if (!may_hold(version->comparator, level0->files[i], user_key))
+            continue;
+        first = first == NULL ? level0->files[i] : first;
+        count++;
+    }
+    for (uint32_t l = 1; l < LDB_LEVEL_COUNT && count < 2; l++) {
+        struct ldb_file_meta *meta = find_table(version, l, internal_key);
+
+        if (meta == NULL)
+            continue;
+        first = first == NULL ? meta : first;
+        count++;
+    }
+    if (count == 2)
+        charge_seek(version, first);
+}
+
+/* ---- lookup ---- */
+
 struct lookup {
     struct ldb_version *version;
     struct ldb_table_cache *tables;
     const struct ldb_table_read *read;
     struct ldb_slice target;
     struct ldb_error *err;
+    struct ldb_file_meta *first; /* table that was asked */
+    bool is_charged;
 };
+
+/* Is about to ask the table: the first one is charged once for a second. */
+static void count_table(struct lookup *lookup, struct ldb_file_meta *meta)
+{
+    if (lookup->first == NULL) {
+        lookup->first = meta;
+        return;
+    }
+    if (!lookup->is_charged)
+        charge_seek(lookup->version, lookup->first);
+    lookup->is_charged = true;
+}
 
 static enum ldb_status get_from_table(const struct lookup *lookup,
                                       const struct ldb_file_meta *meta,
@@ -196,7 +280,7 @@ static enum ldb_status get_from_table(const struct lookup *lookup,
  * first match is copied at once and a later match is at first asked for its
  * tag alone.
  */
-static enum ldb_status get_from_level0(const struct lookup *lookup,
+static enum ldb_status get_from_level0(struct lookup *lookup,
                                        struct ldb_buf *out_value,
                                        uint64_t *out_tag)
 {
@@ -207,11 +291,13 @@ static enum ldb_status get_from_level0(const struct lookup *lookup,
     uint64_t best = 0;
 
     for (size_t i = 0; i < level->count; i++) {
-        const struct ldb_file_meta *meta = level->files[i];
+        struct ldb_file_meta *meta = level->files[i];
         uint64_t tag = 0;
 
         if (!may_hold(lookup->version->comparator, meta, user_key))
             continue;
+        if (LDB_UNLIKELY(lookup->version->counts_seeks))
+            count_table(lookup, meta);
         s = get_from_table(lookup, meta, found ? NULL : out_value, &tag);
         if (s == LDB_OK && found && tag > best && out_value != NULL)
             s = get_from_table(lookup, meta, out_value, &tag);
@@ -235,25 +321,24 @@ enum ldb_status ldb_version_get(struct ldb_version *version,
                                 struct ldb_slice target, struct ldb_error *err,
                                 struct ldb_buf *out_value, uint64_t *out_tag)
 {
-    const struct lookup lookup = {.version = version,
-                                  .tables = tables,
-                                  .read = read,
-                                  .target = target,
-                                  .err = err};
-    const struct ldb_comparator *cmp = version->comparator;
+    struct lookup lookup = {.version = version,
+                            .tables = tables,
+                            .read = read,
+                            .target = target,
+                            .err = err};
     enum ldb_status s = get_from_level0(&lookup, out_value, out_tag);
 
     for (uint32_t l = 1; s == LDB_NOT_FOUND && l < LDB_LEVEL_COUNT; l++) {
-        const struct ldb_level *level = &version->levels[l];
-        size_t i = ldb_find_file(cmp, level->files, level->count, target);
-
         /* One table is enough even where a user key goes on in the next: the
          * search is by internal key, so this one holds the first entry at or
          * below the target's sequence, or none of the level does. */
-        if (i < level->count &&
-            ldb_compare(cmp, ldb_internal_user_key(target),
-                        smallest_user_key(level->files[i])) >= 0)
-            s = get_from_table(&lookup, level->files[i], out_value, out_tag);
+        struct ldb_file_meta *meta = find_table(version, l, target);
+
+        if (meta == NULL)
+            continue;
+        if (LDB_UNLIKELY(version->counts_seeks))
+            count_table(&lookup, meta);
+        s = get_from_table(&lookup, meta, out_value, out_tag);
     }
     if (s != LDB_OK && out_value != NULL)
         ldb_buf_clear(out_value);

@@ -37,6 +37,12 @@ struct ldb_version {
     /* About how many bytes compaction has to merge until no score is over 1;
      * set with them. */
     uint64_t pending_bytes;
+    /* Seek compaction: whether reads are counted, set when the version is made;
+     * the first table whose budget they used up (NULL: none); whether that was
+     * not yet told. The atomics are relaxed: the table is the version's. */
+    bool counts_seeks;
+    _Atomic(struct ldb_file_meta *) seek_table;
+    _Atomic(bool) has_seek_news;
     /* The list's own, guarded by its mutex: the neighbours, and the tables
      * that no newer version has. */
     struct ldb_version *older;
@@ -64,6 +70,17 @@ ldb_version_get(struct ldb_version *version, struct ldb_table_cache *tables,
                 const struct ldb_table_read *read, struct ldb_slice target,
                 struct ldb_error *err, struct ldb_buf *out_value,
                 uint64_t *out_tag);
+
+/*
+ * A cursor read the entry of internal_key: where more than one table may hold
+ * its user key, that costs the first one a seek, as a get does that looks on
+ * after it.
+ */
+void ldb_version_sample_seek(struct ldb_version *version,
+                             struct ldb_slice internal_key);
+
+/* True once after reads used up a table's budget: wake compaction. */
+bool ldb_version_take_seek_news(struct ldb_version *version);
 
 /*
  * Appends to children (an array of *count, room for room) one iterator per

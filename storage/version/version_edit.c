@@ -80,6 +80,12 @@ struct ldb_file_meta *ldb_file_meta_ref(struct ldb_file_meta *meta)
     return meta;
 }
 
+void ldb_file_meta_reset_seeks(struct ldb_file_meta *meta)
+{
+    atomic_store_explicit(&meta->seeks_left, seeks_for(meta->size),
+                          memory_order_relaxed);
+}
+
 void ldb_file_meta_unref(struct ldb_file_meta *meta)
 {
     uint32_t before;

@@ -40,6 +40,8 @@ LDB_MUST_CHECK struct ldb_file_meta *
 ldb_file_meta_create(uint64_t number, uint64_t size, struct ldb_slice smallest,
                      struct ldb_slice largest);
 struct ldb_file_meta *ldb_file_meta_ref(struct ldb_file_meta *meta);
+/* The budget of a fresh one: it was moved, and may be of use again. */
+void ldb_file_meta_reset_seeks(struct ldb_file_meta *meta);
 /* NULL is fine. */
 void ldb_file_meta_unref(struct ldb_file_meta *meta);
 

@@ -122,9 +122,11 @@ static void install_version(struct ldb_version_set *set,
     set->current = version;
 }
 
+/* What a version says about the compactions that it needs. */
 static void score(const struct ldb_version_set *set,
                   struct ldb_version *version)
 {
+    version->counts_seeks = set->options.counts_seeks;
     ldb_version_score(version, set->options.l0_compaction_trigger,
                       set->options.level1_bytes, set->options.level_multiplier);
 }

@@ -34,6 +34,7 @@ struct ldb_version_set_options {
     uint32_t l0_compaction_trigger;          /* for the score; 0: 4 */
     uint64_t level1_bytes;                   /* for the score; 0: 100 MiB */
     uint32_t level_multiplier;               /* for the score; 0: 10 */
+    bool counts_seeks;                       /* in versions; seek compaction */
 };
 
 LDB_MUST_CHECK enum ldb_status

@@ -166,6 +166,8 @@ static void a_profile_sets_defaults_that_all_else_wins_over(void **state)
         assert_int_equal(rows[i].write_buffer, config.write_buffer_bytes);
         assert_int_equal(rows[i].bloom, config.bloom_bits);
         assert_int_equal(rows[i].level1, config.level1_bytes);
+        /* Both libraries have it, go-ethereum turns it off. */
+        assert_int_equal(rows[i].bloom == 0, config.seek_compaction);
         assert_true(config.sync_default && config.verify_checksums);
     }
     environment = NULL;

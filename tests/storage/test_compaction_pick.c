@@ -578,6 +578,52 @@ static void picking_marks_without_memory_is_an_error(void **state)
     ldb_version_unref(version);
 }
 
+/* ---- seeks ---- */
+
+static struct ldb_compaction *pick_seek(struct ldb_version *version,
+                                        const struct ldb_compaction *running)
+{
+    struct ldb_compaction *compaction = NULL;
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(
+        ldb_compaction_pick_seek(version, &limits, running, &err, &compaction),
+        &err);
+    return compaction;
+}
+
+static void what_reads_ask_for_is_picked_where_nothing_is_due(void **state)
+{
+    static const struct version_row rows[] = {
+        {0, 9, 100, "a@9", "c@9"}, {0, 8, 100, "x@9", "y@9"},
+        {1, 4, 100, "a@5", "c@5"}, {1, 5, 100, "d@5", "f@5"},
+        {2, 3, 100, "e@1", "f@1"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *compaction;
+
+    (void)state;
+    assert_null(pick_seek(version, NULL));
+    version->seek_table = version->levels[1].files[1];
+    version->scores[0] = 1;
+    assert_null(pick_seek(version, NULL));
+    version->scores[0] = 0.5;
+    compaction = pick_seek(version, NULL);
+    assert_inputs(compaction, "5", "3", "");
+    assert_int_equal(compaction->level, 1);
+    assert_true(compaction->is_seek);
+    assert_false(compaction->is_manual);
+    /* It runs already. */
+    assert_null(pick_seek(version, compaction));
+    ldb_compaction_destroy(compaction);
+    version->seek_table = version->levels[0].files[0];
+    compaction = pick_seek(version, NULL);
+    assert_inputs(compaction, "9", "4", "");
+    assert_int_equal(compaction->level, 0);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
 /* ---- manual ---- */
 
 static void a_manual_range_is_cut_below_level_0(void **state)
@@ -942,6 +988,7 @@ int main(void)
         cmocka_unit_test(tables_found_at_open_are_asked_when_they_matter),
         cmocka_unit_test(the_search_goes_on_where_it_was),
         cmocka_unit_test(picking_marks_without_memory_is_an_error),
+        cmocka_unit_test(what_reads_ask_for_is_picked_where_nothing_is_due),
         cmocka_unit_test(every_failed_allocation_is_survived),
     };
 

@@ -237,6 +237,32 @@ static void the_pointer_stays_with_the_later_pick(void **state)
     db_fixture_assert_filled(f, 0, 400);
 }
 
+/* Else reads would push it down level by level. */
+static void a_table_that_moves_gets_its_seeks_back(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_compaction *c = NULL;
+    struct ldb_file_meta *meta;
+    struct ldb_version *version;
+
+    (void)db_fixture_put(f, "a", "1");
+    db_fixture_flush(f);
+    ldb_mutex_lock(&f->db->mu);
+    f->db->compaction_halted = true; /* the test does it */
+    version = ldb_version_set_current(f->db->versions);
+    meta = version->levels[0].files[0];
+    meta->seeks_left = 0;
+    version->seek_table = meta;
+    assert_ldb_ok(
+        ldb_compaction_pick_seek(version, &f->db->limits, NULL, &f->err, &c),
+        &f->err);
+    ldb_mutex_unlock(&f->db->mu);
+    assert_true(c->is_trivial_move);
+    assert_ldb_ok(ldb_compaction_run(f->db, c, &f->err), &f->err);
+    assert_int_equal(meta->seeks_left, 100);
+    ldb_compaction_destroy(c);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -249,6 +275,7 @@ int main(void)
         TEST(a_compaction_that_fails_changes_nothing_and_is_tried_again),
         TEST(damage_halts_compaction_and_reads_go_on),
         TEST(the_pointer_stays_with_the_later_pick),
+        TEST(a_table_that_moves_gets_its_seeks_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

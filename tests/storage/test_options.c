@@ -40,6 +40,8 @@ static void zeros_become_the_defaults(void **state)
                      defaults.immutable_memtables_max);
     assert_int_equal(out.manifest_rotate_bytes, 64 << 20);
     assert_int_equal(out.filter_base_lg, 11);
+    assert_int_equal(out.iterator_sampling_bytes, 1 << 20);
+    assert_false(out.seek_compaction);
     /* A zeroed struct is the safe one. */
     assert_false(out.no_sync || out.skip_manifest_damage ||
                  out.skip_journal_checksums || out.skip_read_damage ||
@@ -78,6 +80,7 @@ static void each_value_has_its_range(void **state)
         ROW(source_limit_factor, 1001),
         ROW(pending_slowdown_bytes, 1023),
         ROW(pending_limit_bytes, UINT64_C(1) << 30),
+        ROW(iterator_sampling_bytes, 1023),
         ROW(level_multiplier, 1),
         ROW(batch_bytes_max, 1023),
         ROW(write_queue_bytes_max, 1023),

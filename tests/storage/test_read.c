@@ -1,7 +1,9 @@
 /* ldb_get(): values, sequences, read options, errors. */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
+#include "storage/db_internal.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
 
@@ -114,6 +116,112 @@ static void the_cache_is_left_alone_when_asked(void **state)
     assert_true(stats.gets >= 4);
 }
 
+static uint64_t seek_compactions(struct db_fixture *f)
+{
+    struct ldb_stats stats;
+    uint64_t count = 0;
+
+    ldb_stats(f->db, &stats);
+    for (unsigned level = 0; level < LDB_STATS_LEVELS; level++)
+        count += stats.levels[level].seek_compactions;
+    return count;
+}
+
+/* "b" lies below a table that reads of it look into in vain. */
+static void build_a_table_in_the_way(struct db_fixture *f)
+{
+    (void)db_fixture_put(f, "b", "1");
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    (void)db_fixture_put(f, "a", "1");
+    (void)db_fixture_put(f, "c", "1");
+    db_fixture_flush(f);
+}
+
+static void gets_ask_for_the_compaction_of_a_table_in_the_way(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_buf text = LDB_BUF_INIT(1000);
+
+    f->options.seek_compaction = true;
+    db_fixture_reopen(f);
+    build_a_table_in_the_way(f);
+    for (int i = 0; i < 99; i++)
+        db_fixture_assert_value(f, "b", "1");
+    assert_int_equal(seek_compactions(f), 0);
+    db_fixture_assert_value(f, "b", "1");
+    while (seek_compactions(f) == 0)
+        sched_yield();
+    for (int i = 0; i < 500; i++)
+        db_fixture_assert_value(f, "b", "1");
+    db_fixture_assert_value(f, "a", "1");
+    db_fixture_assert_value(f, "c", "1");
+    assert_int_equal(seek_compactions(f), 1);
+    assert_ldb_ok(ldb_property(f->db, "leveldb.compcount", &text), NULL);
+    assert_ldb_bytes("MemComp:2 Level0Comp:1 NonLevel0Comp:0 SeekComp:1",
+                     ldb_slice_of_buf(&text));
+    ldb_buf_release(&text);
+}
+
+static int seeks_left(struct db_fixture *f)
+{
+    ldb_sequence sequence;
+    struct ldb_view *view = ldb_db_view(f->db, &sequence);
+    int left = view->version->levels[0].files[0]->seeks_left;
+
+    ldb_db_view_release(f->db, view);
+    return left;
+}
+
+/* By default; and where nothing may be written. */
+static void reads_ask_for_nothing_unless_they_are_to(void **state)
+{
+    struct db_fixture *f = *state;
+
+    build_a_table_in_the_way(f);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 300; i++)
+            db_fixture_assert_value(f, "b", "1");
+        assert_int_equal(seeks_left(f), 100);
+        f->options.read_only = true;
+        f->options.seek_compaction = true;
+        db_fixture_reopen(f);
+    }
+}
+
+static void scan(struct db_fixture *f, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        struct ldb_cursor *cursor = NULL;
+
+        assert_ldb_ok(ldb_cursor_open(f->db, NULL, &f->err, &cursor), &f->err);
+        for (ldb_cursor_seek_first(cursor); ldb_cursor_valid(cursor);
+             ldb_cursor_next(cursor))
+            ;
+        ldb_cursor_close(cursor);
+    }
+}
+
+/* Short ones too: what one leaves of the bytes between, the next goes on at. */
+static void cursors_ask_for_it_too(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.seek_compaction = true;
+    f->options.iterator_sampling_bytes = 1024;
+    db_fixture_reopen(f);
+    (void)db_fixture_put(f, "a", "0");
+    (void)db_fixture_put(f, "c", "0");
+    build_a_table_in_the_way(f);
+    /* Five entries of 10 bytes, each of a key that lies in both tables. */
+    scan(f, 20);
+    assert_int_equal(seeks_left(f), 100);
+    scan(f, 1);
+    assert_int_equal(seeks_left(f), 99);
+    while (seek_compactions(f) == 0)
+        scan(f, 20);
+    db_fixture_assert_value(f, "b", "1");
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -124,6 +232,9 @@ int main(void)
         TEST(a_value_over_the_buffers_limit_is_refused),
         TEST(a_read_that_fails_is_told_and_the_next_one_works),
         TEST(the_cache_is_left_alone_when_asked),
+        TEST(gets_ask_for_the_compaction_of_a_table_in_the_way),
+        TEST(reads_ask_for_nothing_unless_they_are_to),
+        TEST(cursors_ask_for_it_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

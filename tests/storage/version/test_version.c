@@ -335,6 +335,131 @@ static void contains_knows_a_table_wherever_it_is(void **state)
     ldb_version_unref(other);
 }
 
+/* ---- seeks ---- */
+
+struct seek_scene {
+    struct version_tables tables;
+    struct ldb_version *version;
+    struct ldb_file_meta *metas[3]; /* of levels 0, 1, 2 */
+};
+
+static void seek_scene_init(struct seek_scene *scene)
+{
+    version_tables_init(&scene->tables);
+    version_tables_add(&scene->tables, 0, 9, "a@9=x c@9=x");
+    version_tables_add(&scene->tables, 1, 5, "a@5=x bb@5=x");
+    version_tables_add(&scene->tables, 2, 3, "b@3=x z@3=x");
+    scene->version = version_tables_make(&scene->tables);
+    scene->version->counts_seeks = true;
+    for (uint32_t level = 0; level < 3; level++)
+        scene->metas[level] = scene->version->levels[level].files[0];
+}
+
+static void seek_scene_release(struct seek_scene *scene)
+{
+    ldb_version_unref(scene->version);
+    version_tables_release(&scene->tables);
+}
+
+static void assert_seeks(struct seek_scene *scene, const char *name,
+                         int charged_level)
+{
+    for (int level = 0; level < 3; level++)
+        if (scene->metas[level]->seeks_left !=
+            (level == charged_level ? 99 : 100))
+            fail_msg("%s: level %d has %d", name, level,
+                     scene->metas[level]->seeks_left);
+}
+
+static void a_read_that_looks_on_charges_its_first_table(void **state)
+{
+    static const struct {
+        const char *key;
+        const char *value;
+        uint64_t sequence;
+        int by_get;    /* the level that a get charges; -1: none */
+        int by_sample; /* the same for a cursor that reads the entry */
+    } rows[] = {
+        {"a@90", "x", 9, -1, 0},  {"b@90", "x", 3, 0, 0},
+        {"bb@90", "x", 5, 0, 0},  {"bz@90", "", 0, 0, 0},
+        {"c@90", "x", 9, -1, 0},  {"d@90", "", 0, -1, -1},
+        {"z@90", "x", 3, -1, -1}, {"zz@90", "", 0, -1, -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct lookup_row row = {rows[i].key, rows[i].key, rows[i].value,
+                                       rows[i].sequence};
+        struct ldb_buf key = version_rows_key(rows[i].key);
+        struct seek_scene scene;
+
+        seek_scene_init(&scene);
+        scene.version->counts_seeks = false;
+        assert_get(&scene.tables, scene.version, &row);
+        assert_seeks(&scene, rows[i].key, -1);
+        scene.version->counts_seeks = true;
+        assert_get(&scene.tables, scene.version, &row);
+        assert_seeks(&scene, rows[i].key, rows[i].by_get);
+        for (int level = 0; level < 3; level++)
+            ldb_file_meta_reset_seeks(scene.metas[level]);
+        ldb_version_sample_seek(scene.version, ldb_slice_of_buf(&key));
+        assert_seeks(&scene, rows[i].key, rows[i].by_sample);
+        seek_scene_release(&scene);
+        ldb_buf_release(&key);
+    }
+}
+
+static void tables_of_level_0_are_looked_into_one_after_the_other(void **state)
+{
+    static const struct lookup_row row = {"in both", "a@90", "x", 9};
+    struct version_tables tables;
+    struct ldb_version *version;
+
+    (void)state;
+    version_tables_init(&tables);
+    version_tables_add(&tables, 0, 9, "a@9=x c@9=x");
+    version_tables_add(&tables, 0, 8, "a@8=x c@8=x");
+    version = version_tables_make(&tables);
+    assert_get(&tables, version, &row);
+    assert_int_equal(version->levels[0].files[0]->seeks_left, 100);
+    version->counts_seeks = true;
+    assert_get(&tables, version, &row);
+    assert_int_equal(version->levels[0].files[0]->seeks_left, 99);
+    assert_int_equal(version->levels[0].files[1]->seeks_left, 100);
+    ldb_version_unref(version);
+    version_tables_release(&tables);
+}
+
+static void the_first_table_out_of_seeks_is_told_once(void **state)
+{
+    static const struct lookup_row row = {"looks on", "b@90", "x", 3};
+    struct ldb_buf upper = version_rows_key("b@90");
+    struct ldb_buf lower = version_rows_key("bb@1");
+    struct seek_scene scene;
+
+    (void)state;
+    seek_scene_init(&scene);
+    for (int i = 0; i < 99; i++)
+        assert_get(&scene.tables, scene.version, &row);
+    assert_null(scene.version->seek_table);
+    assert_false(ldb_version_take_seek_news(scene.version));
+    assert_get(&scene.tables, scene.version, &row);
+    assert_ptr_equal(scene.version->seek_table, scene.metas[0]);
+    assert_true(ldb_version_take_seek_news(scene.version));
+    assert_false(ldb_version_take_seek_news(scene.version));
+    /* The budget ends at nothing, and the first one stays. */
+    for (int i = 0; i < 9; i++)
+        ldb_version_sample_seek(scene.version, ldb_slice_of_buf(&upper));
+    assert_int_equal(scene.metas[0]->seeks_left, 0);
+    scene.metas[1]->seeks_left = 1;
+    ldb_version_sample_seek(scene.version, ldb_slice_of_buf(&lower));
+    assert_ptr_equal(scene.version->seek_table, scene.metas[0]);
+    assert_false(ldb_version_take_seek_news(scene.version));
+    seek_scene_release(&scene);
+    ldb_buf_release(&upper);
+    ldb_buf_release(&lower);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +471,9 @@ int main(void)
         cmocka_unit_test(overlapping_tables_are_appended),
         cmocka_unit_test(find_file_follows_the_comparator),
         cmocka_unit_test(contains_knows_a_table_wherever_it_is),
+        cmocka_unit_test(a_read_that_looks_on_charges_its_first_table),
+        cmocka_unit_test(tables_of_level_0_are_looked_into_one_after_the_other),
+        cmocka_unit_test(the_first_table_out_of_seeks_is_told_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
