@@ -118,14 +118,6 @@ static void fail(struct ldb_block_iter *it, enum ldb_status status,
     it->problem = problem;
 }
 
-static inline uint32_t restart_offset(const struct ldb_block_iter *it,
-                                      uint32_t index)
-{
-    assert_slow(index < it->block.restart_count);
-    return ldb_load_fixed32(it->block.data + it->block.entries_len +
-                            4 * (size_t)index);
-}
-
 /* The lengths before an entry, and where its key's tail begins. */
 struct entry_head {
     uint32_t shared;
@@ -247,7 +239,7 @@ static inline bool decode_next(struct ldb_block_iter *it)
 /* Stands before the entry at restart point index; the next decode takes it. */
 static bool go_to_restart(struct ldb_block_iter *it, uint32_t index)
 {
-    uint32_t offset = restart_offset(it, index);
+    uint32_t offset = ldb_block_restart(&it->block, index);
 
     it->status = LDB_OK;
     it->key.len = 0;
@@ -263,6 +255,12 @@ static bool go_to_restart(struct ldb_block_iter *it, uint32_t index)
 void ldb_block_iter_seek_first(struct ldb_block_iter *it)
 {
     if (go_to_restart(it, 0))
+        (void)decode_next(it);
+}
+
+void ldb_block_iter_seek_restart(struct ldb_block_iter *it, uint32_t index)
+{
+    if (go_to_restart(it, index))
         (void)decode_next(it);
 }
 
@@ -292,19 +290,17 @@ static inline int compare_key(const struct ldb_block_iter *it,
 }
 
 /*
- * The last restart point whose key is below target, or the first. False on
- * damage.
+ * The last restart point whose key is below target, from low to high, or low.
+ * False on damage.
  */
 static bool find_restart(struct ldb_block_iter *it, struct ldb_slice target,
-                         uint32_t *out_index)
+                         uint32_t low, uint32_t high, uint32_t *out_index)
 {
     const uint8_t *end = it->block.data + it->block.entries_len;
-    uint32_t low = 0;
-    uint32_t high = it->block.restart_count - 1;
 
     while (low < high) {
         uint32_t middle = low + (high - low + 1) / 2;
-        uint32_t offset = restart_offset(it, middle);
+        uint32_t offset = ldb_block_restart(&it->block, middle);
         struct entry_head head;
 
         if (LDB_UNLIKELY(offset >= it->block.entries_len ||
@@ -426,12 +422,15 @@ static bool scan_bytewise(struct ldb_block_iter *it, struct ldb_slice target)
     }
 }
 
-void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target)
+void ldb_block_iter_seek_between(struct ldb_block_iter *it,
+                                 struct ldb_slice target, uint32_t first,
+                                 uint32_t last)
 {
     uint32_t index;
 
     assert_slow(target.len >= it->key_len_min);
-    if (!find_restart(it, target, &index) || !go_to_restart(it, index))
+    if (!find_restart(it, target, first, last, &index) ||
+        !go_to_restart(it, index))
         return;
     if (it->key_len_min != 0 && LDB_LIKELY(it->is_bytewise)) {
         if (LDB_LIKELY(scan_bytewise(it, target)) || !go_to_restart(it, index))
@@ -439,6 +438,11 @@ void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target)
     }
     while (decode_next(it) && compare_key(it, it->key, target) < 0)
         continue;
+}
+
+void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target)
+{
+    ldb_block_iter_seek_between(it, target, 0, it->block.restart_count - 1);
 }
 
 /* Takes the last entry of the past for the position. */
@@ -493,7 +497,7 @@ static uint32_t restart_before(const struct ldb_block_iter *it, uint32_t offset)
     while (low < high) {
         uint32_t middle = low + (high - low + 1) / 2;
 
-        if (restart_offset(it, middle) < offset)
+        if (ldb_block_restart(&it->block, middle) < offset)
             low = middle;
         else
             high = middle - 1;

@@ -13,6 +13,7 @@
 #define STORAGE_TABLE_BLOCK_READER_H
 
 #include "storage/base/comparator.h"
+#include "storage/base/writer.h"
 
 /* Keys up to this many bytes need no allocation. Chosen: four cache lines. */
 #define LDB_BLOCK_ITER_INLINE_KEY 256
@@ -30,6 +31,15 @@ struct ldb_block {
 LDB_MUST_CHECK bool ldb_block_init(struct ldb_slice contents,
                                    struct ldb_block *out,
                                    const char **out_problem);
+
+/* Where the entry at a restart point should begin; index < restart_count. */
+static inline uint32_t ldb_block_restart(const struct ldb_block *block,
+                                         uint32_t index)
+{
+    assert_slow(index < block->restart_count);
+    return ldb_load_fixed32(block->data + block->entries_len +
+                            4 * (size_t)index);
+}
 
 struct ldb_block_past; /* entries behind the position, for prev */
 
@@ -71,6 +81,13 @@ void ldb_block_iter_seek_last(struct ldb_block_iter *it);
 /* The first entry >= target, which has key_len_min bytes at least and does not
  * lie in this iterator's key. */
 void ldb_block_iter_seek(struct ldb_block_iter *it, struct ldb_slice target);
+/* The same, where it is known that the entries at restart points up to first,
+ * unless that is 0, are below the target and those behind last are not. */
+void ldb_block_iter_seek_between(struct ldb_block_iter *it,
+                                 struct ldb_slice target, uint32_t first,
+                                 uint32_t last);
+/* The entry at a restart point; index < restart_count. */
+void ldb_block_iter_seek_restart(struct ldb_block_iter *it, uint32_t index);
 void ldb_block_iter_next(struct ldb_block_iter *it); /* valid on entry */
 void ldb_block_iter_prev(struct ldb_block_iter *it); /* valid on entry */
 

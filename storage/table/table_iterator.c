@@ -149,7 +149,8 @@ static void seek_index_first(struct table_iterator *t)
 static void seek_index_last(struct table_iterator *t)
 {
     if (t->read.bounds != NULL && t->read.bounds->upper.len > 0) {
-        ldb_block_iter_seek(&t->index, t->read.bounds->upper);
+        ldb_table_index_seek(&t->table->ready_index, &t->index,
+                             t->read.bounds->upper);
         if (t->index.valid || t->index.status != LDB_OK)
             return;
     }
@@ -168,7 +169,7 @@ static void seek_index(struct table_iterator *t, struct ldb_slice target)
     if (bounds != NULL && bounds->lower.len > 0 &&
         ldb_internal_compare(cmp, target, bounds->lower) < 0)
         target = bounds->lower;
-    ldb_block_iter_seek(&t->index, target);
+    ldb_table_index_seek(&t->table->ready_index, &t->index, target);
 }
 
 /* ---- moves ---- */

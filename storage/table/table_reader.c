@@ -184,6 +184,7 @@ static enum ldb_status read_metaindex(struct ldb_table *table,
 
 static void free_table(struct ldb_table *table)
 {
+    ldb_table_index_release(&table->ready_index);
     ldb_mem_free(table->index_memory);
     ldb_mem_free(table->filter_memory);
     ldb_mem_free(table->name);
@@ -220,6 +221,12 @@ enum ldb_status ldb_table_open(struct ldb_random_file *file, uint64_t size,
                      &table->index_memory);
     if (s != LDB_OK)
         goto out;
+    s = ldb_table_index_init(&table->index, options->comparator,
+                             &table->ready_index);
+    if (s != LDB_OK) {
+        s = ldb_error_no_memory(err);
+        goto out;
+    }
     if (options->block_cache != NULL)
         table->cache_id = ldb_block_cache_new_id(options->block_cache);
     *out = table;
@@ -239,7 +246,8 @@ void ldb_table_close(struct ldb_table *table)
 
 size_t ldb_table_memory_bytes(const struct ldb_table *table)
 {
-    size_t bytes = sizeof(*table) + strlen(table->name) + 1;
+    size_t bytes = sizeof(*table) + strlen(table->name) + 1 +
+                   ldb_table_index_memory_bytes(&table->ready_index);
 
     if (table->index_memory != NULL)
         bytes += sizeof(*table->index_memory) + table->index_memory->len;
@@ -418,19 +426,21 @@ get_in_block(const struct ldb_table *table, const struct ldb_table_read *read,
     return s;
 }
 
-enum ldb_status ldb_table_get(struct ldb_table *table,
-                              const struct ldb_table_read *read,
-                              struct ldb_slice target, struct ldb_error *err,
-                              struct ldb_buf *out_value, uint64_t *out_tag)
+/* As ldb_table_get(), block by block as the index has them. */
+static enum ldb_status get_along_index(const struct ldb_table *table,
+                                       const struct ldb_table_read *read,
+                                       struct ldb_slice target,
+                                       struct ldb_error *err,
+                                       struct ldb_buf *out_value,
+                                       uint64_t *out_tag)
 {
     const struct ldb_comparator *cmp = table->options->comparator;
     struct ldb_block_iter index;
     enum ldb_status s = LDB_NOT_FOUND;
 
-    assert(target.len >= LDB_TAG_SIZE);
     ldb_block_iter_init(&index, cmp);
     ldb_block_iter_set(&index, &table->index);
-    ldb_block_iter_seek(&index, target);
+    ldb_table_index_seek(&table->ready_index, &index, target);
     while (index.valid) {
         struct ldb_block_handle handle;
         bool is_behind = false;
@@ -454,6 +464,26 @@ enum ldb_status ldb_table_get(struct ldb_table *table,
     return s;
 }
 
+enum ldb_status ldb_table_get(struct ldb_table *table,
+                              const struct ldb_table_read *read,
+                              struct ldb_slice target, struct ldb_error *err,
+                              struct ldb_buf *out_value, uint64_t *out_tag)
+{
+    struct ldb_block_handle handle;
+
+    assert(target.len >= LDB_TAG_SIZE);
+    if (LDB_LIKELY(
+            ldb_table_index_find(&table->ready_index, target, &handle))) {
+        bool is_behind;
+        enum ldb_status s = get_in_block(table, read, handle, target, err,
+                                         out_value, out_tag, &is_behind);
+
+        if (LDB_LIKELY(!is_behind))
+            return s;
+    }
+    return get_along_index(table, read, target, err, out_value, out_tag);
+}
+
 uint64_t ldb_table_approximate_offset(struct ldb_table *table,
                                       struct ldb_slice internal_key)
 {
@@ -464,7 +494,7 @@ uint64_t ldb_table_approximate_offset(struct ldb_table *table,
     assert(internal_key.len >= LDB_TAG_SIZE);
     ldb_block_iter_init(&index, table->options->comparator);
     ldb_block_iter_set(&index, &table->index);
-    ldb_block_iter_seek(&index, internal_key);
+    ldb_table_index_seek(&table->ready_index, &index, internal_key);
     if (index.valid &&
         ldb_table_read_handle(table, index.value, NULL, &handle) == LDB_OK &&
         handle.offset < offset)

@@ -8,6 +8,7 @@
 #include "storage/table/block_reader.h"
 #include "storage/table/filter_block.h"
 #include "storage/table/stored_block.h"
+#include "storage/table/table_index.h"
 #include "storage/table/table_reader.h"
 
 /* Constant after open. */
@@ -19,6 +20,7 @@ struct ldb_table {
     uint64_t data_size; /* where the data blocks end */
     uint64_t cache_id;
     struct ldb_block index;
+    struct ldb_table_index ready_index;
     uint64_t index_offset;
     struct ldb_block_memory *index_memory; /* NULL: in the mapping */
     bool has_filter;
