@@ -321,19 +321,11 @@ static bool find_restart(struct ldb_block_iter *it, struct ldb_slice target,
     return true;
 }
 
-/* Where a scan for a target is: the entry before is below the target. */
-struct scan {
-    struct ldb_slice target;
-    size_t target_user_len;
-    size_t matched;  /* bytes that its user key and the target's share */
-    size_t key_len;  /* of the entry before; 0: there is none */
-    size_t user_len; /* likewise */
-};
-
 enum scan_result {
     SCAN_BELOW,    /* the entry is below the target; the scan is behind it */
     SCAN_FOUND,    /* it is not, and shares only bytes of the target */
     SCAN_TOO_HARD, /* cannot be told without its whole key */
+    SCAN_CUT,      /* it does not lie within the bytes */
 };
 
 /*
@@ -344,18 +336,19 @@ enum scan_result {
  *                 below, and m stays;
  *   shared <= m   the shared bytes are the target's: the tails decide.
  */
-static inline enum scan_result scan_entry(struct scan *scan,
+static inline enum scan_result scan_entry(struct ldb_block_scan *scan,
                                           const struct entry_head *head)
 {
     size_t key_len = (size_t)head->shared + head->unshared;
     size_t user_len = key_len - LDB_TAG_SIZE;
+    size_t target_user_len = scan->target.len - LDB_TAG_SIZE;
     size_t tail_len, rest_len, common;
 
     if (LDB_UNLIKELY(head->shared > scan->key_len || key_len < LDB_TAG_SIZE))
         return SCAN_TOO_HARD;
     if (head->shared > scan->matched) {
         if (LDB_UNLIKELY(scan->matched >= scan->user_len ||
-                         scan->matched >= scan->target_user_len ||
+                         scan->matched >= target_user_len ||
                          scan->matched >= user_len))
             return SCAN_TOO_HARD;
         scan->key_len = key_len;
@@ -365,7 +358,7 @@ static inline enum scan_result scan_entry(struct scan *scan,
     if (LDB_UNLIKELY(head->unshared < LDB_TAG_SIZE))
         return SCAN_TOO_HARD;
     tail_len = head->unshared - LDB_TAG_SIZE;
-    rest_len = scan->target_user_len - head->shared;
+    rest_len = target_user_len - head->shared;
     common = ldb_common_prefix(head->tail, scan->target.data + head->shared,
                                tail_len < rest_len ? tail_len : rest_len);
     if (common < tail_len && common < rest_len) {
@@ -385,41 +378,86 @@ static inline enum scan_result scan_entry(struct scan *scan,
 }
 
 /*
+ * Goes on to the first entry not below the target, at scan's offset, *head; or
+ * to the first that is cut. SCAN_BELOW: there is neither.
+ */
+static inline enum scan_result scan_entries(struct ldb_block_scan *scan,
+                                            struct ldb_slice entries,
+                                            struct entry_head *head)
+{
+    const uint8_t *end = entries.data + entries.len;
+    const uint8_t *p = entries.data + scan->offset;
+    enum scan_result result = SCAN_BELOW;
+
+    while (p < end) {
+        result = LDB_LIKELY(decode_head(p, end, head)) ? scan_entry(scan, head)
+                                                       : SCAN_CUT;
+        if (result != SCAN_BELOW)
+            break;
+        p = head->tail + head->unshared + head->value_len;
+    }
+    scan->offset = (size_t)(p - entries.data);
+    return result;
+}
+
+/* The target stands for the key before the entry: it has what is shared. */
+static void take_scanned(struct ldb_block_iter *it,
+                         const struct ldb_block_scan *scan, size_t shared)
+{
+    it->next_offset = (uint32_t)scan->offset;
+    it->key = (struct ldb_slice){.data = scan->target.data, .len = shared};
+    (void)decode_next(it);
+}
+
+/*
  * From the restart point at next_offset to the first entry >= target, without
  * the keys of those before. False: it must be done with them.
  */
 static bool scan_bytewise(struct ldb_block_iter *it, struct ldb_slice target)
 {
-    const uint8_t *end = it->block.data + it->block.entries_len;
-    struct scan scan = {.target = target,
-                        .target_user_len = target.len - LDB_TAG_SIZE};
-    const uint8_t *p = it->block.data + it->next_offset;
+    struct ldb_block_scan scan = {.target = target, .offset = it->next_offset};
+    struct entry_head head;
 
-    for (;;) {
-        struct entry_head head;
-
-        if (p >= end) {
-            it->offset = it->next_offset = it->block.entries_len;
-            it->valid = false;
-            return true;
-        }
-        if (LDB_UNLIKELY(!decode_head(p, end, &head)))
-            return false;
-        switch (scan_entry(&scan, &head)) {
-        case SCAN_BELOW:
-            p = head.tail + head.unshared + head.value_len;
-            break;
-        case SCAN_FOUND:
-            /* The target stands for the key before: it has what is shared. */
-            it->next_offset = (uint32_t)(p - it->block.data);
-            it->key =
-                (struct ldb_slice){.data = target.data, .len = head.shared};
-            (void)decode_next(it);
-            return true;
-        case SCAN_TOO_HARD:
-            return false;
-        }
+    switch (scan_entries(&scan,
+                         (struct ldb_slice){.data = it->block.data,
+                                            .len = it->block.entries_len},
+                         &head)) {
+    case SCAN_FOUND:
+        take_scanned(it, &scan, head.shared);
+        return true;
+    case SCAN_BELOW:
+        it->offset = it->next_offset = it->block.entries_len;
+        it->valid = false;
+        return true;
+    case SCAN_TOO_HARD:
+    case SCAN_CUT:
+        break;
     }
+    return false;
+}
+
+enum ldb_block_scan_result ldb_block_iter_scan(struct ldb_block_iter *it,
+                                               struct ldb_block_scan *scan,
+                                               struct ldb_slice beginning)
+{
+    struct entry_head head;
+
+    assert_slow(scan->target.len >= LDB_TAG_SIZE);
+    if (!it->is_bytewise || it->key_len_min == 0 || beginning.len > UINT32_MAX)
+        return LDB_BLOCK_SCAN_HARD;
+    switch (scan_entries(scan, beginning, &head)) {
+    case SCAN_FOUND:
+        it->block = (struct ldb_block){.data = beginning.data,
+                                       .entries_len = (uint32_t)beginning.len};
+        take_scanned(it, scan, head.shared);
+        return it->valid ? LDB_BLOCK_SCAN_FOUND : LDB_BLOCK_SCAN_HARD;
+    case SCAN_BELOW:
+    case SCAN_CUT:
+        return LDB_BLOCK_SCAN_MORE;
+    case SCAN_TOO_HARD:
+        break;
+    }
+    return LDB_BLOCK_SCAN_HARD;
 }
 
 void ldb_block_iter_seek_between(struct ldb_block_iter *it,

@@ -88,6 +88,36 @@ void ldb_block_iter_seek_between(struct ldb_block_iter *it,
                                  uint32_t last);
 /* The entry at a restart point; index < restart_count. */
 void ldb_block_iter_seek_restart(struct ldb_block_iter *it, uint32_t index);
+
+/*
+ * Seeking in a block of which only the beginning is there as yet, entry by
+ * entry from the first one on. To be zeroed but for the target, an internal
+ * key, borrowed.
+ */
+struct ldb_block_scan {
+    struct ldb_slice target;
+    /* Private: about the entry before, which is below the target. */
+    size_t matched;  /* bytes that its user key and the target's share */
+    size_t key_len;  /* 0: there is none */
+    size_t user_len; /* likewise */
+    size_t offset;   /* behind it */
+};
+
+enum ldb_block_scan_result {
+    LDB_BLOCK_SCAN_FOUND, /* it is at the first entry >= target */
+    LDB_BLOCK_SCAN_MORE,  /* the entries in beginning are below the target */
+    LDB_BLOCK_SCAN_HARD,  /* to be sought in the whole block */
+};
+
+/*
+ * Goes on in beginning, the block's first bytes, behind which 8 more can be
+ * read; no fewer than in the call before. it, of internal keys, has no block;
+ * on FOUND it may only be read and released. The restart array is no entry.
+ */
+enum ldb_block_scan_result ldb_block_iter_scan(struct ldb_block_iter *it,
+                                               struct ldb_block_scan *scan,
+                                               struct ldb_slice beginning);
+
 void ldb_block_iter_next(struct ldb_block_iter *it); /* valid on entry */
 void ldb_block_iter_prev(struct ldb_block_iter *it); /* valid on entry */
 

@@ -3,6 +3,7 @@
 #include <snappy-c.h>
 
 #include "storage/base/checked.h"
+#include "storage/table/snappy_decode.h"
 
 /*
  * The densest snappy element is a copy of 64 bytes in 3 (format description,
@@ -58,11 +59,11 @@ enum ldb_status ldb_compression_try(struct ldb_slice plain,
 bool ldb_snappy_plain_len(struct ldb_slice compressed, size_t limit,
                           size_t *out_len)
 {
-    size_t most, len;
+    struct ldb_reader r = ldb_reader_make(compressed);
+    uint32_t len;
+    size_t most;
 
-    if (compressed.len == 0 ||
-        snappy_uncompressed_length((const char *)compressed.data,
-                                   compressed.len, &len) != SNAPPY_OK)
+    if (!ldb_reader_varint32(&r, &len))
         return false;
     if (!ldb_size_mul(compressed.len, SNAPPY_RATIO_MAX, &most))
         most = SIZE_MAX;
@@ -75,9 +76,9 @@ bool ldb_snappy_plain_len(struct ldb_slice compressed, size_t limit,
 bool ldb_snappy_uncompress(struct ldb_slice compressed, uint8_t *out,
                            size_t plain_len)
 {
-    size_t len = plain_len;
+    struct ldb_snappy_decoder decoder;
 
-    return snappy_uncompress((const char *)compressed.data, compressed.len,
-                             (char *)out, &len) == SNAPPY_OK &&
-           len == plain_len;
+    return ldb_snappy_decoder_init(&decoder, compressed, plain_len, out,
+                                   plain_len) &&
+           ldb_snappy_decode(&decoder, plain_len);
 }

@@ -1,6 +1,7 @@
 /*
- * Snappy in its raw format, by libsnappy. The size that compressed bytes claim
- * is looked at before anything is allocated for it.
+ * Snappy in its raw format, compressed by libsnappy, uncompressed by
+ * snappy_decode.h. The size that compressed bytes claim is looked at before
+ * anything is allocated for it.
  *
  * Thread-safety: functions of their arguments.
  */

@@ -100,14 +100,16 @@ static enum ldb_status check_crc(struct ldb_slice raw, const char *name,
                          name, offset, actual, stored);
 }
 
-static enum ldb_status
-uncompress(struct ldb_slice stored, const char *name, uint64_t offset,
-           struct ldb_block_scratch *scratch, struct ldb_error *err,
-           struct ldb_block_memory **out_memory, struct ldb_slice *out_plain)
+/* Room for the plain block, and the decoder that is to fill it. */
+static enum ldb_status begin_decoding(struct ldb_slice stored, const char *name,
+                                      uint64_t offset,
+                                      struct ldb_block_scratch *scratch,
+                                      struct ldb_error *err,
+                                      struct ldb_stored_block *out)
 {
     struct ldb_block_memory *memory;
+    size_t len, room_size;
     uint8_t *room;
-    size_t len;
 
     if (!ldb_snappy_plain_len(stored, LDB_BLOCK_SIZE_MAX, &len))
         return ldb_stored_block_corrupt(err, name, offset,
@@ -115,32 +117,37 @@ uncompress(struct ldb_slice stored, const char *name, uint64_t offset,
     room = take_room(scratch, len, &memory);
     if (room == NULL)
         return ldb_error_no_memory(err);
-    if (!ldb_snappy_uncompress(stored, room, len)) {
+    /* The rest of the scratch has no other use. */
+    room_size = memory == NULL ? len + scratch->size : len;
+    if (!ldb_snappy_decoder_init(&out->decoder, stored, len, room, room_size)) {
         ldb_mem_free(memory);
         return ldb_stored_block_corrupt(err, name, offset,
                                         "does not uncompress");
     }
-    *out_memory = memory;
-    *out_plain = (struct ldb_slice){.data = room, .len = len};
+    out->memory = memory;
+    out->contents = (struct ldb_slice){.data = room, .len = len};
     return LDB_OK;
 }
 
-/* raw without its trailer, uncompressed where need be. *memory is raw's. */
-static enum ldb_status
-decode(struct ldb_slice raw, const char *name, uint64_t offset,
-       struct ldb_block_scratch *scratch, struct ldb_error *err,
-       struct ldb_block_memory **memory, struct ldb_slice *out_contents)
+/* raw without its trailer, to be uncompressed where need be. */
+static enum ldb_status begin_contents(struct ldb_slice raw, const char *name,
+                                      uint64_t offset,
+                                      struct ldb_block_scratch *scratch,
+                                      struct ldb_block_memory *raw_memory,
+                                      struct ldb_error *err,
+                                      struct ldb_stored_block *out)
 {
     struct ldb_slice stored = {.data = raw.data,
                                .len = raw.len - LDB_BLOCK_TRAILER_SIZE};
     uint8_t type = raw.data[stored.len];
-    struct ldb_block_memory *plain = NULL;
-    enum ldb_status s;
 
+    out->is_compressed = type == LDB_BLOCK_SNAPPY;
     if (type == LDB_BLOCK_PLAIN) {
-        if (*memory != NULL)
-            (*memory)->len = stored.len;
-        *out_contents = stored;
+        if (raw_memory != NULL)
+            raw_memory->len = stored.len;
+        out->contents = stored;
+        out->memory = raw_memory;
+        out->stored_memory = NULL;
         return LDB_OK;
     }
     if (type != LDB_BLOCK_SNAPPY)
@@ -148,22 +155,18 @@ decode(struct ldb_slice raw, const char *name, uint64_t offset,
                              "%s: block at %" PRIu64
                              ": unknown compression type %u",
                              name, offset, (unsigned)type);
-    s = uncompress(stored, name, offset, scratch, err, &plain, out_contents);
-    if (s != LDB_OK)
-        return s;
-    ldb_mem_free(*memory);
-    *memory = plain;
-    return LDB_OK;
+    out->stored_memory = raw_memory;
+    return begin_decoding(stored, name, offset, scratch, err, out);
 }
 
 enum ldb_status
-ldb_stored_block_read(struct ldb_random_file *file, const char *name,
-                      uint64_t limit, struct ldb_block_handle handle,
-                      bool verify_checksum, struct ldb_block_scratch scratch,
-                      struct ldb_error *err, struct ldb_stored_block *out)
+ldb_stored_block_begin(struct ldb_random_file *file, const char *name,
+                       uint64_t limit, struct ldb_block_handle handle,
+                       bool verify_checksum, struct ldb_block_scratch scratch,
+                       struct ldb_error *err, struct ldb_stored_block *out)
 {
     struct ldb_block_memory *memory = NULL;
-    struct ldb_slice raw, contents;
+    struct ldb_slice raw;
     enum ldb_status s;
 
     if (!ldb_block_handle_fits(handle, limit))
@@ -177,11 +180,50 @@ ldb_stored_block_read(struct ldb_random_file *file, const char *name,
     if (verify_checksum)
         s = check_crc(raw, name, handle.offset, err);
     if (s == LDB_OK)
-        s = decode(raw, name, handle.offset, &scratch, err, &memory, &contents);
-    if (s != LDB_OK) {
+        s = begin_contents(raw, name, handle.offset, &scratch, memory, err,
+                           out);
+    if (s != LDB_OK)
         ldb_mem_free(memory);
+    return s;
+}
+
+enum ldb_status ldb_stored_block_decode(struct ldb_stored_block *block,
+                                        const char *name, uint64_t offset,
+                                        size_t len, struct ldb_error *err)
+{
+    if (!block->is_compressed || ldb_snappy_decode(&block->decoder, len))
+        return LDB_OK;
+    return ldb_stored_block_corrupt(err, name, offset, "does not uncompress");
+}
+
+void ldb_stored_block_release(struct ldb_stored_block *block)
+{
+    ldb_mem_free(block->memory);
+    ldb_mem_free(block->stored_memory);
+    block->memory = NULL;
+    block->stored_memory = NULL;
+}
+
+enum ldb_status
+ldb_stored_block_read(struct ldb_random_file *file, const char *name,
+                      uint64_t limit, struct ldb_block_handle handle,
+                      bool verify_checksum, struct ldb_block_scratch scratch,
+                      struct ldb_error *err, struct ldb_stored_block *out)
+{
+    struct ldb_stored_block block;
+    enum ldb_status s = ldb_stored_block_begin(
+        file, name, limit, handle, verify_checksum, scratch, err, &block);
+
+    if (s != LDB_OK)
+        return s;
+    s = ldb_stored_block_decode(&block, name, handle.offset, block.contents.len,
+                                err);
+    if (s != LDB_OK) {
+        ldb_stored_block_release(&block);
         return s;
     }
-    *out = (struct ldb_stored_block){.contents = contents, .memory = memory};
+    ldb_mem_free(block.stored_memory);
+    block.stored_memory = NULL;
+    *out = block;
     return LDB_OK;
 }

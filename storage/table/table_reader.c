@@ -7,6 +7,10 @@
 #include "storage/base/status.h"
 #include "storage/table/table_reader_internal.h"
 
+/* Plain bytes between two looks for the key in a block that is decoded for one
+ * get. Chosen: about four entries of a hundred bytes. */
+#define PART_SIZE 512
+
 enum ldb_status ldb_table_read_handle(const struct ldb_table *table,
                                       struct ldb_slice value,
                                       struct ldb_error *err,
@@ -322,6 +326,44 @@ static enum ldb_status use_entry(const struct ldb_table *table, uint64_t offset,
     return s;
 }
 
+/* NOT_FOUND: it is not in the cache; whether it should be put there. */
+static enum ldb_status look_in_cache(const struct ldb_table *table,
+                                     const struct ldb_table_read *read,
+                                     uint64_t offset, struct ldb_error *err,
+                                     struct ldb_held_block *out,
+                                     bool *out_is_wanted)
+{
+    struct ldb_block_cache *cache = table->options->block_cache;
+    struct ldb_cache_entry *entry;
+    bool is_wanted = false;
+
+    *out_is_wanted = false;
+    if (cache == NULL)
+        return LDB_NOT_FOUND;
+    entry = ldb_block_cache_lookup_or_want(cache, table->cache_id, offset,
+                                           &is_wanted);
+    if (entry != NULL)
+        return use_entry(table, offset, entry, err, out);
+    *out_is_wanted = is_wanted && read->fill_cache;
+    return LDB_NOT_FOUND;
+}
+
+/* As ldb_table_hold_block(), for one that the cache has not. */
+static enum ldb_status
+hold_uncached(const struct ldb_table *table, const struct ldb_table_read *read,
+              struct ldb_block_handle handle, struct ldb_block_scratch scratch,
+              bool is_wanted, struct ldb_error *err, struct ldb_held_block *out)
+{
+    enum ldb_status s;
+
+    if (is_wanted)
+        scratch.size = 0;
+    s = load_block(table, read, handle, scratch, err, out);
+    if (s == LDB_OK && is_wanted && out->memory != NULL)
+        keep_block(table, out);
+    return s;
+}
+
 enum ldb_status ldb_table_hold_block(const struct ldb_table *table,
                                      const struct ldb_table_read *read,
                                      struct ldb_block_handle handle,
@@ -329,24 +371,13 @@ enum ldb_status ldb_table_hold_block(const struct ldb_table *table,
                                      struct ldb_error *err,
                                      struct ldb_held_block *out)
 {
-    struct ldb_block_cache *cache = table->options->block_cache;
-    bool is_wanted = false;
-    enum ldb_status s;
+    bool is_wanted;
+    enum ldb_status s =
+        look_in_cache(table, read, handle.offset, err, out, &is_wanted);
 
-    if (cache != NULL) {
-        struct ldb_cache_entry *entry = ldb_block_cache_lookup_or_want(
-            cache, table->cache_id, handle.offset, &is_wanted);
-
-        if (entry != NULL)
-            return use_entry(table, handle.offset, entry, err, out);
-    }
-    is_wanted = is_wanted && read->fill_cache;
-    if (is_wanted)
-        scratch.size = 0;
-    s = load_block(table, read, handle, scratch, err, out);
-    if (s == LDB_OK && is_wanted && out->memory != NULL)
-        keep_block(table, out);
-    return s;
+    if (s != LDB_NOT_FOUND)
+        return s;
+    return hold_uncached(table, read, handle, scratch, is_wanted, err, out);
 }
 
 void ldb_table_drop_block(const struct ldb_table *table,
@@ -361,105 +392,188 @@ void ldb_table_drop_block(const struct ldb_table *table,
 
 /* ---- point lookups ---- */
 
+/* What one lookup asks for, and where the answer goes. */
+struct get {
+    const struct ldb_table *table;
+    const struct ldb_table_read *read;
+    struct ldb_slice target;
+    struct ldb_error *err;
+    struct ldb_buf *out_value;
+    uint64_t *out_tag;
+};
+
 /* The entry at it is the answer if it has the target's user key. */
-static enum ldb_status
-take_entry(const struct ldb_table *table, uint64_t offset,
-           const struct ldb_block_iter *it, struct ldb_slice target,
-           struct ldb_error *err, struct ldb_buf *out_value, uint64_t *out_tag)
+static enum ldb_status take_entry(const struct get *get, uint64_t offset,
+                                  const struct ldb_block_iter *it)
 {
+    const struct ldb_table *table = get->table;
     uint64_t tag;
 
     if (ldb_compare(table->options->comparator, ldb_internal_user_key(it->key),
-                    ldb_internal_user_key(target)) != 0)
+                    ldb_internal_user_key(get->target)) != 0)
         return LDB_NOT_FOUND;
     tag = ldb_internal_tag(it->key);
     if (ldb_tag_kind(tag) > LDB_KIND_PUT)
-        return ldb_stored_block_corrupt(err, table->name, offset,
+        return ldb_stored_block_corrupt(get->err, table->name, offset,
                                         "unknown kind of entry");
-    if (ldb_tag_kind(tag) == LDB_KIND_PUT && out_value != NULL) {
-        enum ldb_status s = ldb_buf_assign(out_value, it->value);
+    if (ldb_tag_kind(tag) == LDB_KIND_PUT && get->out_value != NULL) {
+        enum ldb_status s = ldb_buf_assign(get->out_value, it->value);
 
         if (s != LDB_OK)
             return ldb_error_set(
-                err, s, "%s: block at %" PRIu64 ": value of %zu bytes: %s",
+                get->err, s, "%s: block at %" PRIu64 ": value of %zu bytes: %s",
                 table->name, offset, it->value.len, ldb_status_text(s));
     }
-    *out_tag = tag;
+    *get->out_tag = tag;
     return LDB_OK;
 }
 
-/* *out_is_behind: all of the block is below the target. */
-static enum ldb_status
-get_in_block(const struct ldb_table *table, const struct ldb_table_read *read,
-             struct ldb_block_handle handle, struct ldb_slice target,
-             struct ldb_error *err, struct ldb_buf *out_value,
-             uint64_t *out_tag, bool *out_is_behind)
+/* In a block that is there whole. *out_is_behind: it is below the target. */
+static enum ldb_status get_in_whole(const struct get *get, uint64_t offset,
+                                    const struct ldb_block *block,
+                                    bool *out_is_behind)
 {
-    uint8_t room[LDB_BLOCK_SCRATCH_SIZE]; /* uninitialised */
-    struct ldb_block_scratch scratch = {.bytes = room, .size = sizeof(room)};
-    struct ldb_held_block held;
     struct ldb_block_iter it;
     enum ldb_status s;
 
-    *out_is_behind = false;
-    if (table->has_filter &&
-        !ldb_filter_block_may_match(&table->filter, handle.offset,
-                                    ldb_internal_user_key(target)))
-        return LDB_NOT_FOUND;
-    s = ldb_table_hold_block(table, read, handle, scratch, err, &held);
-    if (s != LDB_OK)
-        return s;
-    ldb_block_iter_init(&it, table->options->comparator);
-    ldb_block_iter_set(&it, &held.block);
-    ldb_block_iter_seek(&it, target);
+    ldb_block_iter_init(&it, get->table->options->comparator);
+    ldb_block_iter_set(&it, block);
+    ldb_block_iter_seek(&it, get->target);
     if (LDB_LIKELY(it.valid)) {
-        s = take_entry(table, handle.offset, &it, target, err, out_value,
-                       out_tag);
+        s = take_entry(get, offset, &it);
     } else if (it.status != LDB_OK) {
-        s = ldb_table_block_error(table, handle.offset, &it, err);
+        s = ldb_table_block_error(get->table, offset, &it, get->err);
     } else {
         *out_is_behind = true;
         s = LDB_NOT_FOUND;
     }
     ldb_block_iter_release(&it);
+    return s;
+}
+
+/*
+ * In the beginning of a block, which is decoded until the answer is there.
+ * False: it must be sought in the whole block.
+ */
+static bool get_in_part(const struct get *get, uint64_t offset,
+                        struct ldb_stored_block *block,
+                        enum ldb_status *out_status)
+{
+    struct ldb_block_scan scan = {.target = get->target};
+    enum ldb_block_scan_result result = LDB_BLOCK_SCAN_MORE;
+    enum ldb_status s = LDB_OK;
+    struct ldb_block_iter it;
+
+    ldb_block_iter_init(&it, get->table->options->comparator);
+    for (size_t len = PART_SIZE; result == LDB_BLOCK_SCAN_MORE && s == LDB_OK &&
+                                 len < block->contents.len;
+         len += PART_SIZE) {
+        s = ldb_stored_block_decode(block, get->table->name, offset, len,
+                                    get->err);
+        /* The scan may read 8 bytes more than it is given. */
+        if (s == LDB_OK)
+            result = ldb_block_iter_scan(
+                &it, &scan,
+                (struct ldb_slice){.data = block->contents.data,
+                                   .len =
+                                       ldb_stored_block_plain_len(block) - 8});
+    }
+    if (s == LDB_OK && result == LDB_BLOCK_SCAN_FOUND)
+        s = take_entry(get, offset, &it);
+    ldb_block_iter_release(&it);
+    *out_status = s;
+    return s != LDB_OK || result == LDB_BLOCK_SCAN_FOUND;
+}
+
+/* In a block that is neither in the cache nor wanted there. */
+static enum ldb_status get_in_stored(const struct get *get,
+                                     struct ldb_block_handle handle,
+                                     struct ldb_block_scratch scratch,
+                                     bool *out_is_behind)
+{
+    const struct ldb_table *table = get->table;
+    struct ldb_stored_block stored;
+    struct ldb_block block;
+    enum ldb_status s = ldb_stored_block_begin(
+        table->file, table->name, table->limit, handle,
+        get->read->verify_checksums, scratch, get->err, &stored);
+
+    if (s != LDB_OK)
+        return s;
+    if (stored.is_compressed && get_in_part(get, handle.offset, &stored, &s))
+        goto out;
+    s = ldb_stored_block_decode(&stored, table->name, handle.offset,
+                                stored.contents.len, get->err);
+    if (s == LDB_OK)
+        s = init_block(table, stored.contents, handle.offset, get->err, &block);
+    if (s == LDB_OK)
+        s = get_in_whole(get, handle.offset, &block, out_is_behind);
+out:
+    ldb_stored_block_release(&stored);
+    return s;
+}
+
+/* *out_is_behind: all of the block is below the target. */
+static enum ldb_status get_in_block(const struct get *get,
+                                    struct ldb_block_handle handle,
+                                    bool *out_is_behind)
+{
+    uint8_t room[LDB_BLOCK_SCRATCH_SIZE]; /* uninitialised */
+    struct ldb_block_scratch scratch = {.bytes = room, .size = sizeof(room)};
+    const struct ldb_table *table = get->table;
+    struct ldb_held_block held;
+    bool is_wanted;
+    enum ldb_status s;
+
+    *out_is_behind = false;
+    if (table->has_filter &&
+        !ldb_filter_block_may_match(&table->filter, handle.offset,
+                                    ldb_internal_user_key(get->target)))
+        return LDB_NOT_FOUND;
+    s = look_in_cache(table, get->read, handle.offset, get->err, &held,
+                      &is_wanted);
+    if (s == LDB_NOT_FOUND) {
+        if (!is_wanted)
+            return get_in_stored(get, handle, scratch, out_is_behind);
+        s = hold_uncached(table, get->read, handle, scratch, true, get->err,
+                          &held);
+    }
+    if (s != LDB_OK)
+        return s;
+    s = get_in_whole(get, handle.offset, &held.block, out_is_behind);
     ldb_table_drop_block(table, &held);
     return s;
 }
 
-/* As ldb_table_get(), block by block as the index has them. */
-static enum ldb_status get_along_index(const struct ldb_table *table,
-                                       const struct ldb_table_read *read,
-                                       struct ldb_slice target,
-                                       struct ldb_error *err,
-                                       struct ldb_buf *out_value,
-                                       uint64_t *out_tag)
+/* Block by block as the index has them. */
+static enum ldb_status get_along_index(const struct get *get)
 {
+    const struct ldb_table *table = get->table;
     const struct ldb_comparator *cmp = table->options->comparator;
     struct ldb_block_iter index;
     enum ldb_status s = LDB_NOT_FOUND;
 
     ldb_block_iter_init(&index, cmp);
     ldb_block_iter_set(&index, &table->index);
-    ldb_table_index_seek(&table->ready_index, &index, target);
+    ldb_table_index_seek(&table->ready_index, &index, get->target);
     while (index.valid) {
         struct ldb_block_handle handle;
         bool is_behind = false;
 
-        s = ldb_table_read_handle(table, index.value, err, &handle);
+        s = ldb_table_read_handle(table, index.value, get->err, &handle);
         if (s == LDB_OK)
-            s = get_in_block(table, read, handle, target, err, out_value,
-                             out_tag, &is_behind);
+            s = get_in_block(get, handle, &is_behind);
         if (!is_behind)
             break;
         /* The next block may begin with an older entry of the user key, but
          * only if this block's index key still has that user key. */
         if (ldb_compare(cmp, ldb_internal_user_key(index.key),
-                        ldb_internal_user_key(target)) != 0)
+                        ldb_internal_user_key(get->target)) != 0)
             break;
         ldb_block_iter_next(&index);
     }
     if (index.status != LDB_OK)
-        s = ldb_table_block_error(table, table->index_offset, &index, err);
+        s = ldb_table_block_error(table, table->index_offset, &index, get->err);
     ldb_block_iter_release(&index);
     return s;
 }
@@ -469,19 +583,24 @@ enum ldb_status ldb_table_get(struct ldb_table *table,
                               struct ldb_slice target, struct ldb_error *err,
                               struct ldb_buf *out_value, uint64_t *out_tag)
 {
+    const struct get get = {.table = table,
+                            .read = read,
+                            .target = target,
+                            .err = err,
+                            .out_value = out_value,
+                            .out_tag = out_tag};
     struct ldb_block_handle handle;
 
     assert(target.len >= LDB_TAG_SIZE);
     if (LDB_LIKELY(
             ldb_table_index_find(&table->ready_index, target, &handle))) {
         bool is_behind;
-        enum ldb_status s = get_in_block(table, read, handle, target, err,
-                                         out_value, out_tag, &is_behind);
+        enum ldb_status s = get_in_block(&get, handle, &is_behind);
 
         if (LDB_LIKELY(!is_behind))
             return s;
     }
-    return get_along_index(table, read, target, err, out_value, out_tag);
+    return get_along_index(&get);
 }
 
 uint64_t ldb_table_approximate_offset(struct ldb_table *table,

@@ -130,6 +130,92 @@ static void random_walks_agree_with_a_sorted_array(void **state)
     }
 }
 
+/* Scans the block, of which step more bytes are there each time. */
+static enum ldb_block_scan_result scan_in_steps(struct ldb_slice block,
+                                                struct ldb_slice target,
+                                                size_t step,
+                                                struct ldb_block_iter *it)
+{
+    struct ldb_block_scan scan = {.target = target};
+    enum ldb_block_scan_result result = LDB_BLOCK_SCAN_MORE;
+
+    ldb_block_iter_init(it, ldb_comparator_bytewise());
+    for (size_t len = 0; result == LDB_BLOCK_SCAN_MORE && len + 8 <= block.len;
+         len += step)
+        result =
+            ldb_block_iter_scan(it, &scan, ldb_slice_make(block.data, len));
+    return result;
+}
+
+static void a_scan_of_the_beginning_finds_what_a_seek_finds(void **state)
+{
+    static struct vector_entry entries[ENTRIES_MAX];
+    static const unsigned intervals[] = {1, 2, 16};
+    unsigned found = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        uint64_t dice = seed;
+        size_t count = 1 + bytes_next(&dice) % ENTRIES_MAX;
+        struct ldb_slice contents;
+        struct adapter a;
+        uint8_t *memory;
+
+        for (size_t i = 0; i < count; i++) {
+            char user[VECTOR_KEY_SIZE];
+
+            (void)snprintf(user, sizeof(user), "key%04zu", i - i % 3);
+            entries[i] = vector_entry_make(user, 1 + i, 1, user);
+        }
+        vector_sort(entries, count);
+        contents = build(entries, count, intervals[seed % 3], &memory);
+        adapter_init(&a, contents);
+        for (size_t i = 0; i < count; i++) {
+            struct vector_entry target = entries[i];
+            struct ldb_block_iter it;
+
+            /* Itself, or one behind it. */
+            target.key[target.key_len - 9] += (uint8_t)(i % 2);
+            ldb_iterator_seek(&a.base, vector_entry_key(&target));
+            if (scan_in_steps(contents, vector_entry_key(&target),
+                              1 + bytes_next(&dice) % 300,
+                              &it) == LDB_BLOCK_SCAN_FOUND) {
+                assert_true(a.base.valid);
+                assert_ldb_slice(a.base.key, it.key);
+                assert_ldb_slice(a.base.value, it.value);
+                found++;
+            }
+            ldb_block_iter_release(&it);
+        }
+        ldb_block_iter_release(&a.it);
+        ldb_mem_free(memory);
+    }
+    assert_true(found > 1000);
+}
+
+/* Where the entries end, the first restart point stands, which is 0. */
+static void a_scan_takes_no_restart_array_for_entries(void **state)
+{
+    static struct vector_entry entries[100];
+    struct vector_entry beyond = vector_entry_make("z", 1, 1, "");
+    struct ldb_block_iter it;
+    struct ldb_slice contents;
+    uint8_t *memory;
+
+    (void)state;
+    for (size_t i = 0; i < 100; i++) {
+        char user[16];
+
+        (void)snprintf(user, sizeof(user), "key%04zu", i);
+        entries[i] = vector_entry_make(user, 7, 1, user);
+    }
+    contents = build(entries, 100, 1, &memory);
+    assert_int_equal(scan_in_steps(contents, vector_entry_key(&beyond), 1, &it),
+                     LDB_BLOCK_SCAN_HARD);
+    ldb_block_iter_release(&it);
+    ldb_mem_free(memory);
+}
+
 static void a_whole_pass_backwards_is_the_pass_forwards(void **state)
 {
     static struct vector_entry entries[ENTRIES_MAX];
@@ -427,6 +513,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_walks_agree_with_a_sorted_array),
+        cmocka_unit_test(a_scan_of_the_beginning_finds_what_a_seek_finds),
+        cmocka_unit_test(a_scan_takes_no_restart_array_for_entries),
         cmocka_unit_test(a_whole_pass_backwards_is_the_pass_forwards),
         cmocka_unit_test(long_keys_are_read_both_ways),
         cmocka_unit_test(a_block_without_entries_has_none),

@@ -1,6 +1,7 @@
 #include "storage/table/stored_block.h"
 
 #include "storage/base/mem.h"
+#include "storage/table/compression.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/bytes.h"
 #include "tests/support/mem_fault.h"
@@ -230,6 +231,47 @@ static void a_scratch_that_is_large_enough_is_used(void **state)
     }
 }
 
+static void a_block_is_decoded_as_far_as_asked(void **state)
+{
+    static uint8_t plain[1000];
+    struct ldb_buf file = LDB_BUF_INIT(2000);
+    struct ldb_block_handle handle = {0};
+    static const uint8_t trailer[5] = {LDB_BLOCK_SNAPPY};
+    uint64_t seed = 3;
+
+    (void)state;
+    bytes_fill(&seed, plain, sizeof(plain) / 2);
+    assert_ldb_ok(
+        ldb_snappy_compress(ldb_slice_make(plain, sizeof(plain)), &file), NULL);
+    handle.size = file.len;
+    assert_ldb_ok(
+        ldb_buf_append(&file, ldb_slice_make(trailer, sizeof(trailer))), NULL);
+    for (unsigned way = 0; way < 4; way++) {
+        uint8_t room[4000];
+        const struct ldb_block_scratch scratch = {
+            .bytes = room, .size = (way & 1) != 0 ? sizeof(room) : 0};
+        struct ldb_stored_block block;
+        struct table_source source;
+
+        table_source_init(&source, ldb_slice_of_buf(&file), (way & 2) != 0);
+        assert_ldb_ok(ldb_stored_block_begin(&source.base, "000002.ldb",
+                                             file.len, handle, false, scratch,
+                                             NULL, &block),
+                      NULL);
+        assert_int_equal(ldb_stored_block_plain_len(&block), 0);
+        assert_int_equal(block.contents.len, sizeof(plain));
+        for (size_t len = 0; len <= sizeof(plain); len += 100) {
+            assert_ldb_ok(
+                ldb_stored_block_decode(&block, "000002.ldb", 0, len, NULL),
+                NULL);
+            assert_true(ldb_stored_block_plain_len(&block) >= len);
+            assert_memory_equal(block.contents.data, plain, len);
+        }
+        ldb_stored_block_release(&block);
+    }
+    ldb_buf_release(&file);
+}
+
 static void no_memory_is_reported(void **state)
 {
     (void)state;
@@ -265,6 +307,7 @@ int main(void)
         cmocka_unit_test(without_verification_the_checksum_is_not_looked_at),
         cmocka_unit_test(a_block_of_no_bytes_is_a_block),
         cmocka_unit_test(a_scratch_that_is_large_enough_is_used),
+        cmocka_unit_test(a_block_is_decoded_as_far_as_asked),
         cmocka_unit_test(no_memory_is_reported),
     };
 

@@ -9,6 +9,7 @@
 #include "storage/table/block_builder.h"
 #include "storage/table/table_builder.h"
 #include "storage/table/table_format.h"
+#include "storage/table/table_reader_internal.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/bytes.h"
 #include "tests/support/mem_fault.h"
@@ -335,6 +336,57 @@ static void get_allocates_nothing_for_blocks_it_need_not_keep(void **state)
         ldb_buf_release(&value);
         fixture_release(&f);
     }
+}
+
+/* A block whose end is missing, unverified: its first key is read, its last
+ * one is not. */
+static void a_block_is_decoded_no_further_than_to_the_key(void **state)
+{
+    static struct vector_entry entries[MANY];
+    struct ldb_buf value = LDB_BUF_INIT(1000);
+    struct ldb_block_handle handle;
+    struct ldb_block_iter index;
+    struct vector_entry last;
+    struct ldb_reader r;
+    struct fixture f;
+    uint64_t tag;
+
+    (void)state;
+    table_file_entries(entries, MANY);
+    fixture_init(&f);
+    f.options.compress = true;
+    f.options.block_size = 900; /* half of it is one part */
+    table_file_build(&f.options, entries, MANY, &f.file);
+    open_table(&f, true);
+    ldb_block_iter_init(&index, ldb_comparator_bytewise());
+    ldb_block_iter_set(&index, &f.table->index);
+    ldb_block_iter_seek_first(&index);
+    last = entries[0];
+    for (size_t i = 0; i < MANY; i++) {
+        if (ldb_slice_compare(vector_entry_key(&entries[i]), index.key) <= 0)
+            last = entries[i];
+    }
+    r = ldb_reader_make(index.value);
+    assert_true(ldb_block_handle_read(&r, &handle));
+    ldb_block_iter_release(&index);
+    /* It claims a byte that is not there. */
+    assert_true((f.file.data[handle.offset] & 0x7f) < 0x7f);
+    f.file.data[handle.offset]++;
+
+    assert_ldb_ok(ldb_table_get(f.table, &unverified,
+                                vector_entry_key(&entries[0]), NULL, &value,
+                                &tag),
+                  NULL);
+    assert_ldb_slice(ldb_slice_str(entries[0].value), ldb_slice_of_buf(&value));
+    assert_int_equal(ldb_table_get(f.table, &unverified,
+                                   vector_entry_key(&last), NULL, &value, &tag),
+                     LDB_CORRUPTION);
+    assert_int_equal(ldb_table_get(f.table, &verified,
+                                   vector_entry_key(&entries[0]), NULL, &value,
+                                   &tag),
+                     LDB_CORRUPTION);
+    ldb_buf_release(&value);
+    fixture_release(&f);
 }
 
 static void blocks_are_read_once_while_the_cache_holds_them(void **state)
@@ -1039,6 +1091,7 @@ int main(void)
         cmocka_unit_test(a_table_without_entries_has_none),
         cmocka_unit_test(values_of_all_sizes_read_back),
         cmocka_unit_test(get_allocates_nothing_for_blocks_it_need_not_keep),
+        cmocka_unit_test(a_block_is_decoded_no_further_than_to_the_key),
         cmocka_unit_test(blocks_are_read_once_while_the_cache_holds_them),
         cmocka_unit_test(a_filter_spares_the_data_blocks),
         cmocka_unit_test(tables_of_both_libraries_read_and_their_filters_work),
