@@ -1,11 +1,21 @@
 /*
- * Open tables by number in shards, each a hash table with a list in order of
- * use. A table is closed by whoever gives back the last reference; the cache
- * itself holds one while the table is in it.
+ * Open tables by number in shards, each a hash table with a list, about in
+ * order of use. A table is closed by whoever gives back the last reference;
+ * the cache itself holds one while the table is in it.
  *
- * Only a lookup takes the shard's lock; giving back is one atomic decrement,
- * but where the shard holds more than its share. References are added under
- * the lock alone, so a table with one reference there is used by nobody.
+ * A lookup of a table that was looked up before takes no lock: a hint, found by
+ * the number, points to its entry. Hints may be out of date, so the memory of
+ * an entry stays an entry until the cache is destroyed, to be used for another
+ * table, and a reader
+ *
+ * 1. adds a reference where there is one already, never to none. An entry
+ *    without references is nobody's but its closer's and the next opener's;
+ * 2. looks whether the entry is of its table's number, which stands still while
+ *    there are references. If not, it gives the reference back.
+ *
+ * Giving back is one atomic decrement, but where the shard holds more than its
+ * share. Instead of moving an entry in the list, a use marks it; whoever looks
+ * for the oldest one passes by the marked ones once.
  */
 #include "storage/table/table_cache.h"
 
@@ -22,22 +32,30 @@
 #define SHARDS_MAX              16
 #define SHARDED_CAPACITY_TABLES 128
 
+/* Chosen: tables whose numbers lie close together seldom share a hint. */
+#define HINTS_PER_TABLE 4
+#define HINTS_MAX       65536
+
 struct shard;
 
 /*
  * Locking
- *   constant after insertion: shard, number, table, memory_bytes
- *   atomics: refs (release on giving back, acquire before closing)
+ *   constant: shard
+ *   constant while refs > 0: number, table, memory_bytes
+ *   atomics: refs (release on giving back and at insertion, acquire on adding
+ *     and before closing); hits, is_used: relaxed
  *   guarded by shard->mu: next_in_bucket, newer, older
  */
 struct open_table {
-    struct shard *shard;
+    _Atomic(size_t) refs;
+    _Atomic(uint64_t) hits;
+    _Atomic(bool) is_used; /* since it was passed by */
     uint64_t number;
     struct ldb_table *table;
+    struct shard *shard;
     size_t memory_bytes;
-    _Atomic(size_t) refs;
-    struct open_table *next_in_bucket;
-    struct open_table *newer; /* NULL: most recently used */
+    struct open_table *next_in_bucket; /* or in a chain of closed ones */
+    struct open_table *newer;          /* NULL: most recently used */
     struct open_table *older;
 };
 
@@ -56,8 +74,9 @@ struct shard {
     struct open_table **buckets;
     struct open_table *newest;
     struct open_table *oldest;
+    struct open_table *spare; /* a chain; no references */
     size_t memory_bytes;
-    uint64_t hits;
+    uint64_t hits; /* of entries that are closed */
     uint64_t misses;
 };
 
@@ -69,6 +88,8 @@ struct ldb_table_cache {
     size_t capacity;
     size_t shard_count; /* a power of two */
     struct shard *shards;
+    size_t hint_count;                   /* a power of two */
+    _Atomic(struct open_table *) *hints; /* by number; NULL: none */
 };
 
 /* ---- one shard ---- */
@@ -116,15 +137,25 @@ static struct open_table *find_locked(struct shard *shard, uint64_t number)
     return entry;
 }
 
-/* Adds a reference and makes entry the most recently used. */
-static void use_locked(struct shard *shard, struct open_table *entry)
-    LDB_REQUIRES(shard->mu)
+/* Adds a reference, if there is one. */
+static bool try_ref(struct open_table *entry)
 {
-    (void)atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
-    if (shard->newest != entry) {
-        unlink_use_locked(shard, entry);
-        link_newest_locked(shard, entry);
-    }
+    size_t refs = atomic_load_explicit(&entry->refs, memory_order_relaxed);
+
+    do {
+        if (refs == 0)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &entry->refs, &refs, refs + 1, memory_order_acquire,
+        memory_order_relaxed));
+    return true;
+}
+
+static void note_use(struct open_table *entry)
+{
+    (void)atomic_fetch_add_explicit(&entry->hits, 1, memory_order_relaxed);
+    if (!atomic_load_explicit(&entry->is_used, memory_order_relaxed))
+        atomic_store_explicit(&entry->is_used, true, memory_order_relaxed);
 }
 
 static void insert_locked(struct shard *shard, struct open_table *entry)
@@ -153,6 +184,16 @@ static void remove_locked(struct shard *shard, struct open_table *entry)
     (void)atomic_fetch_sub_explicit(&shard->count, 1, memory_order_relaxed);
 }
 
+/* Takes the cache's reference, if that is the only one: nobody can add to it
+ * then. Acquire: what its last user read was read before the close. */
+static bool try_claim(struct open_table *entry)
+{
+    size_t refs = 1;
+
+    return atomic_compare_exchange_strong_explicit(
+        &entry->refs, &refs, 0, memory_order_acquire, memory_order_relaxed);
+}
+
 /*
  * Takes out what is over the capacity and used by nobody, oldest first;
  * returns them chained by next_in_bucket, to be closed without the lock.
@@ -160,29 +201,42 @@ static void remove_locked(struct shard *shard, struct open_table *entry)
 static struct open_table *trim_locked(struct shard *shard)
     LDB_REQUIRES(shard->mu)
 {
+    size_t count = atomic_load_explicit(&shard->count, memory_order_relaxed);
     struct open_table *removed = NULL;
-    struct open_table *entry = shard->oldest;
 
-    while (entry != NULL &&
-           atomic_load_explicit(&shard->count, memory_order_relaxed) >
-               shard->capacity) {
-        struct open_table *newer = entry->newer;
+    /* Once round for the marks, once more for what was marked. */
+    for (size_t looks = 2 * count; looks > 0 && count > shard->capacity;
+         looks--) {
+        struct open_table *entry = shard->oldest;
 
-        /* Acquire: what its last user read was read before the close. */
-        if (atomic_load_explicit(&entry->refs, memory_order_acquire) == 1) {
+        if (!atomic_exchange_explicit(&entry->is_used, false,
+                                      memory_order_relaxed) &&
+            try_claim(entry)) {
             remove_locked(shard, entry);
             entry->next_in_bucket = removed;
             removed = entry;
+            count--;
+        } else {
+            unlink_use_locked(shard, entry);
+            link_newest_locked(shard, entry);
         }
-        entry = newer;
     }
     return removed;
 }
 
+/* Closes an entry without references, or one that never had any. */
 static void close_entry(struct open_table *entry)
 {
+    struct shard *shard = entry->shard;
+
     ldb_table_close(entry->table);
-    ldb_mem_free(entry);
+    entry->table = NULL;
+    ldb_mutex_lock(&shard->mu);
+    shard->hits +=
+        atomic_exchange_explicit(&entry->hits, 0, memory_order_relaxed);
+    entry->next_in_bucket = shard->spare;
+    shard->spare = entry;
+    ldb_mutex_unlock(&shard->mu);
 }
 
 static void close_chain(struct open_table *entry)
@@ -248,9 +302,14 @@ enum ldb_status ldb_table_cache_create(struct ldb_env *env, const char *dir,
     cache->env = env;
     cache->options = *options;
     cache->capacity = capacity_tables;
+    cache->hint_count = HINTS_PER_TABLE;
+    while (cache->hint_count / HINTS_PER_TABLE < capacity_tables &&
+           cache->hint_count < HINTS_MAX)
+        cache->hint_count *= 2;
     cache->dir = ldb_mem_strdup(dir);
     cache->shards = ldb_mem_zalloc(count, sizeof(struct shard));
-    if (cache->dir == NULL || cache->shards == NULL) {
+    cache->hints = ldb_mem_zalloc(cache->hint_count, sizeof(cache->hints[0]));
+    if (cache->dir == NULL || cache->shards == NULL || cache->hints == NULL) {
         s = ldb_error_no_memory(err);
         goto out;
     }
@@ -270,26 +329,39 @@ out:
     return s;
 }
 
+/* Nothing is in use. */
+static void release_shard(struct shard *shard)
+{
+    struct open_table *entry = shard->newest;
+
+    while (entry != NULL) {
+        struct open_table *older = entry->older;
+        bool is_unused = try_claim(entry);
+
+        assert(is_unused);
+        (void)is_unused;
+        close_entry(entry);
+        entry = older;
+    }
+    entry = shard->spare;
+    while (entry != NULL) {
+        struct open_table *next = entry->next_in_bucket;
+
+        ldb_mem_free(entry);
+        entry = next;
+    }
+    ldb_mem_free(shard->buckets);
+    ldb_mutex_release(&shard->mu);
+}
+
 void ldb_table_cache_destroy(struct ldb_table_cache *cache)
 {
     if (cache == NULL)
         return;
-    for (size_t i = 0; cache->shards != NULL && i < cache->shard_count; i++) {
-        struct shard *shard = &cache->shards[i];
-        struct open_table *entry = shard->newest;
-
-        while (entry != NULL) {
-            struct open_table *older = entry->older;
-
-            assert(atomic_load_explicit(&entry->refs, memory_order_acquire) ==
-                   1);
-            close_entry(entry);
-            entry = older;
-        }
-        ldb_mem_free(shard->buckets);
-        ldb_mutex_release(&shard->mu);
-    }
+    for (size_t i = 0; cache->shards != NULL && i < cache->shard_count; i++)
+        release_shard(&cache->shards[i]);
     ldb_mem_free(cache->shards);
+    ldb_mem_free(cache->hints);
     ldb_mem_free(cache->dir);
     ldb_mem_free(cache);
 }
@@ -298,6 +370,12 @@ static struct shard *shard_of(const struct ldb_table_cache *cache,
                               uint64_t number)
 {
     return &cache->shards[number & (cache->shard_count - 1)];
+}
+
+static _Atomic(struct open_table *) *
+hint_of(const struct ldb_table_cache *cache, uint64_t number)
+{
+    return &cache->hints[number & (cache->hint_count - 1)];
 }
 
 /* The file of that extension; *out_name is its name within the folder. */
@@ -348,6 +426,23 @@ static enum ldb_status open_table(const struct ldb_table_cache *cache,
     return s;
 }
 
+/* An entry without references, a spare one if there is one. */
+static struct open_table *take_entry(struct shard *shard)
+{
+    struct open_table *entry;
+
+    ldb_mutex_lock(&shard->mu);
+    entry = shard->spare;
+    if (entry != NULL)
+        shard->spare = entry->next_in_bucket;
+    ldb_mutex_unlock(&shard->mu);
+    if (entry == NULL)
+        entry = ldb_mem_zalloc(1, sizeof(*entry));
+    if (entry != NULL)
+        entry->shard = shard;
+    return entry;
+}
+
 /*
  * Puts a freshly opened table in, with a reference for the caller. Where
  * another thread was faster, its table is used and this one closed.
@@ -359,11 +454,13 @@ static struct open_table *admit(struct shard *shard, struct open_table *fresh)
 
     ldb_mutex_lock(&shard->mu);
     entry = find_locked(shard, fresh->number);
-    if (entry != NULL) {
-        use_locked(shard, entry);
-    } else {
+    /* The cache's own reference is there, so one can be added. */
+    if (entry == NULL || !try_ref(entry)) {
         entry = fresh;
+        atomic_store_explicit(&entry->is_used, false, memory_order_relaxed);
         insert_locked(shard, entry);
+        /* The cache's and the caller's. */
+        atomic_store_explicit(&entry->refs, 2, memory_order_release);
         removed = trim_locked(shard);
     }
     ldb_mutex_unlock(&shard->mu);
@@ -373,41 +470,56 @@ static struct open_table *admit(struct shard *shard, struct open_table *fresh)
     return entry;
 }
 
+/* The open table, if there is one; without a lock where a hint leads to it. */
+static struct open_table *find(struct ldb_table_cache *cache,
+                               struct shard *shard, uint64_t number)
+{
+    _Atomic(struct open_table *) *hint = hint_of(cache, number);
+    struct open_table *entry = atomic_load_explicit(hint, memory_order_acquire);
+
+    if (LDB_LIKELY(entry != NULL && try_ref(entry))) {
+        if (LDB_LIKELY(entry->number == number)) {
+            note_use(entry);
+            return entry;
+        }
+        unref(entry);
+    }
+    ldb_mutex_lock(&shard->mu);
+    entry = find_locked(shard, number);
+    if (entry != NULL && try_ref(entry)) {
+        note_use(entry);
+        atomic_store_explicit(hint, entry, memory_order_release);
+    } else {
+        entry = NULL;
+        shard->misses++;
+    }
+    ldb_mutex_unlock(&shard->mu);
+    return entry;
+}
+
 /* The open table, with a reference for the caller. */
 static enum ldb_status hold(struct ldb_table_cache *cache, uint64_t number,
                             uint64_t file_size, struct ldb_error *err,
                             struct open_table **out)
 {
     struct shard *shard = shard_of(cache, number);
-    struct open_table *entry;
+    struct open_table *entry = find(cache, shard, number);
     enum ldb_status s;
 
-    ldb_mutex_lock(&shard->mu);
-    entry = find_locked(shard, number);
-    if (LDB_LIKELY(entry != NULL)) {
-        use_locked(shard, entry);
-        shard->hits++;
-    } else {
-        shard->misses++;
-    }
-    ldb_mutex_unlock(&shard->mu);
     if (LDB_LIKELY(entry != NULL)) {
         *out = entry;
         return LDB_OK;
     }
-
-    entry = ldb_mem_zalloc(1, sizeof(*entry));
+    entry = take_entry(shard);
     if (entry == NULL)
         return ldb_error_no_memory(err);
     s = open_table(cache, number, file_size, err, &entry->table);
     if (s != LDB_OK) {
-        ldb_mem_free(entry);
+        close_entry(entry);
         return s;
     }
-    entry->shard = shard;
     entry->number = number;
     entry->memory_bytes = sizeof(*entry) + ldb_table_memory_bytes(entry->table);
-    atomic_init(&entry->refs, 2); /* the cache's and the caller's */
     *out = admit(shard, entry);
     return LDB_OK;
 }
@@ -484,8 +596,16 @@ void ldb_table_cache_evict(struct ldb_table_cache *cache, uint64_t number)
 
     ldb_mutex_lock(&shard->mu);
     entry = find_locked(shard, number);
-    if (entry != NULL)
+    if (entry != NULL) {
+        struct open_table *hinted = entry;
+
         remove_locked(shard, entry);
+        /* Else readers might hand it on to each other. It comes back with the
+         * lock held alone, and not once it is out. */
+        (void)atomic_compare_exchange_strong_explicit(
+            hint_of(cache, number), &hinted, NULL, memory_order_relaxed,
+            memory_order_relaxed);
+    }
     ldb_mutex_unlock(&shard->mu);
     if (entry != NULL)
         unref(entry);
@@ -503,6 +623,10 @@ void ldb_table_cache_stats(const struct ldb_table_cache *cache,
             atomic_load_explicit(&shard->count, memory_order_relaxed);
         out->memory_bytes += shard->memory_bytes;
         out->hits += shard->hits;
+        for (struct open_table *entry = shard->newest; entry != NULL;
+             entry = entry->older)
+            out->hits +=
+                atomic_load_explicit(&entry->hits, memory_order_relaxed);
         out->misses += shard->misses;
         ldb_mutex_unlock(&shard->mu);
     }

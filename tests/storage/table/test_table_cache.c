@@ -148,6 +148,20 @@ static void a_table_is_opened_once(void **state)
     assert_ldb_ok(get(f, 7, &err), &err);
 }
 
+static void hits_of_closed_tables_are_counted_as_well(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_error err = {0};
+
+    make_cache(f, 1);
+    for (uint64_t n = 1; n <= 6; n++) {
+        assert_ldb_ok(get(f, n % 3 + 1, &err), &err);
+        assert_ldb_ok(get(f, n % 3 + 1, &err), &err);
+    }
+    assert_int_equal(stats_of(f).misses, 6);
+    assert_int_equal(stats_of(f).hits, 6);
+}
+
 static void no_more_than_the_capacity_stay_open(void **state)
 {
     static const size_t capacities[] = {0, 1, 5, 128, 200};
@@ -207,12 +221,16 @@ static void an_iterator_outlives_the_eviction_of_its_table(void **state)
 
     make_cache(f, 10);
     it = iterate(f, 5);
+    assert_ldb_ok(get(f, 5, &err), &err);
+    assert_ldb_ok(get(f, 5, &err), &err);
     ldb_table_cache_evict(f->cache, 5);
     ldb_table_cache_evict(f->cache, 5);
     ldb_table_cache_evict(f->cache, 6);
     assert_int_equal(stats_of(f).open_tables, 0);
     assert_int_equal(stats_of(f).memory_bytes, 0);
     remove_table(f, 5);
+    /* Nobody else gets it from here on. */
+    assert_ldb_status(LDB_CORRUPTION, get(f, 5, &err), &err);
     ldb_iterator_seek_first(it);
     assert_true(it->valid);
     assert_ldb_bytes("key000005", it->value);
@@ -377,6 +395,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_table_is_opened_once, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            hits_of_closed_tables_are_counted_as_well, setup, teardown),
         cmocka_unit_test_setup_teardown(no_more_than_the_capacity_stay_open,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
