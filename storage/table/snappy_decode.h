@@ -4,7 +4,7 @@
  *
  * The bytes are foreign. What is accepted, and what comes out, is exactly what
  * libsnappy accepts and gives; fuzz/fuzz_snappy_decode.c holds both against
- * each other. docs/decisions/0013-own-snappy-decoder.md says why it is here.
+ * each other. docs/decisions/0014-own-snappy-decoder.md says why it is here.
  *
  * Thread-safety: a decoder belongs to one thread.
  */
