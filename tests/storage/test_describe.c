@@ -30,6 +30,9 @@ static int setup(void **state)
     assert_ldb_ok(ldb_put(db, ldb_slice_str("apple"), ldb_slice_str("red"),
                           false, &err, NULL),
                   &err);
+    assert_ldb_ok(ldb_put(db, ldb_slice_str("melon"), ldb_slice_str("green"),
+                          false, &err, NULL),
+                  &err);
     assert_ldb_ok(ldb_delete(db, ldb_slice_str("pear"), false, &err, NULL),
                   &err);
     assert_ldb_ok(ldb_flush(db, &err), &err);
@@ -85,8 +88,8 @@ static void a_journal_is_listed_by_batch_and_operation(void **state)
 
     list(*state, DIR "/000002.log", 0, &text);
     assert_string_equal((const char *)text.data,
-                        "0: batch of 19 bytes, sequence 3, count 1\n"
-                        "  \"fig\"@3:put = \"\\x01\" (1 bytes)\n");
+                        "0: batch of 19 bytes, sequence 4, count 1\n"
+                        "  \"fig\"@4:put = \"\\x01\" (1 bytes)\n");
     ldb_buf_release(&text);
 }
 
@@ -107,7 +110,8 @@ static void a_table_is_listed_by_block_and_entry(void **state)
     list(*state, DIR "/000003.ldb", 0, &text);
     expect_in(&text, "0: data block of ");
     expect_in(&text, "  \"apple\"@1:put = \"red\" (3 bytes)\n"
-                     "  \"pear\"@2:delete\n");
+                     "  \"melon\"@2:put = \"green\" (5 bytes)\n"
+                     "  \"pear\"@3:delete\n");
     expect_in(&text, "filter block");
     expect_in(&text, "index block");
     ldb_buf_release(&text);

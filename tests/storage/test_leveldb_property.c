@@ -54,13 +54,14 @@ static void tables_are_rows_and_lines(void **state)
     struct ldb_stats stats;
 
     (void)db_fixture_put(f, "a'\x01\xff", "1");
+    (void)db_fixture_put(f, "b", "2");
     (void)db_fixture_delete(f, "key");
     db_fixture_flush(f);
     ldb_stats(f->db, &stats);
     assert_ldb_ok(
         ldb_buf_printf(&expected,
                        "--- level 0 ---\n"
-                       " 3:%llu['a'\\x01\\xff' @ 1 : 1 .. 'key' @ 2 : 0]\n"
+                       " 3:%llu['a'\\x01\\xff' @ 1 : 1 .. 'key' @ 3 : 0]\n"
                        "--- level 1 ---\n--- level 2 ---\n--- level 3 ---\n"
                        "--- level 4 ---\n--- level 5 ---\n--- level 6 ---\n%c",
                        (unsigned long long)stats.levels[0].bytes, '\0'),
