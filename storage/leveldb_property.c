@@ -61,47 +61,17 @@ static enum ldb_status append_key(struct ldb_buf *out, struct ldb_slice key)
                           (int)parsed.kind);
 }
 
-static enum ldb_status append_table(struct ldb_buf *out,
-                                    const struct ldb_file_meta *meta)
-{
-    enum ldb_status s = ldb_buf_printf(out, " %" PRIu64 ":%" PRIu64 "[",
-                                       meta->number, meta->size);
-
-    if (s == LDB_OK)
-        s = append_key(out, meta->smallest);
-    if (s == LDB_OK)
-        s = ldb_buf_append(out, ldb_slice_str(" .. "));
-    if (s == LDB_OK)
-        s = append_key(out, meta->largest);
-    return s == LDB_OK ? ldb_buf_append(out, ldb_slice_str("]\n")) : s;
-}
-
-static enum ldb_status append_sstables(struct ldb_db *db, struct ldb_buf *out)
-{
-    ldb_sequence sequence;
-    struct ldb_view *view = ldb_db_view(db, &sequence);
-    enum ldb_status s = LDB_OK;
-
-    for (uint32_t level = 0; s == LDB_OK && level < LDB_LEVEL_COUNT; level++) {
-        const struct ldb_level *files = &view->version->levels[level];
-
-        s = ldb_buf_printf(out, "--- level %u ---\n", level);
-        for (size_t i = 0; s == LDB_OK && i < files->count; i++)
-            s = append_table(out, files->files[i]);
-    }
-    ldb_db_view_release(db, view);
-    return s;
-}
-
 enum ldb_status ldb_leveldb_property(struct ldb_db *db, const char *name,
                                      struct ldb_buf *out)
 {
+    static const struct ldb_sstables_form sstables = {
+        .has_all_levels = true, .before_table = " ", .append_key = append_key};
     uint64_t level;
 
     if (strcmp(name, "leveldb.stats") == 0)
         return append_stats(db, out);
     if (strcmp(name, "leveldb.sstables") == 0)
-        return append_sstables(db, out);
+        return ldb_property_sstables(db, &sstables, out);
     /* LevelDB knows seven levels; goleveldb any number. */
     if (ldb_property_parse_level(name, &level) && level >= LDB_LEVEL_COUNT)
         return LDB_NOT_FOUND;

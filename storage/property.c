@@ -132,36 +132,41 @@ static enum ldb_status append_key(struct ldb_buf *out, struct ldb_slice key)
     return s;
 }
 
-static enum ldb_status append_table(struct ldb_buf *out,
-                                    const struct ldb_file_meta *meta)
+static enum ldb_status append_table(const struct ldb_sstables_form *form,
+                                    const struct ldb_file_meta *meta,
+                                    struct ldb_buf *out)
 {
-    enum ldb_status s = ldb_buf_printf(out, "%" PRIu64 ":%" PRIu64 "[",
-                                       meta->number, meta->size);
+    enum ldb_status s =
+        ldb_buf_printf(out, "%s%" PRIu64 ":%" PRIu64 "[", form->before_table,
+                       meta->number, meta->size);
 
     if (s == LDB_OK)
-        s = append_key(out, meta->smallest);
+        s = form->append_key(out, meta->smallest);
     if (s == LDB_OK)
         s = ldb_buf_append(out, ldb_slice_str(" .. "));
     if (s == LDB_OK)
-        s = append_key(out, meta->largest);
+        s = form->append_key(out, meta->largest);
     return s == LDB_OK ? ldb_buf_append(out, ldb_slice_str("]\n")) : s;
 }
 
-static enum ldb_status property_sstables(struct ldb_db *db, struct ldb_buf *out)
+enum ldb_status ldb_property_sstables(struct ldb_db *db,
+                                      const struct ldb_sstables_form *form,
+                                      struct ldb_buf *out)
 {
     ldb_sequence sequence;
     struct ldb_view *view = ldb_db_view(db, &sequence);
     uint32_t levels = LDB_LEVEL_COUNT;
     enum ldb_status s = LDB_OK;
 
-    while (levels > 0 && view->version->levels[levels - 1].count == 0)
+    while (!form->has_all_levels && levels > 0 &&
+           view->version->levels[levels - 1].count == 0)
         levels--;
     for (uint32_t level = 0; s == LDB_OK && level < levels; level++) {
         const struct ldb_level *files = &view->version->levels[level];
 
         s = ldb_buf_printf(out, "--- level %u ---\n", level);
         for (size_t i = 0; s == LDB_OK && i < files->count; i++)
-            s = append_table(out, files->files[i]);
+            s = append_table(form, files->files[i], out);
     }
     ldb_db_view_release(db, view);
     return s;
@@ -269,11 +274,13 @@ enum ldb_status ldb_property(struct ldb_db *db, const char *name,
         {"leveldb.compcount", property_compcount},
         {"leveldb.blockpool", property_blockpool},
     };
+    static const struct ldb_sstables_form sstables = {.before_table = "",
+                                                      .append_key = append_key};
     struct ldb_stats stats;
     uint64_t number;
 
     if (strcmp(name, "leveldb.sstables") == 0)
-        return property_sstables(db, out);
+        return ldb_property_sstables(db, &sstables, out);
     if (strcmp(name, "leveldb.cachedblock") == 0 && db->block_cache == NULL)
         return ldb_buf_append(out, ldb_slice_str("<nil>"));
     ldb_stats(db, &stats);
