@@ -1,8 +1,8 @@
 /*
  * Random operations against the engine and a sorted array: every get, every
  * scan in both directions, every snapshot must agree, across deletes of ranges,
- * flushes, compactions of all or a part, ldb_reopen(), and reopening with other
- * options.
+ * flushes, compactions of all or a part, ldb_reopen(), reopening with other
+ * options, and in checkpoints.
  *
  * LEVELD_MODEL_OPS=n is the long form: n operations over several seeds.
  * Each seed is printed; LEVELD_SEED=n runs that one alone.
@@ -293,6 +293,33 @@ static void check_scans(struct world *w, const struct ldb_snapshot *snapshot,
     ldb_cursor_close(cursor);
 }
 
+/* Both ways between two keys that may be in any order. */
+static void check_bounded_scan(struct world *w,
+                               const struct ldb_snapshot *snapshot,
+                               const struct model_db *model)
+{
+    uint8_t bytes[2][16];
+    struct ldb_slice lower = random_key(w, bytes[0]);
+    struct ldb_slice upper = random_key(w, bytes[1]);
+    const struct ldb_read_options options = {
+        .snapshot = snapshot, .lower = &lower, .upper = &upper};
+    size_t from = model_lower_bound(model, lower);
+    size_t to = model_lower_bound(model, upper);
+    struct ldb_cursor *cursor = NULL;
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_cursor_open(w->db, &options, &err, &cursor), &err);
+    ldb_cursor_seek_first(cursor);
+    for (size_t i = from; i < to; i++, ldb_cursor_next(cursor))
+        assert_at(cursor, &model->entries[i]);
+    assert_end(cursor);
+    ldb_cursor_seek_last(cursor);
+    for (size_t i = to; i > from; i--, ldb_cursor_prev(cursor))
+        assert_at(cursor, &model->entries[i - 1]);
+    assert_end(cursor);
+    ldb_cursor_close(cursor);
+}
+
 /* Where a seek of any kind has to lead; model->count: nowhere. */
 static size_t random_seek(struct world *w, struct ldb_cursor *cursor,
                           const struct model_db *model)
@@ -354,11 +381,26 @@ static void check_walk(struct world *w, const struct ldb_snapshot *snapshot,
     ldb_cursor_close(cursor);
 }
 
+/* A copy opens by itself, with any options, and is what the original is. */
+static void check_checkpoint(struct world *w)
+{
+    struct world copy = {.env = w->env, .random = next_random(w) | 1};
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(ldb_checkpoint(w->db, "/copy", &err), &err);
+    choose_options(&copy);
+    assert_ldb_ok(ldb_open("/copy", &copy.options, NULL, &err, &copy.db), &err);
+    assert_true(ldb_last_sequence(copy.db) >= w->last_sequence);
+    check_scans(&copy, NULL, &w->model);
+    assert_ldb_ok(ldb_close(copy.db, &err), &err);
+    assert_ldb_ok(ldb_destroy("/copy", &copy.options, &err), &err);
+}
+
 static void change_shape(struct world *w)
 {
     struct ldb_error err = {0};
 
-    switch (next_random(w) % 8) {
+    switch (next_random(w) % 9) {
     case 0:
         reopen_db(w);
         break;
@@ -369,7 +411,10 @@ static void change_shape(struct world *w)
         assert_ldb_ok(ldb_compact_range(w->db, NULL, NULL, &err), &err);
         break;
     case 3:
+        check_checkpoint(w);
+        break;
     case 4:
+    case 5:
         compact_random_range(w);
         break;
     default:
@@ -393,10 +438,14 @@ static void one_operation(struct world *w)
             check_get(w, w->snapshot, &w->snapshot_model);
     } else if (pick < 970) {
         check_walk(w, NULL, &w->model);
-        if (w->snapshot != NULL)
+        check_bounded_scan(w, NULL, &w->model);
+        if (w->snapshot != NULL) {
             check_walk(w, w->snapshot, &w->snapshot_model);
+            check_bounded_scan(w, w->snapshot, &w->snapshot_model);
+        }
     } else if (pick < 975) {
         check_scans(w, NULL, &w->model);
+        check_bounded_scan(w, NULL, &w->model);
         if (w->snapshot != NULL)
             check_scans(w, w->snapshot, &w->snapshot_model);
     } else if (pick < 985) {
