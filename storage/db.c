@@ -198,11 +198,7 @@ static enum ldb_status read_versions(struct ldb_db *db,
     }
     if (s == LDB_NOT_FOUND)
         return ldb_error_set(err, s, "%s: there is no database", db->dir);
-    if (s == LDB_OK)
-        s = ldb_recovery_survey(db, recovery, err);
-    if (s == LDB_OK)
-        s = ldb_recovery_check_tables(db, err);
-    return s;
+    return s == LDB_OK ? ldb_recovery_survey(db, recovery, err) : s;
 }
 
 static enum ldb_status recover(struct ldb_db *db, struct ldb_recovery *recovery,

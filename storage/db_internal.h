@@ -267,14 +267,10 @@ ldb_recover_journals(struct ldb_db *db, struct ldb_recovery *recovery,
                      struct ldb_error *err);
 
 /* Fills in what stands in the folder: newest journal, MANIFEST. Marks all
- * numbers used. */
+ * numbers used. CORRUPTION when a table of the current version is missing. */
 LDB_MUST_CHECK enum ldb_status
 ldb_recovery_survey(struct ldb_db *db, struct ldb_recovery *recovery,
                     struct ldb_error *err);
-
-/* Every table of the current version is there, else CORRUPTION. */
-LDB_MUST_CHECK enum ldb_status ldb_recovery_check_tables(struct ldb_db *db,
-                                                         struct ldb_error *err);
 
 /* ---- flush.c ---- */
 

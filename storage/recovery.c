@@ -148,35 +148,6 @@ static enum ldb_status check_tail(const struct survey *survey,
                          (unsigned long long)number);
 }
 
-enum ldb_status ldb_recovery_survey(struct ldb_db *db,
-                                    struct ldb_recovery *recovery,
-                                    struct ldb_error *err)
-{
-    struct survey survey;
-    uint64_t whole_len = 0;
-    enum ldb_status s = survey_run(db, &survey, err);
-
-    if (s != LDB_OK)
-        goto out;
-    ldb_mutex_lock(&db->mu);
-    ldb_version_set_manifest(db->versions, &recovery->manifest_number,
-                             &whole_len);
-    recovery->manifest_bytes_dropped =
-        ldb_version_set_dropped_bytes(db->versions);
-    ldb_mutex_unlock(&db->mu);
-    s = file_length(db, LDB_FILE_MANIFEST, recovery->manifest_number, err,
-                    &recovery->manifest_len);
-    recovery->journal_number = survey.newest_journal;
-    if (s == LDB_OK && survey.newest_journal != 0)
-        s = file_length(db, LDB_FILE_JOURNAL, survey.newest_journal, err,
-                        &recovery->journal_len);
-    if (s == LDB_OK && !db->options.skip_manifest_damage)
-        s = check_tail(&survey, recovery, whole_len, err);
-out:
-    survey_release(&survey);
-    return s;
-}
-
 /* Every table that the version names is there: are there others, and has the
  * MANIFEST lost the records that named them? */
 static enum ldb_status check_others(const struct survey *survey,
@@ -222,25 +193,54 @@ static enum ldb_status check_tables(const struct survey *survey,
     return LDB_OK;
 }
 
-enum ldb_status ldb_recovery_check_tables(struct ldb_db *db,
-                                          struct ldb_error *err)
+/* What the version names is there, and what is there may be left. */
+static enum ldb_status check_files(struct ldb_db *db,
+                                   const struct survey *survey,
+                                   struct ldb_error *err)
 {
     struct ldb_version *version;
-    struct survey survey;
     bool has_dropped;
+    enum ldb_status s;
+
+    ldb_mutex_lock(&db->mu);
+    version = ldb_version_ref(ldb_version_set_current(db->versions));
+    has_dropped = ldb_version_set_dropped_bytes(db->versions) > 0;
+    ldb_mutex_unlock(&db->mu);
+    s = check_tables(survey, version, err);
+    /* Asked to skip damage there, it goes on with what is left. */
+    if (s == LDB_OK && !has_dropped)
+        s = check_others(survey, version, err);
+    ldb_version_unref(version);
+    return s;
+}
+
+enum ldb_status ldb_recovery_survey(struct ldb_db *db,
+                                    struct ldb_recovery *recovery,
+                                    struct ldb_error *err)
+{
+    struct survey survey;
+    uint64_t whole_len = 0;
     enum ldb_status s = survey_run(db, &survey, err);
 
-    if (s == LDB_OK) {
-        ldb_mutex_lock(&db->mu);
-        version = ldb_version_ref(ldb_version_set_current(db->versions));
-        has_dropped = ldb_version_set_dropped_bytes(db->versions) > 0;
-        ldb_mutex_unlock(&db->mu);
-        s = check_tables(&survey, version, err);
-        /* Asked to skip damage there, it goes on with what is left. */
-        if (s == LDB_OK && !has_dropped)
-            s = check_others(&survey, version, err);
-        ldb_version_unref(version);
-    }
+    if (s != LDB_OK)
+        goto out;
+    ldb_mutex_lock(&db->mu);
+    ldb_version_set_manifest(db->versions, &recovery->manifest_number,
+                             &whole_len);
+    recovery->manifest_bytes_dropped =
+        ldb_version_set_dropped_bytes(db->versions);
+    ldb_mutex_unlock(&db->mu);
+    s = file_length(db, LDB_FILE_MANIFEST, recovery->manifest_number, err,
+                    &recovery->manifest_len);
+    recovery->journal_number = survey.newest_journal;
+    if (s == LDB_OK && survey.newest_journal != 0)
+        s = file_length(db, LDB_FILE_JOURNAL, survey.newest_journal, err,
+                        &recovery->journal_len);
+    if (s == LDB_OK && !db->options.skip_manifest_damage)
+        s = check_tail(&survey, recovery, whole_len, err);
+    if (s == LDB_OK)
+        s = check_files(db, &survey, err);
+out:
     survey_release(&survey);
     return s;
 }
