@@ -1,5 +1,6 @@
 #include "service/cmd_dump.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
@@ -40,6 +41,12 @@ static enum ldb_status add_hex(struct ldb_buf *out, struct ldb_slice bytes)
     return LDB_OK;
 }
 
+/* After a write to standard output that failed. */
+static enum ldb_status output_lost(struct ldb_error *err)
+{
+    return ldb_error_set_errno(err, errno, "write to standard output");
+}
+
 static enum ldb_status dump_entry(struct dump *dump, struct ldb_slice key,
                                   struct ldb_slice value, struct ldb_error *err)
 {
@@ -59,7 +66,7 @@ static enum ldb_status dump_entry(struct dump *dump, struct ldb_slice key,
     dump->entries++;
     if (!dump->digest_only &&
         fwrite(dump->line.data, 1, dump->line.len, stdout) != dump->line.len)
-        return ldb_error_set(err, LDB_IO, "standard output is closed");
+        return output_lost(err);
     return LDB_OK;
 }
 
@@ -119,13 +126,26 @@ static enum ldb_status dump_folder(const char *path, bool digest_only,
 
 /* ---- a file ---- */
 
+/* context: set when the line cannot be printed. */
 static enum ldb_status print_line(void *context, struct ldb_slice line)
 {
-    (void)context;
-    if (fwrite(line.data, 1, line.len, stdout) != line.len ||
-        putchar('\n') == EOF)
-        return LDB_IO;
-    return LDB_OK;
+    bool *is_output_lost = context;
+
+    if (fwrite(line.data, 1, line.len, stdout) == line.len &&
+        putchar('\n') != EOF)
+        return LDB_OK;
+    *is_output_lost = true;
+    return LDB_IO;
+}
+
+static enum ldb_status dump_file(const char *path, struct ldb_error *err,
+                                 uint64_t *out_damages)
+{
+    bool is_output_lost = false;
+    enum ldb_status s = ldb_describe_file(path, NULL, print_line,
+                                          &is_output_lost, err, out_damages);
+
+    return is_output_lost ? output_lost(err) : s;
 }
 
 static bool is_folder(const char *path)
@@ -151,10 +171,9 @@ int svc_cmd_dump(int argc, char *const *argv)
         s = ldb_error_set(&err, LDB_INVALID_ARGUMENT,
                           "%s: --digest is for a folder", arguments.path);
     else
-        s = ldb_describe_file(arguments.path, NULL, print_line, NULL, &err,
-                              &damages);
+        s = dump_file(arguments.path, &err, &damages);
     if (s == LDB_OK && fflush(stdout) != 0)
-        s = ldb_error_set(&err, LDB_IO, "standard output is closed");
+        s = output_lost(&err);
     if (s != LDB_OK)
         return svc_offline_fail("dump", s, &err);
     return damages == 0 ? SVC_EXIT_CLEAN : SVC_EXIT_DAMAGE;

@@ -165,6 +165,8 @@ struct ldb_db {
     bool journal_must_seal; /* guarded by mu; a failed append was cut */
     bool is_paused;         /* guarded by mu; ldb_reopen(): background rests */
     bool is_flushing;       /* guarded by mu */
+    uint64_t flush_begun;   /* guarded by mu; attempts */
+    uint64_t flush_failed;  /* guarded by mu; the last of them that did */
     bool is_stopped;        /* guarded by mu; a write waits for room */
     struct ldb_manual_compaction *manual; /* guarded by mu; a queue */
     /* compaction_schedule.c: those that run, through next. */

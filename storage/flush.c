@@ -250,6 +250,7 @@ static void flush_once(struct ldb_db *db, struct flush_progress *progress)
     LDB_REQUIRES(db->mu)
 {
     struct ldb_error err = {0};
+    uint64_t attempt = ++db->flush_begun;
     enum ldb_status s;
 
     if (progress->mem == NULL)
@@ -260,10 +261,12 @@ static void flush_once(struct ldb_db *db, struct flush_progress *progress)
     ldb_obsolete_files_remove(db);
     ldb_mutex_lock(&db->mu);
     db->is_flushing = false;
-    if (s == LDB_OK)
+    if (s == LDB_OK) {
         ldb_background_recovered(db, LDB_WORK_FLUSH);
-    else
+    } else {
+        db->flush_failed = attempt;
         ldb_background_failed(db, LDB_WORK_FLUSH, &err);
+    }
 }
 
 void ldb_flush_thread(void *context)

@@ -84,11 +84,31 @@ uint64_t ldb_folder_files_max(const struct ldb_folder_files *files)
     return max;
 }
 
+bool ldb_folder_file_is_data(enum ldb_file_type type)
+{
+    switch (type) {
+    case LDB_FILE_JOURNAL:
+    case LDB_FILE_TABLE:
+    case LDB_FILE_TABLE_SST:
+    case LDB_FILE_MANIFEST:
+    case LDB_FILE_CURRENT:
+    case LDB_FILE_CURRENT_BAK:
+    case LDB_FILE_CURRENT_NEXT:
+        return true;
+    case LDB_FILE_FOREIGN:
+    case LDB_FILE_DBTMP:
+    case LDB_FILE_TMP:
+    case LDB_FILE_LOCK:
+    case LDB_FILE_LOG:
+        break;
+    }
+    return false;
+}
+
 bool ldb_folder_files_is_database(const struct ldb_folder_files *files)
 {
     for (size_t i = 0; i < files->count; i++) {
-        if (files->files[i].type != LDB_FILE_LOCK &&
-            files->files[i].type != LDB_FILE_LOG)
+        if (ldb_folder_file_is_data(files->files[i].type))
             return true;
     }
     return false;

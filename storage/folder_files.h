@@ -34,7 +34,10 @@ bool ldb_folder_files_has_table(const struct ldb_folder_files *files,
                                 uint64_t number);
 /* The greatest number in any name. */
 uint64_t ldb_folder_files_max(const struct ldb_folder_files *files);
-/* Journals, tables, MANIFESTs or CURRENTs: it is, or was, a database. */
+/* A journal, a table, a MANIFEST or a CURRENT: no lock, LOG or temporary file,
+ * which every file of a database replaces or is made before. */
+bool ldb_folder_file_is_data(enum ldb_file_type type);
+/* One of those: it is, or was, a database. */
 bool ldb_folder_files_is_database(const struct ldb_folder_files *files);
 
 /*

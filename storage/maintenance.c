@@ -4,20 +4,27 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
+#include "storage/folder_files.h"
 
-/* Waits until every memtable sealed so far is in a table. */
+/*
+ * Waits until every memtable sealed up to that journal is in a table. An
+ * attempt fails the wait that began after attempt `before`, no earlier one.
+ */
 static enum ldb_status wait_flushed(struct ldb_db *db, uint64_t journal_number,
-                                    struct ldb_error *err) LDB_REQUIRES(db->mu)
+                                    uint64_t before, struct ldb_error *err)
+    LDB_REQUIRES(db->mu)
 {
     while (db->immutable_count > 0 &&
            db->immutables[0]->journal_number <= journal_number) {
         const struct ldb_background_failure *f = &db->failures[LDB_WORK_FLUSH];
 
-        if (f->attempts > 0) {
+        if (f->attempts > 0 && db->flush_failed > before) {
             if (err != NULL)
                 *err = f->error;
             return f->error.status;
         }
+        if (f->attempts > 0)
+            ldb_background_try_now(db, LDB_WORK_FLUSH);
         if (ldb_db_health(db) == LDB_HEALTH_SYNC_FAILED ||
             ldb_db_health(db) == LDB_HEALTH_WRITE_FAILED)
             return ldb_error_set(err, LDB_READ_ONLY,
@@ -30,8 +37,8 @@ static enum ldb_status wait_flushed(struct ldb_db *db, uint64_t journal_number,
 
 /* Seals the memtable when there is something in it. *out_number: its journal.
  * The leader's. */
-static enum ldb_status seal_current(struct ldb_db *db, struct ldb_error *err,
-                                    uint64_t *out_number,
+static enum ldb_status seal_current(struct ldb_db *db, uint64_t before,
+                                    struct ldb_error *err, uint64_t *out_number,
                                     struct ldb_view **out_old)
     LDB_REQUIRES(db->mu)
 {
@@ -40,7 +47,7 @@ static enum ldb_status seal_current(struct ldb_db *db, struct ldb_error *err,
     *out_number = db->journal_number;
     while (s == LDB_OK &&
            db->immutable_count >= db->options.immutable_memtables_max)
-        s = wait_flushed(db, db->immutables[0]->journal_number, err);
+        s = wait_flushed(db, db->immutables[0]->journal_number, before, err);
     if (s != LDB_OK || ldb_memtable_entry_count(db->mem) == 0)
         return s;
     return ldb_throttle_seal(db, err, out_old);
@@ -50,13 +57,15 @@ enum ldb_status ldb_flush(struct ldb_db *db, struct ldb_error *err)
 {
     struct ldb_view *old = NULL;
     uint64_t number = 0;
+    uint64_t before;
     enum ldb_status s;
 
     if (db->options.read_only)
         return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
     ldb_lead_begin(db);
     ldb_mutex_lock(&db->mu);
-    s = seal_current(db, err, &number, &old);
+    before = db->flush_begun;
+    s = seal_current(db, before, err, &number, &old);
     ldb_mutex_unlock(&db->mu);
     ldb_lead_end(db);
     if (old != NULL)
@@ -64,8 +73,7 @@ enum ldb_status ldb_flush(struct ldb_db *db, struct ldb_error *err)
     if (s != LDB_OK)
         return s;
     ldb_mutex_lock(&db->mu);
-    ldb_background_try_now(db, LDB_WORK_FLUSH);
-    s = wait_flushed(db, number, err);
+    s = wait_flushed(db, number, before, err);
     ldb_mutex_unlock(&db->mu);
     return s;
 }
@@ -179,7 +187,7 @@ static enum ldb_status collect(void *context, const char *name)
 
     if (type == LDB_FILE_FOREIGN || type == LDB_FILE_LOCK)
         return LDB_OK;
-    destroy->is_database |= type != LDB_FILE_LOG;
+    destroy->is_database |= ldb_folder_file_is_data(type);
     return ldb_buf_append(&destroy->names,
                           ldb_slice_make(name, strlen(name) + 1));
 }
@@ -207,6 +215,37 @@ static enum ldb_status remove_names(struct ldb_env *env, const char *path,
     return s;
 }
 
+/* The names of path's files; NOT_FOUND: it is no database. */
+static enum ldb_status list_names(struct ldb_env *env, const char *path,
+                                  struct ldb_error *err,
+                                  struct destroy *destroy)
+{
+    enum ldb_status s;
+
+    ldb_buf_clear(&destroy->names);
+    destroy->is_database = false;
+    s = env->ops->list_dir(env, path, collect, destroy, err);
+    if (s == LDB_OK && !destroy->is_database)
+        s = ldb_error_set(err, LDB_NOT_FOUND, "%s: there is no database", path);
+    return s;
+}
+
+/* Everything but CURRENT, then it; each durable before what follows. */
+static enum ldb_status remove_database(struct ldb_env *env, const char *path,
+                                       const struct destroy *destroy,
+                                       struct ldb_error *err)
+{
+    enum ldb_status s = remove_names(env, path, &destroy->names, false, err);
+
+    if (s == LDB_OK)
+        s = env->ops->sync_dir(env, path, err);
+    if (s == LDB_OK)
+        s = remove_names(env, path, &destroy->names, true, err);
+    if (s == LDB_OK)
+        s = env->ops->sync_dir(env, path, err);
+    return s;
+}
+
 enum ldb_status ldb_destroy(const char *path, const struct ldb_options *options,
                             struct ldb_error *err)
 {
@@ -220,15 +259,15 @@ enum ldb_status ldb_destroy(const char *path, const struct ldb_options *options,
 
     if (lock_path == NULL)
         return ldb_error_no_memory(err);
-    s = env->ops->list_dir(env, path, collect, &destroy, err);
-    if (s == LDB_OK && !destroy.is_database)
-        s = ldb_error_set(err, LDB_NOT_FOUND, "%s: there is no database", path);
+    /* Locking makes a file, so look first; what is there may have changed
+     * until nobody else has it. */
+    s = list_names(env, path, err, &destroy);
     if (s == LDB_OK)
         s = env->ops->lock_file(env, lock_path, false, err, &lock);
     if (s == LDB_OK)
-        s = remove_names(env, path, &destroy.names, false, err);
+        s = list_names(env, path, err, &destroy);
     if (s == LDB_OK)
-        s = remove_names(env, path, &destroy.names, true, err);
+        s = remove_database(env, path, &destroy, err);
     if (lock != NULL) {
         env->ops->unlock_file(env, lock);
         /* What is left are foreign files, or an empty folder that may stay. */

@@ -378,7 +378,8 @@ ldb_cursor_status(const struct ldb_cursor *cursor, struct ldb_error *err);
 
 /* ---- maintenance ---- */
 
-/* Flushes the memtable and waits until it is in a table. */
+/* Flushes the memtable and waits until it is in a table. Fails with what an
+ * attempt met that began after the call. */
 LDB_API LDB_MUST_CHECK enum ldb_status ldb_flush(struct ldb_db *db,
                                                  struct ldb_error *err);
 
@@ -402,6 +403,7 @@ ldb_property(struct ldb_db *db, const char *name, struct ldb_buf *out);
  * nothing else is in it. Files of other names stay, and so do the folders
  * leveld/ (who this node is) and lost/ (what repairs kept) with all in them.
  * options: env is used; NULL: the defaults. After a failure it can be repeated.
+ * Once it returns a power cut brings none of them back.
  *
  * Errors: NOT_FOUND: no database; LOCKED; IO, NO_MEMORY.
  */

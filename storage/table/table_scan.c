@@ -356,6 +356,8 @@ static enum ldb_status scan_file(struct scan *scan, struct ldb_error *err)
         return tell_text(scan, 0, "too short to be a table", err);
     s = ldb_random_read_at(scan->file, at, LDB_FOOTER_SIZE, scratch, &bytes,
                            &why);
+    if (s == LDB_NO_MEMORY)
+        return ldb_error_no_memory(err);
     if (s != LDB_OK)
         return tell_text(scan, at, "the footer cannot be read", err);
     if (!ldb_footer_has_magic(bytes))

@@ -233,9 +233,38 @@ static void a_full_output_is_told(void **state)
 
     path_in(f, "000003.ldb", path);
     assert_int_equal(dump(f, "/dev/full", f->db, NULL), SVC_EXIT_USAGE);
-    expect_in(f, "standard output is closed");
+    expect_in(f, "dump: write to standard output: No space left on device");
     assert_int_equal(dump(f, "/dev/full", path, NULL), SVC_EXIT_USAGE);
-    expect_in(f, "standard output is closed");
+    expect_in(f, "dump: write to standard output: No space left on device");
+}
+
+/* More than a buffer: the failure comes in the midst of it. */
+static void a_long_output_that_is_full_is_told_as_well(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_error err = {0};
+    struct ldb_options options;
+    struct ldb_db *db = NULL;
+    char folder[TEMP_DIR_PATH_SIZE];
+    char path[PATH_SIZE];
+    char key[16];
+
+    (void)temp_dir_join(&f->dir, "long", folder);
+    ldb_options_init(&options);
+    assert_ldb_ok(ldb_open(folder, &options, NULL, &err, &db), &err);
+    for (unsigned n = 0; n < 4000; n++) {
+        (void)snprintf(key, sizeof(key), "key%06u", n);
+        assert_ldb_ok(ldb_put(db, ldb_slice_str(key), ldb_slice_str(key), false,
+                              &err, NULL),
+                      &err);
+    }
+    assert_ldb_ok(ldb_flush(db, &err), &err);
+    assert_ldb_ok(ldb_close(db, &err), &err);
+    assert_int_equal(dump(f, "/dev/full", folder, NULL), SVC_EXIT_USAGE);
+    expect_in(f, "dump: write to standard output: No space left on device");
+    (void)snprintf(path, sizeof(path), "%s/000003.ldb", folder);
+    assert_int_equal(dump(f, "/dev/full", path, NULL), SVC_EXIT_USAGE);
+    expect_in(f, "dump: write to standard output: No space left on device");
 }
 
 static void without_memory_there_is_a_reason_or_all_of_it(void **state)
@@ -271,6 +300,7 @@ int main(void)
         CASE(a_file_is_listed_by_its_name),
         CASE(what_cannot_be_dumped_is_wrong_usage),
         CASE(a_full_output_is_told),
+        CASE(a_long_output_that_is_full_is_told_as_well),
         CASE(without_memory_there_is_a_reason_or_all_of_it),
     };
 

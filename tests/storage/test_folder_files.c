@@ -221,12 +221,13 @@ static void journals_tables_and_manifests_make_a_database(void **state)
         const char *name;
         bool is_database;
     } rows[] = {
-        {"LOCK", false},      {"LOG", false},
-        {"LOG.old", false},   {"notes.txt", false},
-        {"000001.log", true}, {"000001.ldb", true},
-        {"000001.sst", true}, {"MANIFEST-000001", true},
-        {"CURRENT", true},    {"CURRENT.bak", true},
-        {"CURRENT.2", true},
+        {"LOCK", false},       {"LOG", false},
+        {"LOG.old", false},    {"notes.txt", false},
+        {"000001.log", true},  {"000001.ldb", true},
+        {"000001.sst", true},  {"MANIFEST-000001", true},
+        {"CURRENT", true},     {"CURRENT.bak", true},
+        {"CURRENT.2", true},   {"000001.dbtmp", false},
+        {"000001.tmp", false},
     };
     struct fixture *f = *state;
 

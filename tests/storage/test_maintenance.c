@@ -83,6 +83,22 @@ static void sizes_grow_with_the_range(void **state)
     }
 }
 
+/* What an attempt before the call met is not the call's. */
+static void a_flush_tells_of_its_own_attempts_alone(void **state)
+{
+    struct db_fixture *f = *state;
+
+    for (unsigned n = 0; n < 20; n++) {
+        db_fixture_fill(f, n, n + 1);
+        db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_OPEN_WRITABLE), ".ldb", EIO);
+        assert_ldb_status(LDB_IO, ldb_flush(f->db, &f->err), &f->err);
+        assert_ldb_status(LDB_IO, ldb_flush(f->db, &f->err), &f->err);
+        env_fault_fail(f->fault, NULL);
+        assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+    }
+    db_fixture_assert_filled(f, 0, 20);
+}
+
 /* CURRENT goes last: until then the folder still is a database. */
 static void a_destroy_that_fails_can_be_repeated(void **state)
 {
@@ -134,6 +150,49 @@ static void destroy_leaves_the_folders_in_it(void **state)
                       &f->err);
 }
 
+static void a_power_cut_brings_no_destroyed_file_back(void **state)
+{
+    struct db_fixture *f = *state;
+
+    db_fixture_fill(f, 0, 10);
+    db_fixture_flush(f);
+    db_fixture_close(f);
+    /* So that the folder stays. */
+    db_fixture_write_file(f, "notes.txt", ldb_slice_str("theirs"));
+    assert_ldb_ok(f->env->ops->sync_dir(f->env, DB_FIXTURE_DIR, &f->err),
+                  &f->err);
+    assert_ldb_ok(ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err), &f->err);
+    env_fault_power_cut(f->fault, LDB_CRASH_KEEP_NONE, 0);
+    f->env = env_fault_env(f->fault);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), 0);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_MANIFEST), 0);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_CURRENT), 0);
+}
+
+/* Another process has it open and writes until the lock is taken. */
+static void write_before_the_lock(void *context, enum env_fault_kind kind,
+                                  const char *path)
+{
+    struct db_fixture *f = context;
+
+    (void)path;
+    if (kind == ENV_FAULT_LOCK_FILE)
+        db_fixture_write_file(f, "000777.ldb", ldb_slice_str("a table"));
+}
+
+static void what_came_before_the_lock_is_destroyed_too(void **state)
+{
+    struct db_fixture *f = *state;
+
+    db_fixture_fill(f, 0, 10);
+    db_fixture_close(f);
+    db_fixture_write_file(f, "notes.txt", ldb_slice_str("theirs"));
+    env_fault_set_call_hook(f->fault, write_before_the_lock, f);
+    assert_ldb_ok(ldb_destroy(DB_FIXTURE_DIR, &f->options, &f->err), &f->err);
+    env_fault_set_call_hook(f->fault, NULL, NULL);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), 0);
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -142,7 +201,10 @@ int main(void)
         TEST(flush_and_compact_are_refused_read_only),
         TEST(a_range_compaction_takes_what_overlaps_it),
         TEST(sizes_grow_with_the_range),
+        TEST(a_flush_tells_of_its_own_attempts_alone),
         TEST(a_destroy_that_fails_can_be_repeated),
+        TEST(a_power_cut_brings_no_destroyed_file_back),
+        TEST(what_came_before_the_lock_is_destroyed_too),
         TEST(destroy_leaves_the_folders_in_it),
     };
 

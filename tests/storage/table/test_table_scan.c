@@ -636,6 +636,32 @@ static void no_memory_is_an_error_and_no_damage(void **state)
     assert_true(failed > f->sound.data_blocks);
 }
 
+static enum ldb_status read_without_memory(struct ldb_random_file *file,
+                                           uint64_t offset, size_t n,
+                                           uint8_t *scratch,
+                                           struct ldb_slice *out,
+                                           struct ldb_error *err)
+{
+    (void)file, (void)offset, (void)n, (void)scratch, (void)out;
+    return ldb_error_no_memory(err);
+}
+
+static void no_memory_for_the_footer_is_no_damage_either(void **state)
+{
+    static const struct ldb_random_file_ops ops = {.read_at =
+                                                       read_without_memory};
+    struct fixture *f = *state;
+    struct ldb_random_file file = {.ops = &ops};
+    struct ldb_table_scan_result result = {0};
+    struct ldb_error err = {0};
+    struct told told = {0};
+
+    assert_ldb_status(LDB_NO_MEMORY,
+                      scan_file(&file, f->file.len, &told, &err, &result),
+                      &err);
+    assert_int_equal(told.damages, 0);
+}
+
 #define CASE(function)                                                         \
     cmocka_unit_test_setup_teardown(function, setup, teardown)
 
@@ -654,6 +680,7 @@ int main(void)
         CASE(a_failed_read_is_told_and_no_error),
         CASE(what_a_visitor_returns_stops_the_scan),
         CASE(no_memory_is_an_error_and_no_damage),
+        CASE(no_memory_for_the_footer_is_no_damage_either),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
