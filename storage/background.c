@@ -32,8 +32,9 @@ void ldb_background_failed(struct ldb_db *db, enum ldb_work work,
         f->attempts < BACKOFF_DOUBLINGS ? f->attempts : BACKOFF_DOUBLINGS;
 
     f->attempts++;
-    f->retry_at_us =
-        db->env->ops->monotonic_us(db->env) + (BACKOFF_FIRST_US << doublings);
+    f->retry_at_us = db->env->ops->monotonic_us(db->env);
+    if (!db->options.no_compaction_backoff)
+        f->retry_at_us += BACKOFF_FIRST_US << doublings;
     f->error = *why;
     ldb_log_line(db->log, "%s error (try %u): %s", names[work], f->attempts,
                  why->message);

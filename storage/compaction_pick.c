@@ -163,8 +163,8 @@ static struct key_span span_of_inputs(const struct setup *setup)
 static enum ldb_status expand(struct setup *setup)
 {
     const struct ldb_comparator *cmp = setup->version->comparator;
-    uint64_t limit =
-        setup->limits->expand_limit_factor * setup->limits->table_size;
+    uint64_t limit = setup->limits->expand_limit_factor *
+                     setup->limits->table_bytes[setup->level + 1];
     struct key_span span = span_of_inputs(setup);
     struct file_set upper = {0};
     struct file_set lower = {0};
@@ -222,6 +222,16 @@ static enum ldb_status complete(struct setup *setup)
                            &setup->grandparents);
 }
 
+/* Of a compaction of the level: bytes two levels down. */
+static uint64_t grandparent_limit(const struct ldb_compaction_limits *limits,
+                                  uint32_t level)
+{
+    uint32_t below =
+        level + 2 < LDB_LEVEL_COUNT ? level + 2 : LDB_LEVEL_COUNT - 1;
+
+    return limits->grandparent_limit_factor * limits->table_bytes[below];
+}
+
 static bool has_known_counts(const struct ldb_file_meta *meta)
 {
     return meta->entry_count != 0 && meta->entry_count != LDB_COUNT_UNKNOWABLE;
@@ -253,8 +263,7 @@ static bool is_trivial(const struct setup *setup, bool is_manual)
     return !is_manual && setup->inputs[0].count == 1 &&
            setup->inputs[1].count == 0 &&
            file_set_bytes(&setup->grandparents) <=
-               setup->limits->grandparent_limit_factor *
-                   setup->limits->table_size &&
+               grandparent_limit(setup->limits, setup->level) &&
            !(is_dense(setup->inputs[0].files[0]) && is_bottom(setup));
 }
 
@@ -689,7 +698,7 @@ enum ldb_status ldb_compaction_pick_range(
     struct ldb_error *err, struct ldb_compaction **out)
 {
     struct setup setup = {.version = version, .limits = limits, .level = level};
-    uint64_t limit = limits->source_limit_factor * limits->table_size;
+    uint64_t limit = 0;
     uint64_t bytes = 0;
     size_t kept = 0;
 
@@ -698,6 +707,7 @@ enum ldb_status ldb_compaction_pick_range(
                              "level %" PRIu32 " cannot be compacted, the last "
                              "that can is %d",
                              level, LAST_SOURCE_LEVEL);
+    limit = limits->source_limit_factor * limits->table_bytes[level + 1];
     if (ldb_version_overlapping(version, level, range->begin, range->end,
                                 &setup.inputs[0].files,
                                 &setup.inputs[0].count) != LDB_OK)
@@ -741,7 +751,7 @@ bool ldb_compaction_should_stop_before(
     struct ldb_compaction_cursor *cursor, struct ldb_slice internal_key)
 {
     const struct ldb_comparator *cmp = compaction->version->comparator;
-    uint64_t limit = limits->grandparent_limit_factor * limits->table_size;
+    uint64_t limit = grandparent_limit(limits, compaction->level);
 
     while (cursor->grandparent < compaction->grandparent_count) {
         const struct ldb_file_meta *meta =

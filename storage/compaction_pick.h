@@ -13,10 +13,12 @@
 #include "storage/version/version.h"
 
 struct ldb_compaction_limits {
-    uint64_t table_size;               /* bytes of an output table: 2 MiB */
-    uint32_t expand_limit_factor;      /* x table_size: 25 */
-    uint32_t grandparent_limit_factor; /* x table_size: 10 */
-    uint32_t source_limit_factor;      /* x table_size, manual only: 1 */
+    /* Of a table that is written to the level: 2 MiB */
+    uint64_t table_bytes[LDB_LEVEL_COUNT];
+    /* x the table of the next level, grandparents: of the one after it */
+    uint32_t expand_limit_factor;      /* 25 */
+    uint32_t grandparent_limit_factor; /* 10 */
+    uint32_t source_limit_factor;      /* manual only: 1 */
 };
 
 struct ldb_compaction {

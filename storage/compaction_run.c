@@ -164,8 +164,9 @@ static enum ldb_status take_entry(struct run *run, struct ldb_slice key,
             run->compaction, &run->db->limits, &run->cursor, key);
 
         if (run->file != NULL &&
-            (overlaps || ldb_table_builder_file_size(run->builder) >=
-                             run->db->limits.table_size))
+            (overlaps ||
+             ldb_table_builder_file_size(run->builder) >=
+                 run->db->limits.table_bytes[run->compaction->level + 1]))
             s = finish_output(run, err);
         if (s != LDB_OK)
             return s;

@@ -63,6 +63,10 @@ static void drop_memory(struct ldb_db *db)
     db->immutable_count = 0;
 }
 
+/* Bounds of a table, as of the option table_bytes. */
+#define TABLE_BYTES_MIN ((double)(UINT64_C(1) << 10))
+#define TABLE_BYTES_MAX ((double)(UINT64_C(4) << 30))
+
 /* Frees db as far as it was made; no thread runs. */
 static void destroy(struct ldb_db *db)
 {
@@ -81,6 +85,22 @@ static void destroy(struct ldb_db *db)
     release_locks(db);
     ldb_mem_free(db->dir);
     ldb_mem_free(db);
+}
+
+/* Bytes of a table of the level. */
+static uint64_t table_bytes_of(const struct ldb_options *o, uint32_t level)
+{
+    double factor = 1;
+    double bytes;
+
+    for (uint32_t l = 0; l < level; l++)
+        factor *= o->table_multiplier;
+    if (o->table_multipliers[level] > 0)
+        factor = o->table_multipliers[level];
+    bytes = (double)o->table_bytes * factor;
+    if (bytes < TABLE_BYTES_MIN)
+        return (uint64_t)TABLE_BYTES_MIN;
+    return (uint64_t)(bytes > TABLE_BYTES_MAX ? TABLE_BYTES_MAX : bytes);
 }
 
 static void set_table_options(struct ldb_db *db)
@@ -108,11 +128,12 @@ static void set_table_options(struct ldb_db *db)
         .verify_index_checksums = true,
     };
     db->limits = (struct ldb_compaction_limits){
-        .table_size = o->table_bytes,
         .expand_limit_factor = o->expand_limit_factor,
         .grandparent_limit_factor = o->grandparent_overlap_factor,
         .source_limit_factor = o->source_limit_factor,
     };
+    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++)
+        db->limits.table_bytes[level] = table_bytes_of(o, level);
 }
 
 static enum ldb_status create_caches(struct ldb_db *db, struct ldb_error *err)
@@ -148,6 +169,7 @@ static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
         .l0_compaction_trigger = o->l0_compaction_trigger,
         .level1_bytes = o->level1_bytes,
         .level_multiplier = o->level_multiplier,
+        .level_multipliers = o->level_multipliers,
         .counts_seeks = o->seek_compaction && !o->read_only,
     };
     enum ldb_status s = ldb_version_set_create(&options, err, &db->versions);

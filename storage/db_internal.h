@@ -378,7 +378,8 @@ void ldb_background_stop(struct ldb_db *db);
 void ldb_background_pause(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 void ldb_background_resume(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 
-/* Records and logs a failure; the next try is due 1, 2, 4, then 8 s later. */
+/* Records and logs a failure; the next try is due 1, 2, 4, then 8 s later, or
+ * at once (no_compaction_backoff). */
 void ldb_background_failed(struct ldb_db *db, enum ldb_work work,
                            const struct ldb_error *why) LDB_REQUIRES(db->mu);
 /* The work succeeded; wakes who waits for that, or for what it changed. */

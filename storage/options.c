@@ -6,6 +6,9 @@
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
 
+/* Of a level's multiplier. Chosen: 10^6 is level 6's by default. */
+#define FACTOR_MAX 1e9
+
 void ldb_options_init(struct ldb_options *options)
 {
     *options = (struct ldb_options){
@@ -17,6 +20,7 @@ void ldb_options_init(struct ldb_options *options)
         .write_buffer_bytes = 4 * MIB,
         .immutable_memtables_max = 2,
         .table_bytes = 2 * MIB,
+        .table_multiplier = 1,
         .compaction_threads = 2,
         .block_bytes = 4 * KIB,
         .block_restart_interval = 16,
@@ -128,6 +132,31 @@ static enum ldb_status check_policies(const struct ldb_options *o,
     return s;
 }
 
+/* 0 has been filled in, or means none. Not a number fails too. */
+static bool is_factor(double value)
+{
+    return value >= 0 && value <= FACTOR_MAX;
+}
+
+static enum ldb_status check_factors(const struct ldb_options *o,
+                                     struct ldb_error *err)
+{
+    const char *bad =
+        is_factor(o->table_multiplier) ? NULL : "table_multiplier";
+
+    for (unsigned level = 0; bad == NULL && level < LDB_LEVELS; level++) {
+        if (!is_factor(o->table_multipliers[level]))
+            bad = "table_multipliers";
+        if (!is_factor(o->level_multipliers[level]))
+            bad = "level_multipliers";
+    }
+    if (bad == NULL)
+        return LDB_OK;
+    return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                         "option %s is not between 0 and %.0f", bad,
+                         FACTOR_MAX);
+}
+
 #define FILL(field)                                                            \
     do {                                                                       \
         if (out->field == 0)                                                   \
@@ -146,6 +175,7 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
     FILL(write_buffer_bytes);
     FILL(immutable_memtables_max);
     FILL(table_bytes);
+    FILL(table_multiplier);
     FILL(compaction_threads);
     FILL(block_bytes);
     FILL(block_restart_interval);
@@ -171,5 +201,7 @@ enum ldb_status ldb_options_complete(const struct ldb_options *options,
     if (out->comparator == NULL)
         out->comparator = ldb_comparator_bytewise();
     s = check_policies(out, err);
+    if (s == LDB_OK)
+        s = check_factors(out, err);
     return s == LDB_OK ? check_ranges(out, err) : s;
 }

@@ -25,6 +25,9 @@ struct ldb_snapshot;
 struct ldb_cursor;
 struct ldb_block_cache;
 
+/* Levels 0 to 6, as both libraries have. */
+#define LDB_LEVELS 7
+
 /* ---- options ---- */
 
 /*
@@ -81,6 +84,12 @@ struct ldb_options {
     /* Bytes of a table that compaction writes. Default 2 MiB.
      * [CompactionTableSize / max_file_size] */
     uint64_t table_bytes;
+    /* A table of level n has table_bytes * table_multiplier^n, or, where
+     * table_multipliers[n] is not 0, times that; drawn into 1 KiB to 4 GiB.
+     * Default 1: one size. [CompactionTableSizeMultiplier,
+     * CompactionTableSizeMultiplierPerLevel] */
+    double table_multiplier;
+    double table_multipliers[LDB_LEVELS];
     /* Compactions that may run at once, where they do not meet. 1 to 8,
      * default 2. */
     unsigned compaction_threads;
@@ -98,7 +107,8 @@ struct ldb_options {
     struct ldb_block_cache *block_cache;
     /* Tables kept open. Default 500. [OpenFilesCacheCapacity] */
     unsigned open_tables_max;
-    /* In units of table_bytes: up to how much a compaction takes more of its
+    /* In units of a table of the next level; the overlap: of a table of the
+     * level after next. Up to how much a compaction takes more of its
      * level, if that is for free; overlap with the level after next at which an
      * output ends; what a step of a manual one takes. Default 25, 10, 1.
      * [CompactionExpandLimitFactor, CompactionGPOverlapsFactor,
@@ -129,6 +139,12 @@ struct ldb_options {
      * [CompactionTotalSize, CompactionTotalSizeMultiplier] */
     uint64_t level1_bytes;
     unsigned level_multiplier;
+    /* Where level_multipliers[n] is not 0, level n has level1_bytes times that
+     * instead; [0] is not used. [CompactionTotalSizeMultiplierPerLevel] */
+    double level_multipliers[LDB_LEVELS];
+    /* Try failed flushes and compactions again at once, not after 1, 2, 4, 8
+     * seconds. [DisableCompactionBackoff] */
+    bool no_compaction_backoff;
     /* Sync nothing, ever: after a power cut the database may be lost. Who dies
      * with the process loses nothing. [NoSync] */
     bool no_sync;
@@ -503,7 +519,7 @@ LDB_API LDB_MUST_CHECK enum ldb_status ldb_reopen(struct ldb_db *db,
 
 /* ---- figures ---- */
 
-#define LDB_STATS_LEVELS 7
+#define LDB_STATS_LEVELS LDB_LEVELS
 
 /* What holds writes up. */
 enum ldb_stall {

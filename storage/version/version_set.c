@@ -38,13 +38,14 @@
 
 /*
  * Locking:
- * constant: options, dir, live (which has a mutex of its own).
+ * constant: options, score_limits, dir, live (which has a mutex of its own).
  * Guarded by *options.mu: the rest. manifest itself (not the pointer) belongs
  * to the applier whose turn it is; only that applier changes the fields from
  * current down to turn.
  */
 struct ldb_version_set {
     struct ldb_version_set_options options;
+    struct ldb_score_limits score_limits;
     char *dir;
     struct ldb_live_versions *live;
     uint64_t next_file_number;
@@ -65,6 +66,28 @@ struct ldb_version_set {
 
 /* ---- life ---- */
 
+static void set_score_limits(const struct ldb_version_set_options *o,
+                             struct ldb_score_limits *out)
+{
+    double level1 =
+        (double)(o->level1_bytes == 0 ? LEVEL1_BYTES : o->level1_bytes);
+    double multiplier = o->level_multiplier == 0 ? LEVEL_MULTIPLIER
+                                                 : (double)o->level_multiplier;
+    double factor = 1;
+
+    out->l0_compaction_trigger = o->l0_compaction_trigger == 0
+                                     ? L0_COMPACTION_TRIGGER
+                                     : o->l0_compaction_trigger;
+    for (uint32_t level = 1; level < LDB_LEVEL_COUNT; level++) {
+        bool is_given =
+            o->level_multipliers != NULL && o->level_multipliers[level] > 0;
+
+        out->level_bytes[level] =
+            level1 * (is_given ? o->level_multipliers[level] : factor);
+        factor *= multiplier;
+    }
+}
+
 enum ldb_status
 ldb_version_set_create(const struct ldb_version_set_options *options,
                        struct ldb_error *err, struct ldb_version_set **out)
@@ -76,12 +99,7 @@ ldb_version_set_create(const struct ldb_version_set_options *options,
     set->options = *options;
     if (set->options.manifest_rotate_bytes == 0)
         set->options.manifest_rotate_bytes = LDB_MANIFEST_ROTATE_BYTES;
-    if (set->options.l0_compaction_trigger == 0)
-        set->options.l0_compaction_trigger = L0_COMPACTION_TRIGGER;
-    if (set->options.level1_bytes == 0)
-        set->options.level1_bytes = LEVEL1_BYTES;
-    if (set->options.level_multiplier == 0)
-        set->options.level_multiplier = LEVEL_MULTIPLIER;
+    set_score_limits(options, &set->score_limits);
     set->dir = ldb_mem_strdup(options->dir);
     set->live = ldb_live_versions_create();
     if (set->dir == NULL || set->live == NULL) {
@@ -127,8 +145,7 @@ static void score(const struct ldb_version_set *set,
                   struct ldb_version *version)
 {
     version->counts_seeks = set->options.counts_seeks;
-    ldb_version_score(version, set->options.l0_compaction_trigger,
-                      set->options.level1_bytes, set->options.level_multiplier);
+    ldb_version_score(version, &set->score_limits);
 }
 
 /*
@@ -137,42 +154,35 @@ static void score(const struct ldb_version_set *set,
  * counts as there already.
  */
 static uint64_t pending_bytes(const struct ldb_version *version,
-                              double level1_bytes, double multiplier)
+                              const struct ldb_score_limits *limits)
 {
     const struct ldb_level *levels = version->levels;
     bool is_due = version->scores[0] >= 1;
     double arriving = is_due ? (double)levels[0].bytes : 0;
     double pending = is_due ? arriving + (double)levels[1].bytes : 0;
-    double limit = level1_bytes;
 
     for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++) {
         double bytes = (double)levels[level].bytes + arriving;
-        double excess = bytes - limit;
+        double excess = bytes - limits->level_bytes[level];
 
         arriving = excess > 0 ? excess : 0;
         if (excess > 0)
             pending += excess * (1 + (double)levels[level + 1].bytes / bytes);
-        limit *= multiplier;
     }
     return (uint64_t)pending;
 }
 
 void ldb_version_score(struct ldb_version *version,
-                       uint32_t l0_compaction_trigger, uint64_t level1_bytes,
-                       uint32_t level_multiplier)
+                       const struct ldb_score_limits *limits)
 {
-    double limit = (double)level1_bytes;
-
-    version->scores[0] =
-        (double)version->levels[0].count / (double)l0_compaction_trigger;
-    for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++) {
-        version->scores[level] = (double)version->levels[level].bytes / limit;
-        limit *= (double)level_multiplier;
-    }
+    version->scores[0] = (double)version->levels[0].count /
+                         (double)limits->l0_compaction_trigger;
+    for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++)
+        version->scores[level] =
+            (double)version->levels[level].bytes / limits->level_bytes[level];
     /* The last level has nowhere to go. */
     version->scores[LDB_LEVEL_COUNT - 1] = 0;
-    version->pending_bytes =
-        pending_bytes(version, (double)level1_bytes, (double)level_multiplier);
+    version->pending_bytes = pending_bytes(version, limits);
 }
 
 /* ---- opening ---- */

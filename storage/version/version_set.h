@@ -34,7 +34,10 @@ struct ldb_version_set_options {
     uint32_t l0_compaction_trigger;          /* for the score; 0: 4 */
     uint64_t level1_bytes;                   /* for the score; 0: 100 MiB */
     uint32_t level_multiplier;               /* for the score; 0: 10 */
-    bool counts_seeks;                       /* in versions; seek compaction */
+    /* For the score: where not 0, level n has level1_bytes times [n] instead.
+     * LDB_LEVEL_COUNT of them, read by create(); NULL: all 0. */
+    const double *level_multipliers;
+    bool counts_seeks; /* in versions; seek compaction */
 };
 
 LDB_MUST_CHECK enum ldb_status
@@ -149,9 +152,13 @@ void ldb_version_set_on_obsolete(struct ldb_version_set *set,
                                  void (*on_obsolete)(void *context),
                                  void *context);
 
+struct ldb_score_limits {
+    uint32_t l0_compaction_trigger;
+    double level_bytes[LDB_LEVEL_COUNT]; /* [0] is not used */
+};
+
 /* goleveldb's score of each level (docs/formats.md), stored in the version. */
 void ldb_version_score(struct ldb_version *version,
-                       uint32_t l0_compaction_trigger, uint64_t level1_bytes,
-                       uint32_t level_multiplier);
+                       const struct ldb_score_limits *limits);
 
 #endif

@@ -1,6 +1,7 @@
 /* Threads that start, fail, rest and stop. */
 #include <errno.h>
 
+#include "storage/db_internal.h"
 #include "storage/journal/write_batch.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
@@ -61,6 +62,27 @@ static void closing_in_a_pause_between_tries_loses_nothing(void **state)
     }
 }
 
+static void failed_work_waits_unless_told_otherwise(void **state)
+{
+    const struct ldb_error why = {.status = LDB_IO, .message = "none"};
+    struct db_fixture *f = *state;
+
+    for (int round = 0; round < 2; round++) {
+        struct ldb_db *db;
+
+        f->options.no_compaction_backoff = round == 1;
+        db_fixture_reopen(f);
+        db = f->db;
+        ldb_mutex_lock(&db->mu);
+        for (int i = 0; i < 5; i++)
+            ldb_background_failed(db, LDB_WORK_COMPACTION, &why);
+        assert_int_equal(ldb_background_may_try(db, LDB_WORK_COMPACTION),
+                         round == 1);
+        ldb_background_recovered(db, LDB_WORK_COMPACTION);
+        ldb_mutex_unlock(&db->mu);
+    }
+}
+
 static void count_done(struct ldb_write *write)
 {
     unsigned *done = write->context;
@@ -108,6 +130,7 @@ int main(void)
         TEST(a_thread_that_cannot_start_fails_the_open),
         TEST(failing_work_is_told_by_health_until_it_succeeds),
         TEST(closing_in_a_pause_between_tries_loses_nothing),
+        TEST(failed_work_waits_unless_told_otherwise),
         TEST(closing_completes_what_was_submitted),
     };
 

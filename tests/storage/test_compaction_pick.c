@@ -10,11 +10,11 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Small ones: expand below 250 bytes, grandparents up to 100. */
-static const struct ldb_compaction_limits limits = {.table_size = 10,
-                                                    .expand_limit_factor = 25,
-                                                    .grandparent_limit_factor =
-                                                        10,
-                                                    .source_limit_factor = 1};
+static const struct ldb_compaction_limits limits = {
+    .table_bytes = {10, 10, 10, 10, 10, 10, 10},
+    .expand_limit_factor = 25,
+    .grandparent_limit_factor = 10,
+    .source_limit_factor = 1};
 
 static const struct ldb_slice no_pointers[LDB_LEVEL_COUNT];
 
@@ -84,6 +84,10 @@ static void assert_picks_level(struct ldb_version *version, int level)
     ldb_compaction_destroy(compaction);
 }
 
+static const struct ldb_score_limits score_limits = {
+    .l0_compaction_trigger = 4,
+    .level_bytes = {0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7}};
+
 static void the_highest_score_wins(void **state)
 {
     static const struct {
@@ -120,7 +124,7 @@ static void the_highest_score_wins(void **state)
 
         uint32_t best = 0;
 
-        ldb_version_score(version, 4, 100, 10);
+        ldb_version_score(version, &score_limits);
         for (uint32_t level = 1; level < LDB_LEVEL_COUNT; level++)
             if (version->scores[level] > version->scores[best])
                 best = level;
@@ -327,6 +331,67 @@ static void a_lone_table_moves_down_if_the_grandparents_are_few(void **state)
         ldb_compaction_destroy(compaction);
         ldb_version_unref(version);
     }
+}
+
+/* ---- sizes by level ---- */
+
+/* expand and source: of the next level's tables; overlap: of the one after. */
+static void limits_follow_the_table_size_of_each_level(void **state)
+{
+    static const struct version_row rows[] = {
+        {1, 1, 100, "a@9", "b@9"},  {1, 2, 100, "d@9", "f@9"},
+        {1, 4, 100, "p@9", "q@9"},  {2, 11, 100, "b@1", "e@1"},
+        {3, 21, 100, "p@0", "q@0"},
+    };
+    static const struct {
+        uint64_t table_bytes[LDB_LEVEL_COUNT];
+        const char *expanded;
+        const char *manual;
+        bool is_trivial;
+    } cases[] = {
+        {{1, 1, 1, 1, 1, 1, 1}, "1", "1", false},
+        {{900, 900, 1, 1, 900, 900, 900}, "1", "1", false},
+        {{1, 1, 100, 1, 1, 1, 1}, "1 2", "1", false},
+        {{1, 1, 101, 1, 1, 1, 1}, "1 2", "1 2", false},
+        {{1, 1, 1, 10, 1, 1, 1}, "1", "1", true},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    const struct ldb_compaction_range all = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct ldb_compaction_limits by_level = limits;
+        struct ldb_slice pointers[LDB_LEVEL_COUNT] = {{0}};
+        struct ldb_buf last = version_rows_key("f@9");
+        struct ldb_compaction *c = NULL;
+
+        memcpy(by_level.table_bytes, cases[i].table_bytes,
+               sizeof(by_level.table_bytes));
+        version->scores[1] = 1;
+        assert_ldb_ok(
+            ldb_compaction_pick(version, &by_level, pointers, NULL, NULL, &c),
+            NULL);
+        assert_file_numbers(cases[i].expanded, c->inputs[0], c->input_count[0]);
+        ldb_compaction_destroy(c);
+        pointers[1] = ldb_slice_of_buf(&last);
+        c = NULL;
+        assert_ldb_ok(
+            ldb_compaction_pick(version, &by_level, pointers, NULL, NULL, &c),
+            NULL);
+        assert_file_numbers("4", c->inputs[0], c->input_count[0]);
+        assert_int_equal(c->is_trivial_move, cases[i].is_trivial);
+        ldb_compaction_destroy(c);
+        c = NULL;
+        /* Not expanded: nothing below it would be free of cost. */
+        by_level.expand_limit_factor = 0;
+        assert_ldb_ok(
+            ldb_compaction_pick_range(version, &by_level, 1, &all, NULL, &c),
+            NULL);
+        assert_file_numbers(cases[i].manual, c->inputs[0], c->input_count[0]);
+        ldb_compaction_destroy(c);
+        ldb_buf_release(&last);
+    }
+    ldb_version_unref(version);
 }
 
 /* ---- delete marks ---- */
@@ -982,6 +1047,7 @@ int main(void)
         cmocka_unit_test(grandparents_before_the_first_key_do_not_count),
         cmocka_unit_test(
             a_delete_mark_may_go_where_no_deeper_table_has_the_key),
+        cmocka_unit_test(limits_follow_the_table_size_of_each_level),
         cmocka_unit_test(a_table_of_marks_is_picked_where_that_pays),
         cmocka_unit_test(marks_wait_for_what_is_due),
         cmocka_unit_test(marks_with_nothing_below_are_rewritten_not_moved),

@@ -3,6 +3,7 @@
  * the difference that ldb.h says.
  */
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +109,116 @@ static void each_value_has_its_range(void **state)
                           ldb_options_complete(&options, &err, &out), &err);
         assert_ldb_message(rows[i].name, &err);
     }
+}
+
+static void each_multiplier_has_its_range(void **state)
+{
+    const double bad[] = {-1, 1e10, (double)NAN, (double)INFINITY};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]) * 3; i++) {
+        struct ldb_options options;
+        struct ldb_options out = {0};
+        struct ldb_error err = {0};
+        double *const fields[] = {&options.table_multiplier,
+                                  &options.table_multipliers[6],
+                                  &options.level_multipliers[1]};
+        const char *const names[] = {"table_multiplier", "table_multipliers",
+                                     "level_multipliers"};
+
+        ldb_options_init(&options);
+        *fields[i % 3] = bad[i / 3];
+        assert_ldb_status(LDB_INVALID_ARGUMENT,
+                          ldb_options_complete(&options, &err, &out), &err);
+        assert_ldb_message(names[i % 3], &err);
+        *fields[i % 3] = 1e9;
+        assert_ldb_ok(ldb_options_complete(&options, &err, &out), &err);
+    }
+}
+
+static void each_level_has_its_table_size(void **state)
+{
+    static const struct {
+        const char *name;
+        double multiplier;
+        double multipliers[LDB_LEVELS];
+        uint64_t kib[LDB_LEVELS];
+    } rows[] = {
+        {"one size", 0, {0}, {8, 8, 8, 8, 8, 8, 8}},
+        {"twice each", 2, {0}, {8, 16, 32, 64, 128, 256, 512}},
+        {"by levels", 2, {0, 0, 1, 0, 0.5}, {8, 16, 8, 64, 4, 256, 512}},
+        {"too small and too large",
+         100,
+         {0, 0, 1e-9},
+         {8, 800, 1, 4 << 20, 4 << 20, 4 << 20, 4 << 20}},
+    };
+    struct db_fixture *f = *state;
+
+    f->options.table_bytes = 8 << 10;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        f->options.table_multiplier = rows[i].multiplier;
+        memcpy(f->options.table_multipliers, rows[i].multipliers,
+               sizeof(rows[i].multipliers));
+        db_fixture_reopen(f);
+        for (unsigned level = 0; level < LDB_LEVELS; level++)
+            if (f->db->limits.table_bytes[level] != rows[i].kib[level] << 10)
+                fail_msg("%s: level %u has %llu", rows[i].name, level,
+                         (unsigned long long)f->db->limits.table_bytes[level]);
+    }
+}
+
+static uint64_t tables_of_level_1(struct db_fixture *f)
+{
+    struct ldb_stats stats;
+
+    ldb_stats(f->db, &stats);
+    return stats.levels[1].tables;
+}
+
+static void tables_are_written_in_the_size_of_their_level(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.compress = false;
+    f->options.table_bytes = 1 << 10;
+    f->options.table_multipliers[1] = 1000;
+    db_fixture_reopen(f);
+    for (int round = 0; round < 2; round++) {
+        db_fixture_fill(f, 0, 400); /* over 40 KiB */
+        assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+        if (round == 0)
+            assert_int_equal(tables_of_level_1(f), 1);
+        else
+            assert_true(tables_of_level_1(f) > 10);
+        f->options.table_multipliers[1] = 0;
+        f->options.table_multipliers[2] = 1000;
+        db_fixture_reopen(f);
+    }
+}
+
+static double score_of_level_1(struct db_fixture *f)
+{
+    struct ldb_stats stats;
+
+    ldb_stats(f->db, &stats);
+    return stats.levels[1].score;
+}
+
+static void a_level_has_the_size_that_it_is_given(void **state)
+{
+    struct db_fixture *f = *state;
+    double before;
+
+    db_fixture_fill(f, 0, 400);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    before = score_of_level_1(f);
+    assert_true(before > 0);
+    f->options.level_multipliers[0] = 100; /* not used */
+    f->options.level_multipliers[1] = 4;
+    f->options.level_multipliers[2] = 100;
+    db_fixture_reopen(f);
+    assert_true(score_of_level_1(f) > before * 0.249);
+    assert_true(score_of_level_1(f) < before * 0.251);
 }
 
 /* ---- files and damage ---- */
@@ -569,6 +680,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zeros_become_the_defaults),
         cmocka_unit_test(each_value_has_its_range),
+        cmocka_unit_test(each_multiplier_has_its_range),
+        TEST(each_level_has_its_table_size),
+        TEST(tables_are_written_in_the_size_of_their_level),
+        TEST(a_level_has_the_size_that_it_is_given),
         TEST(reading_stops_at_damage_or_skips_it),
         TEST(a_table_that_cannot_be_opened_is_skipped_whole),
         TEST(compaction_stops_at_damage_or_drops_it),
