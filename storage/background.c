@@ -83,6 +83,9 @@ enum ldb_status ldb_background_start(struct ldb_db *db, struct ldb_error *err)
     if (s == LDB_OK)
         s = ops->thread_start(db->env, "ldb-flush", ldb_flush_thread, db, err,
                               &db->flush_thread);
+    if (s == LDB_OK)
+        s = ops->thread_start(db->env, "ldb-sync", ldb_journal_sync_thread, db,
+                              err, &db->sync_thread);
     for (unsigned i = 0; s == LDB_OK && i < db->options.compaction_threads; i++)
         s = ops->thread_start(db->env, "ldb-compact", ldb_compaction_thread, db,
                               err, &db->compact_threads[i]);
@@ -107,7 +110,9 @@ void ldb_background_stop(struct ldb_db *db)
     atomic_store_explicit(&db->closing, true, memory_order_relaxed);
     ldb_cond_broadcast(&db->work);
     ldb_cond_broadcast(&db->work_done);
+    ldb_cond_signal(&db->early_sync_wakes);
     ldb_mutex_unlock(&db->mu);
+    join(db, &db->sync_thread);
     join(db, &db->flush_thread);
     for (unsigned i = 0; i < LDB_COMPACTION_THREADS_MAX; i++)
         join(db, &db->compact_threads[i]);

@@ -290,8 +290,10 @@ static void append_failed(struct commit *c, struct ldb_commit_group *group,
     struct ldb_db *db = c->db;
     struct ldb_error cut = {0};
     struct ldb_error told = *why;
-    enum ldb_status s = ldb_journal_writer_cut(db->journal, &cut);
+    enum ldb_status s;
 
+    ldb_journal_sync_settle(db);
+    s = ldb_journal_writer_cut(db->journal, &cut);
     ldb_mutex_lock(&db->mu);
     if (s != LDB_OK) {
         ldb_error_prefix(&cut, s, "cut the journal after \"%.80s\"",
@@ -322,34 +324,6 @@ static void sync_failed(struct commit *c, struct ldb_commit_group *group,
 }
 
 /* ---- the steps ---- */
-
-enum ldb_status ldb_commit_sync_journal(struct ldb_db *db,
-                                        struct ldb_error *err)
-{
-    uint64_t start = db->env->ops->monotonic_us(db->env);
-    bool is_named;
-    enum ldb_status s;
-
-    ldb_mutex_lock(&db->mu);
-    is_named = db->journal_dir_synced;
-    ldb_mutex_unlock(&db->mu);
-    if (!is_named) {
-        s = db->env->ops->sync_dir(db->env, db->dir, err);
-        if (s != LDB_OK)
-            return s;
-        ldb_mutex_lock(&db->mu);
-        db->journal_dir_synced = true;
-        ldb_mutex_unlock(&db->mu);
-    }
-    if (ldb_journal_writer_synced_len(db->journal) ==
-        ldb_journal_writer_flushed_len(db->journal))
-        return LDB_OK;
-    s = ldb_journal_writer_sync(db->journal, err);
-    ldb_count(&db->counters.syncs, 1);
-    ldb_count(&db->counters.sync_us,
-              db->env->ops->monotonic_us(db->env) - start);
-    return s;
-}
 
 static void publish(struct commit *c)
 {
@@ -403,9 +377,11 @@ static enum ldb_status write_journal(struct commit *c,
     }
     if (c->first != NULL && ldb_db_health(db) == LDB_HEALTH_DISK_FULL)
         append_worked(db);
-    if (!group->sync)
+    if (!group->sync) {
+        ldb_journal_sync_early(db);
         return LDB_OK;
-    s = ldb_commit_sync_journal(db, err);
+    }
+    s = ldb_journal_sync(db, err);
     if (s != LDB_OK)
         sync_failed(c, group, err);
     return s;

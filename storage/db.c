@@ -29,10 +29,12 @@ static void init_locks(struct ldb_db *db)
     ldb_cond_init(&db->leader_done);
     ldb_cond_init(&db->work);
     ldb_cond_init(&db->work_done);
+    ldb_cond_init(&db->early_sync_wakes);
 }
 
 static void release_locks(struct ldb_db *db)
 {
+    ldb_cond_release(&db->early_sync_wakes);
     ldb_cond_release(&db->work_done);
     ldb_cond_release(&db->work);
     ldb_cond_release(&db->leader_done);
@@ -323,7 +325,7 @@ enum ldb_status ldb_close(struct ldb_db *db, struct ldb_error *err)
     if (!db->options.read_only) {
         ldb_background_stop(db);
         assert(db->queue_head == NULL);
-        s = ldb_commit_sync_journal(db, err);
+        s = ldb_journal_sync(db, err);
         ldb_obsolete_files_remove(db);
     }
     ldb_log_line(db->log, "db@close done");
@@ -404,6 +406,7 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
         return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
     ldb_lead_begin(db);
     ldb_background_pause(db);
+    ldb_journal_sync_settle(db);
     if (db->journal != NULL)
         s = cut_journal(db, err);
     if (s == LDB_OK) {

@@ -3,7 +3,8 @@
  *
  * Who runs what: callers of ldb_write_*() and the committer thread lead
  * commits (write_queue.c), one leader at a time; the flush thread turns sealed
- * memtables into tables (flush.c), in order; the compaction threads choose and
+ * memtables into tables (flush.c), in order; the sync thread syncs the journal
+ * while it is written (journal_sync.c); the compaction threads choose and
  * rewrite tables (compaction_schedule.c, compaction_run.c). Readers take a view
  * and need nothing else.
  */
@@ -97,9 +98,9 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
  *   readers), lead (write_queue.c), is_pressed, obsolete_pending, closing,
  *   sample_left, counters.
  * Protected by queue_mu: the write queue, drive_wanted.
- * Owned by the leader: last_assigned; counters of writes; what is written with
- *   mu held by leaders alone may be read by one without: mem, journal,
- *   journal_must_seal.
+ * Owned by the leader: last_assigned, early_sync_asked; counters of
+ *   writes; what is written with mu held by leaders alone may be read by one
+ *   without: mem, journal, journal_must_seal.
  * Protected by mu: all else, and *versions.
  * Protected by view_mu: view (written with mu held as well).
  * Order: queue_mu, mu, view_mu; docs/locking.md.
@@ -121,6 +122,7 @@ struct ldb_db {
     struct ldb_version_set *versions;
     struct ldb_thread *commit_thread;
     struct ldb_thread *flush_thread;
+    struct ldb_thread *sync_thread;
     struct ldb_thread *compact_threads[LDB_COMPACTION_THREADS_MAX];
 
     /* atomics */
@@ -150,12 +152,16 @@ struct ldb_db {
 
     /* the leader's */
     ldb_sequence last_assigned; /* >= last_sequence: failed ones included */
+    uint64_t early_sync_asked;  /* the journal's length then; or 0 */
 
     /* mu */
     struct ldb_mutex mu;
-    struct ldb_cond work;      /* with mu: background threads */
-    struct ldb_cond work_done; /* with mu: whoever waits for them */
-    struct ldb_memtable *mem;  /* guarded by mu; one reference */
+    struct ldb_cond work;             /* with mu: background threads */
+    struct ldb_cond work_done;        /* with mu: whoever waits for them */
+    struct ldb_cond early_sync_wakes; /* with mu */
+    bool early_sync_wanted;           /* guarded by mu; by the leader */
+    bool is_early_syncing;            /* guarded by mu; uses the journal */
+    struct ldb_memtable *mem;         /* guarded by mu; one reference */
     /* Oldest first. */
     struct ldb_memtable *immutables[LDB_IMMUTABLES_MAX]; /* guarded by mu */
     size_t immutable_count;                              /* guarded by mu */
@@ -358,13 +364,28 @@ struct ldb_commit_group {
  */
 void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group);
 
+/* ---- journal_sync.c ---- */
+
 /*
  * Makes the journal durable, as far as it is not: its name, then its bytes.
  * The leader's; a failure is for the caller to record.
  */
-LDB_MUST_CHECK enum ldb_status ldb_commit_sync_journal(struct ldb_db *db,
-                                                       struct ldb_error *err)
+LDB_MUST_CHECK enum ldb_status ldb_journal_sync(struct ldb_db *db,
+                                                struct ldb_error *err)
     LDB_EXCLUDES(db->mu);
+
+/*
+ * The leader's, after a group that asked for no sync: has the journal synced
+ * beside the writes that follow when enough was added since the last time. A
+ * failure of that stops writes as any failed sync does.
+ */
+void ldb_journal_sync_early(struct ldb_db *db) LDB_EXCLUDES(db->mu);
+
+/* The leader's: no early sync runs, and none begins before it asks again. */
+void ldb_journal_sync_settle(struct ldb_db *db) LDB_EXCLUDES(db->mu);
+
+/* The thread of early syncs. */
+void ldb_journal_sync_thread(void *context);
 
 /* ---- background.c ---- */
 

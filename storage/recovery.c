@@ -449,6 +449,7 @@ static enum ldb_status start_journal(struct replay *replay,
     db->mem = mem;
     db->journal_number = number;
     db->journal_dir_synced = false;
+    db->early_sync_asked = 0;
     db->journal_must_seal = false;
     ldb_mutex_unlock(&db->mu);
     return commit_replayed(replay, number, err);

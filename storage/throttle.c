@@ -56,7 +56,7 @@ static enum ldb_status sync_sealed(struct ldb_db *db, struct ldb_error *err)
     enum ldb_status s;
 
     ldb_mutex_unlock(&db->mu);
-    s = ldb_commit_sync_journal(db, &why);
+    s = ldb_journal_sync(db, &why);
     ldb_mutex_lock(&db->mu);
     if (s == LDB_OK)
         return LDB_OK;
@@ -116,6 +116,7 @@ enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
     db->journal = journal;
     db->journal_number = number;
     db->journal_dir_synced = false;
+    db->early_sync_asked = 0;
     db->journal_must_seal = false;
     ldb_cond_broadcast(&db->work);
     return LDB_OK;
