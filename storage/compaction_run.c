@@ -41,6 +41,10 @@ struct run {
 /* Bytes between two looks at the rate limit. Chosen: few, as each takes mu. */
 #define PACE_BYTES ((uint64_t)64 << 10)
 
+/* Values from here on are looked at for a block of their own. Chosen: below
+ * it compressing costs about what asking does for all. */
+#define COPY_BYTES_MIN ((size_t)1 << 10)
+
 static void remove_table(struct ldb_db *db, uint64_t number)
 {
     char *path = ldb_file_path(db->dir, LDB_FILE_TABLE, number);
@@ -120,26 +124,38 @@ static enum ldb_status finish_output(struct run *run, struct ldb_error *err)
     return s == LDB_OK ? LDB_OK : ldb_error_no_memory(err);
 }
 
-static enum ldb_status add_entry(struct run *run, struct ldb_slice key,
-                                 struct ldb_slice value, struct ldb_error *err)
+/* Large ones fill a block each, which is copied where that can be. */
+static enum ldb_status build_entry(struct run *run, struct ldb_iterator *it,
+                                   struct ldb_error *err)
+{
+    struct ldb_slice stored;
+
+    if (it->value.len >= COPY_BYTES_MIN && ldb_iterator_stored(it, &stored))
+        return ldb_table_builder_add_stored(run->builder, it->key, it->value,
+                                            stored, err);
+    return ldb_table_builder_add(run->builder, it->key, it->value, err);
+}
+
+static enum ldb_status add_entry(struct run *run, struct ldb_iterator *it,
+                                 struct ldb_error *err)
 {
     enum ldb_status s = LDB_OK;
 
     if (run->file == NULL) {
         s = open_output(run, err);
-        if (s == LDB_OK && ldb_buf_assign(&run->smallest, key) != LDB_OK)
+        if (s == LDB_OK && ldb_buf_assign(&run->smallest, it->key) != LDB_OK)
             s = ldb_error_no_memory(err);
     }
     if (s == LDB_OK)
-        s = ldb_table_builder_add(run->builder, key, value, err);
-    if (s == LDB_OK && ldb_buf_assign(&run->largest, key) != LDB_OK)
+        s = build_entry(run, it, err);
+    if (s == LDB_OK && ldb_buf_assign(&run->largest, it->key) != LDB_OK)
         s = ldb_error_no_memory(err);
     return s;
 }
 
 /* One entry of the merge. */
-static enum ldb_status take_entry(struct run *run, struct ldb_slice key,
-                                  struct ldb_slice value, struct ldb_error *err)
+static enum ldb_status take_entry(struct run *run, struct ldb_iterator *it,
+                                  struct ldb_error *err)
 {
     const struct ldb_comparator *cmp = run->db->options.comparator;
     struct ldb_parsed_key parsed;
@@ -148,20 +164,20 @@ static enum ldb_status take_entry(struct run *run, struct ldb_slice key,
 
     /* Nobody could read the entry anyway, and a MANIFEST with such a bound
      * would be refused. */
-    if (!ldb_internal_key_parse(key, &parsed) &&
+    if (!ldb_internal_key_parse(it->key, &parsed) &&
         run->db->options.skip_compaction_damage)
         return LDB_OK;
-    if (!ldb_internal_key_parse(key, &parsed))
+    if (!ldb_internal_key_parse(it->key, &parsed))
         return ldb_error_set(err, LDB_CORRUPTION,
                              "compaction of level %u: an internal key of %zu "
                              "bytes cannot be read",
-                             run->compaction->level, key.len);
+                             run->compaction->level, it->key.len);
     is_new_key = !run->has_last_user_key ||
                  ldb_compare(cmp, parsed.user_key,
                              ldb_slice_of_buf(&run->last_user_key)) != 0;
     if (is_new_key) {
         bool overlaps = ldb_compaction_should_stop_before(
-            run->compaction, &run->db->limits, &run->cursor, key);
+            run->compaction, &run->db->limits, &run->cursor, it->key);
 
         if (run->file != NULL &&
             (overlaps ||
@@ -180,7 +196,7 @@ static enum ldb_status take_entry(struct run *run, struct ldb_slice key,
         ldb_compaction_is_base_level_for(run->compaction, &run->cursor,
                                          parsed.user_key))
         return LDB_OK; /* nothing below it to hide */
-    return add_entry(run, key, value, err);
+    return add_entry(run, it, err);
 }
 
 /* An entry was read, and as a rule written: the option limits both. */
@@ -204,7 +220,7 @@ static enum ldb_status merge_inputs(struct run *run, struct ldb_iterator *it,
         if (atomic_load_explicit(&run->db->closing, memory_order_relaxed))
             return ldb_error_set(err, LDB_CLOSED, "compaction given up");
         pace(run, it->key.len + it->value.len);
-        s = take_entry(run, it->key, it->value, err);
+        s = take_entry(run, it, err);
         if (s != LDB_OK)
             return s;
     }

@@ -121,4 +121,11 @@ enum ldb_block_scan_result ldb_block_iter_scan(struct ldb_block_iter *it,
 void ldb_block_iter_next(struct ldb_block_iter *it); /* valid on entry */
 void ldb_block_iter_prev(struct ldb_block_iter *it); /* valid on entry */
 
+/* Is the entry it stands on (valid) the only one of its block? */
+static inline bool ldb_block_iter_is_only(const struct ldb_block_iter *it)
+{
+    return it->offset == 0 && it->next_offset == it->block.entries_len &&
+           it->block.restart_count == 1;
+}
+
 #endif

@@ -22,6 +22,8 @@ struct ldb_iterator_ops {
     void (*seek)(struct ldb_iterator *it, struct ldb_slice target);
     void (*next)(struct ldb_iterator *it); /* valid on entry */
     void (*prev)(struct ldb_iterator *it); /* valid on entry */
+    /* ldb_iterator_stored(); NULL: never */
+    bool (*stored)(struct ldb_iterator *it, struct ldb_slice *out);
     void (*destroy)(struct ldb_iterator *it);
 };
 
@@ -60,6 +62,19 @@ static inline void ldb_iterator_prev(struct ldb_iterator *it)
 {
     assert_slow(it->valid);
     it->ops->prev(it);
+}
+
+/*
+ * The data block that holds the present entry and no other, as its table stores
+ * it, with its trailer, checked: to be copied to another table as it is. False
+ * where there is no such block at hand, though there may be one. Borrowed as
+ * the entry is, which must be valid.
+ */
+LDB_MUST_CHECK static inline bool ldb_iterator_stored(struct ldb_iterator *it,
+                                                      struct ldb_slice *out)
+{
+    assert_slow(it->valid);
+    return it->ops->stored != NULL && it->ops->stored(it, out);
 }
 
 /* NULL is fine. */

@@ -228,6 +228,11 @@ static void merging_prev(struct ldb_iterator *it)
     settle_root(m);
 }
 
+static bool merging_stored(struct ldb_iterator *it, struct ldb_slice *out)
+{
+    return ldb_iterator_stored(merging_of(it)->heap[0].it, out);
+}
+
 static void merging_destroy(struct ldb_iterator *it)
 {
     struct merging_iterator *m = merging_of(it);
@@ -243,6 +248,7 @@ static const struct ldb_iterator_ops merging_ops = {
     .seek = merging_seek,
     .next = merging_next,
     .prev = merging_prev,
+    .stored = merging_stored,
     .destroy = merging_destroy,
 };
 

@@ -155,6 +155,23 @@ static enum ldb_status add_handle(struct ldb_table_builder *b,
     return LDB_OK;
 }
 
+/* The data block at waiting_handle is written; last_key is its last. */
+static enum ldb_status note_data_block(struct ldb_table_builder *b,
+                                       struct ldb_slice last_key)
+{
+    enum ldb_status s = ldb_buf_assign(&b->last_key, last_key);
+
+    if (s != LDB_OK)
+        return fail(b, s, "keep the last key");
+    b->has_waiting_handle = true;
+    if (!b->has_filter)
+        return LDB_OK;
+    s = ldb_filter_block_builder_start_block(&b->filter, b->size);
+    if (s != LDB_OK)
+        return fail(b, s, "build a filter");
+    return LDB_OK;
+}
+
 /* Writes the data block, which has entries. */
 static enum ldb_status end_data_block(struct ldb_table_builder *b)
 {
@@ -162,19 +179,11 @@ static enum ldb_status end_data_block(struct ldb_table_builder *b)
 
     assert(!b->has_waiting_handle);
     s = write_block(b, &b->data, &b->waiting_handle);
-    if (s != LDB_OK)
-        return s;
-    b->has_waiting_handle = true;
-    s = ldb_buf_assign(&b->last_key, ldb_slice_of_buf(&b->data.last_key));
-    if (s != LDB_OK)
-        return fail(b, s, "keep the last key");
-    ldb_block_builder_clear(&b->data);
-    if (!b->has_filter)
-        return LDB_OK;
-    s = ldb_filter_block_builder_start_block(&b->filter, b->size);
-    if (s != LDB_OK)
-        return fail(b, s, "build a filter");
-    return LDB_OK;
+    if (s == LDB_OK)
+        s = note_data_block(b, ldb_slice_of_buf(&b->data.last_key));
+    if (s == LDB_OK)
+        ldb_block_builder_clear(&b->data);
+    return s;
 }
 
 /* next_key NULL: there is none. */
@@ -244,8 +253,9 @@ static enum ldb_status check_order(struct ldb_table_builder *b,
     return LDB_OK;
 }
 
-static enum ldb_status add_entry(struct ldb_table_builder *b,
-                                 struct ldb_slice key, struct ldb_slice value)
+/* What comes before any entry, however it is stored. */
+static enum ldb_status begin_entry(struct ldb_table_builder *b,
+                                   struct ldb_slice key)
 {
     enum ldb_status s = check_order(b, key);
 
@@ -262,6 +272,16 @@ static enum ldb_status add_entry(struct ldb_table_builder *b,
         if (s != LDB_OK)
             return fail(b, s, "add a key to the filter");
     }
+    return LDB_OK;
+}
+
+static enum ldb_status add_entry(struct ldb_table_builder *b,
+                                 struct ldb_slice key, struct ldb_slice value)
+{
+    enum ldb_status s = begin_entry(b, key);
+
+    if (s != LDB_OK)
+        return s;
     s = ldb_block_builder_add(&b->data, key, value);
     if (s != LDB_OK)
         return fail(b, s, "add an entry to a block");
@@ -270,6 +290,40 @@ static enum ldb_status add_entry(struct ldb_table_builder *b,
     if (ldb_block_builder_size(&b->data) >= b->block_size)
         return end_data_block(b);
     return LDB_OK;
+}
+
+/*
+ * Would the entry fill a block of its own, stored as this one is? A plain one
+ * may be so because it was not to be compressed: that is tried anew.
+ */
+static bool is_stored_alike(const struct ldb_table_builder *b,
+                            struct ldb_slice key, struct ldb_slice value,
+                            struct ldb_slice stored)
+{
+    enum ldb_block_type type =
+        b->options->compress ? LDB_BLOCK_SNAPPY : LDB_BLOCK_PLAIN;
+
+    return ldb_block_builder_is_empty(&b->data) &&
+           key.len + value.len >= b->block_size &&
+           stored.data[stored.len - LDB_BLOCK_TRAILER_SIZE] == type;
+}
+
+static enum ldb_status copy_block(struct ldb_table_builder *b,
+                                  struct ldb_slice key, struct ldb_slice stored)
+{
+    struct ldb_block_handle handle;
+    enum ldb_status s = begin_entry(b, key);
+
+    if (s != LDB_OK)
+        return s;
+    handle = (struct ldb_block_handle){
+        .offset = b->size, .size = stored.len - LDB_BLOCK_TRAILER_SIZE};
+    s = write_bytes(b, stored);
+    if (s != LDB_OK)
+        return s;
+    b->waiting_handle = handle;
+    b->entry_count++;
+    return note_data_block(b, key);
 }
 
 /* Gives the caller the first error again. */
@@ -289,6 +343,22 @@ enum ldb_status ldb_table_builder_add(struct ldb_table_builder *builder,
     assert(!builder->is_finished);
     if (LDB_LIKELY(builder->error.status == LDB_OK &&
                    add_entry(builder, internal_key, value) == LDB_OK))
+        return LDB_OK;
+    return report(builder, err);
+}
+
+enum ldb_status ldb_table_builder_add_stored(struct ldb_table_builder *builder,
+                                             struct ldb_slice internal_key,
+                                             struct ldb_slice value,
+                                             struct ldb_slice stored,
+                                             struct ldb_error *err)
+{
+    assert(!builder->is_finished);
+    assert(stored.len >= LDB_BLOCK_TRAILER_SIZE);
+    if (!is_stored_alike(builder, internal_key, value, stored))
+        return ldb_table_builder_add(builder, internal_key, value, err);
+    if (LDB_LIKELY(builder->error.status == LDB_OK &&
+                   copy_block(builder, internal_key, stored) == LDB_OK))
         return LDB_OK;
     return report(builder, err);
 }

@@ -25,6 +25,16 @@ ldb_table_builder_add(struct ldb_table_builder *builder,
                       struct ldb_slice internal_key, struct ldb_slice value,
                       struct ldb_error *err);
 
+/*
+ * Adds the one entry, as ldb_table_builder_add() does, of a data block that
+ * another table stores as stored (with its trailer, checked): copied as it is
+ * where this builder would store it in a block of its own and as that one is,
+ * compressed or not.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_table_builder_add_stored(
+    struct ldb_table_builder *builder, struct ldb_slice internal_key,
+    struct ldb_slice value, struct ldb_slice stored, struct ldb_error *err);
+
 /* Writes filter, metaindex, index and footer. Neither syncs nor closes. */
 LDB_MUST_CHECK enum ldb_status
 ldb_table_builder_finish(struct ldb_table_builder *builder,

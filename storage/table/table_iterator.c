@@ -266,6 +266,25 @@ static void table_prev(struct ldb_iterator *it)
         settle_backward(t);
 }
 
+/* Only what this iterator has read from the mapping, and checked. */
+static bool table_stored(struct ldb_iterator *it, struct ldb_slice *out)
+{
+    struct table_iterator *t = table_iterator_of(it);
+    struct ldb_slice mapping = t->table->file->mapping;
+    struct ldb_block_handle handle;
+
+    if (mapping.len == 0 || !t->read.verify_checksums || !t->has_block ||
+        t->held.entry != NULL || !ldb_block_iter_is_only(&t->block))
+        return false;
+    if (ldb_table_read_handle(t->table, t->index.value, NULL, &handle) !=
+        LDB_OK)
+        return false;
+    assert(handle.offset == t->held.offset);
+    *out = ldb_slice_make(mapping.data + handle.offset,
+                          (size_t)handle.size + LDB_BLOCK_TRAILER_SIZE);
+    return true;
+}
+
 static void table_destroy(struct ldb_iterator *it)
 {
     struct table_iterator *t = table_iterator_of(it);
@@ -284,6 +303,7 @@ static const struct ldb_iterator_ops table_ops = {
     .seek = table_seek,
     .next = table_next,
     .prev = table_prev,
+    .stored = table_stored,
     .destroy = table_destroy,
 };
 

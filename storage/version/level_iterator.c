@@ -197,6 +197,11 @@ static void level_prev(struct ldb_iterator *base)
     settle_backward(it);
 }
 
+static bool level_stored(struct ldb_iterator *base, struct ldb_slice *out)
+{
+    return ldb_iterator_stored(((struct level_iterator *)base)->inner, out);
+}
+
 static void level_destroy(struct ldb_iterator *base)
 {
     struct level_iterator *it = (struct level_iterator *)base;
@@ -211,6 +216,7 @@ static const struct ldb_iterator_ops level_iterator_ops = {
     .seek = level_seek,
     .next = level_next,
     .prev = level_prev,
+    .stored = level_stored,
     .destroy = level_destroy,
 };
 

@@ -4,7 +4,9 @@
 
 #include "storage/db_internal.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/bytes.h"
 #include "tests/support/db_fixture.h"
+#include "tests/support/temp_dir.h"
 
 static void compact(struct db_fixture *f)
 {
@@ -263,6 +265,77 @@ static void a_table_that_moves_gets_its_seeks_back(void **state)
     ldb_compaction_destroy(c);
 }
 
+/* Half of it compresses well. */
+static struct ldb_slice large_value(unsigned n, unsigned round)
+{
+    static uint8_t value[6000];
+    uint64_t seed = n * 100 + round;
+
+    bytes_fill(&seed, value, sizeof(value) / 2);
+    return ldb_slice_make(value, sizeof(value));
+}
+
+static void put_large(struct db_fixture *f, unsigned n, unsigned round)
+{
+    char key[16];
+
+    (void)snprintf(key, sizeof(key), "key%06u", n);
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str(key), large_value(n, round),
+                          false, &f->err, NULL),
+                  &f->err);
+}
+
+static void assert_large(struct db_fixture *f, unsigned n, unsigned round)
+{
+    struct ldb_buf value = LDB_BUF_INIT(SIZE_MAX);
+    char key[16];
+
+    (void)snprintf(key, sizeof(key), "key%06u", n);
+    assert_ldb_ok(
+        ldb_get(f->db, ldb_slice_str(key), NULL, &f->err, &value, NULL, NULL),
+        &f->err);
+    assert_ldb_slice(large_value(n, round), ldb_slice_of_buf(&value));
+    ldb_buf_release(&value);
+}
+
+/* On real files, which are mapped: their blocks can be copied. */
+static void large_values_pass_through_compactions(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_options given = f->options;
+    struct temp_dir dir;
+    struct ldb_db *in_memory = f->db;
+    uint64_t seed = 7;
+
+    temp_dir_create(&dir);
+    f->options.env = ldb_env_posix();
+    f->options.compress = true;
+    f->options.verify_checksums = true;
+    assert_ldb_ok(ldb_open(dir.path, &f->options, NULL, &f->err, &f->db),
+                  &f->err);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned n = 0; n < 60; n += 1 + round) {
+            put_large(f, n, round);
+            if (bytes_next(&seed) % 4 == 0)
+                (void)db_fixture_put(f, "key000007x", "small");
+        }
+        (void)db_fixture_delete(f, "key000031");
+        db_fixture_flush(f);
+        if (round == 1)
+            compact(f);
+    }
+    compact(f);
+    for (unsigned n = 0; n < 60; n++)
+        if (n != 31)
+            assert_large(f, n, n % 3 == 0 ? 2 : n % 2 == 0 ? 1 : 0);
+    db_fixture_assert_value(f, "key000031", NULL);
+    db_fixture_assert_value(f, "key000007x", "small");
+    assert_ldb_ok(ldb_close(f->db, &f->err), &f->err);
+    temp_dir_remove(&dir);
+    f->options = given;
+    f->db = in_memory;
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
@@ -276,6 +349,7 @@ int main(void)
         TEST(damage_halts_compaction_and_reads_go_on),
         TEST(the_pointer_stays_with_the_later_pick),
         TEST(a_table_that_moves_gets_its_seeks_back),
+        TEST(large_values_pass_through_compactions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

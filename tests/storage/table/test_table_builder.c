@@ -527,6 +527,99 @@ static void leveldb_lists_our_tables(void **state)
     ldb_buf_release(&file);
 }
 
+/* As no builder would store an entry, so that copying shows. */
+static struct ldb_slice foreign_block(enum ldb_block_type type)
+{
+    static uint8_t bytes[] = "foreign block?sums";
+
+    bytes[13] = (uint8_t)type;
+    return ldb_slice_make(bytes, sizeof(bytes) - 1);
+}
+
+static void build_stored(const struct ldb_table_options *options,
+                         enum ldb_block_type type, size_t small_first,
+                         size_t value_len, struct ldb_buf *out)
+{
+    static const uint8_t value[8192];
+    const struct vector_entry keys[] = {vector_entry_make("a", 3, 1, ""),
+                                        vector_entry_make("b", 2, 1, ""),
+                                        vector_entry_make("c", 1, 1, "")};
+    struct ldb_table_builder *builder = NULL;
+    struct ldb_error err = {0};
+    struct table_sink sink;
+
+    table_sink_init(&sink);
+    assert_ldb_ok(ldb_table_builder_create(&sink.base, options, &err, &builder),
+                  &err);
+    assert_ldb_ok(ldb_table_builder_add(builder, vector_entry_key(&keys[0]),
+                                        ldb_slice_make(value, small_first),
+                                        &err),
+                  &err);
+    assert_ldb_ok(ldb_table_builder_add_stored(builder,
+                                               vector_entry_key(&keys[1]),
+                                               ldb_slice_make(value, value_len),
+                                               foreign_block(type), &err),
+                  &err);
+    assert_ldb_ok(ldb_table_builder_add(builder, vector_entry_key(&keys[2]),
+                                        ldb_slice_make(value, 1), &err),
+                  &err);
+    assert_int_equal(ldb_table_builder_entry_count(builder), 3);
+    assert_ldb_ok(ldb_table_builder_finish(builder, &err), &err);
+    ldb_table_builder_destroy(builder);
+    assert_ldb_ok(ldb_buf_assign(out, ldb_slice_of_buf(&sink.bytes)), NULL);
+    ldb_buf_release(&sink.bytes);
+}
+
+static void a_block_of_one_large_entry_is_copied_as_it_is_stored(void **state)
+{
+    static const struct row {
+        bool compress;
+        enum ldb_block_type type;
+        size_t small_first; /* a value before it */
+        size_t value_len;
+        bool is_copied;
+    } rows[] = {
+        {false, LDB_BLOCK_PLAIN, 5000, 5000, true},
+        {true, LDB_BLOCK_SNAPPY, 5000, 5000, true},
+        /* what is not stored so */
+        {true, LDB_BLOCK_PLAIN, 5000, 5000, false},
+        {false, LDB_BLOCK_SNAPPY, 5000, 5000, false},
+        /* another entry's block goes on; the block would */
+        {false, LDB_BLOCK_PLAIN, 1, 5000, false},
+        {false, LDB_BLOCK_PLAIN, 5000, 4000, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_slice block = foreign_block(rows[i].type);
+        struct ldb_table_options options = table_file_options();
+        struct ldb_buf file = LDB_BUF_INIT(TABLE_FILE_MAX);
+        struct ldb_block_handle handle;
+        struct ldb_block_iter it;
+        struct parts parts;
+
+        options.filter = &bloom;
+        options.compress = rows[i].compress;
+        build_stored(&options, rows[i].type, rows[i].small_first,
+                     rows[i].value_len, &file);
+        parts = take_apart(&file);
+        assert_int_equal(memmem(file.data, file.len, block.data, block.len) !=
+                             NULL,
+                         rows[i].is_copied);
+        if (rows[i].is_copied && !rows[i].compress) {
+            enter(&parts, parts.footer.index, &it);
+            ldb_block_iter_next(&it);
+            assert_ldb_hex("62 0102000000000000", it.key);
+            handle = handle_of(it.value);
+            assert_ldb_slice(block, ldb_slice_make(file.data + handle.offset,
+                                                   (size_t)handle.size +
+                                                       LDB_BLOCK_TRAILER_SIZE));
+            ldb_block_iter_release(&it);
+        }
+        ldb_buf_release(&file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +634,7 @@ int main(void)
         cmocka_unit_test(a_failed_write_is_reported_from_then_on),
         cmocka_unit_test(no_memory_is_reported_from_then_on),
         cmocka_unit_test(leveldb_lists_our_tables),
+        cmocka_unit_test(a_block_of_one_large_entry_is_copied_as_it_is_stored),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,6 +255,51 @@ static void no_move_leaves_the_blocks_within_the_bounds(void **state)
     ldb_buf_release(&target);
 }
 
+/* Blocks of one entry where is_alone, else of two; read with `read`. */
+static bool gives_stored(bool is_alone, bool is_mapped,
+                         const struct ldb_table_read *read)
+{
+    struct fixture f = {.options = table_file_options(),
+                        .file = LDB_BUF_INIT(TABLE_FILE_MAX)};
+    struct ldb_iterator *it = NULL;
+    struct ldb_error err = {0};
+    struct vector_entry entries[2];
+    struct ldb_slice stored = {0};
+    bool is_given;
+
+    f.options.block_size = is_alone ? 1 : 500;
+    table_file_entries(entries, 2);
+    table_file_build(&f.options, entries, 2, &f.file);
+    table_source_init(&f.source, ldb_slice_of_buf(&f.file), is_mapped);
+    assert_ldb_ok(ldb_table_open(&f.source.base, f.file.len, "000009.ldb",
+                                 &f.options, &err, &f.table),
+                  &err);
+    assert_ldb_ok(ldb_table_iterator_create(f.table, read, &err, &it), &err);
+    ldb_iterator_seek_first(it);
+    is_given = ldb_iterator_stored(it, &stored);
+    if (is_given) {
+        /* The first block with its trailer; the second begins behind it. */
+        assert_ptr_equal(stored.data, f.file.data);
+        ldb_iterator_next(it);
+        assert_true(ldb_iterator_stored(it, &stored));
+        assert_ptr_equal(stored.data, f.file.data + stored.len);
+    }
+    ldb_iterator_destroy(it);
+    fixture_release(&f);
+    return is_given;
+}
+
+static void a_block_of_one_entry_is_given_as_it_is_stored(void **state)
+{
+    static const struct ldb_table_read unchecked = {.verify_checksums = false};
+
+    (void)state;
+    assert_true(gives_stored(true, true, &reading));
+    assert_false(gives_stored(false, true, &reading));
+    assert_false(gives_stored(true, false, &reading));
+    assert_false(gives_stored(true, true, &unchecked));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +309,7 @@ int main(void)
         cmocka_unit_test(it_turns_round_at_the_edge_of_a_block),
         cmocka_unit_test(data_blocks_without_entries_are_passed_over),
         cmocka_unit_test(no_move_leaves_the_blocks_within_the_bounds),
+        cmocka_unit_test(a_block_of_one_entry_is_given_as_it_is_stored),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
