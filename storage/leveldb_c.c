@@ -62,6 +62,9 @@ struct leveldb_writebatch_t {
 /* The largest batch that ldb_options takes. */
 #define BATCH_BYTES_MAX ((size_t)1 << 30)
 
+/* Of level 1. LevelDB's figure, which it has no option for. */
+#define LEVEL1_BYTES (UINT64_C(10) << 20)
+
 /* Tables that LevelDB keeps closed of max_open_files for other uses. */
 #define NON_TABLE_FILES 10
 
@@ -464,6 +467,7 @@ leveldb_options_t *leveldb_options_create(void)
     options->options.verify_checksums = false;
     options->options.bloom_bits = 0;
     options->options.batch_bytes_max = BATCH_BYTES_MAX;
+    options->options.level1_bytes = LEVEL1_BYTES;
     leveldb_options_set_max_open_files(options, 1000);
     return options;
 }
