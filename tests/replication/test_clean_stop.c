@@ -1,23 +1,14 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "replication/clean_stop.h"
 #include "replication/sidecar.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/sidecar_env.h"
 
 static struct ldb_env *env;
 
 static int setup(void **state)
 {
-    struct ldb_error err = {0};
-
     (void)state;
-    assert_int_equal(LDB_OK, ldb_env_memory_create(&err, &env));
-    assert_int_equal(LDB_OK, env->ops->create_dir(env, "db", &err));
-    assert_int_equal(LDB_OK, repl_sidecar_make_folder(env, "db", &err));
+    env = sidecar_env_create();
     return 0;
 }
 

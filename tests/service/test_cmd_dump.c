@@ -10,48 +10,21 @@
 #include "storage/include/ldb.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
-#include "tests/support/temp_dir.h"
+#include "tests/support/small_db.h"
 
 #define OUTPUT_MAX 65536
 #define PATH_SIZE  (TEMP_DIR_PATH_SIZE + 32)
 
 struct fixture {
-    struct temp_dir dir;
-    char db[TEMP_DIR_PATH_SIZE];
+    struct small_db db;
     char output[OUTPUT_MAX];
 };
-
-/* a deleted, b and a key and value with every kind of byte live. */
-static void fill(const char *path)
-{
-    const struct ldb_slice bytes = ldb_slice_make("\xff\0\x7f", 3);
-    struct ldb_options options;
-    struct ldb_error err = {0};
-    struct ldb_db *db = NULL;
-
-    ldb_options_init(&options);
-    options.create_if_missing = true;
-    assert_ldb_ok(ldb_open(path, &options, NULL, &err, &db), &err);
-    assert_ldb_ok(
-        ldb_put(db, ldb_slice_str("a"), ldb_slice_str("1"), false, &err, NULL),
-        &err);
-    assert_ldb_ok(
-        ldb_put(db, ldb_slice_str("b"), ldb_slice_str("2"), false, &err, NULL),
-        &err);
-    assert_ldb_ok(ldb_flush(db, &err), &err);
-    assert_ldb_ok(ldb_delete(db, ldb_slice_str("a"), false, &err, NULL), &err);
-    assert_ldb_ok(ldb_put(db, bytes, ldb_slice_str(""), false, &err, NULL),
-                  &err);
-    assert_ldb_ok(ldb_close(db, &err), &err);
-}
 
 static int setup(void **state)
 {
     static struct fixture f;
 
-    temp_dir_create(&f.dir);
-    (void)temp_dir_join(&f.dir, "db", f.db);
-    fill(f.db);
+    small_db_create(&f.db);
     *state = &f;
     return 0;
 }
@@ -60,7 +33,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    temp_dir_remove(&f->dir);
+    small_db_remove(&f->db);
     return 0;
 }
 
@@ -112,8 +85,8 @@ static int dump(struct fixture *f, const char *where, const char *first,
     arguments[argc++] = words[0];
     arguments[1] = words[1];
     argc += second != NULL;
-    (void)temp_dir_join(&f->dir, "out", out);
-    (void)temp_dir_join(&f->dir, "errors", errors);
+    (void)temp_dir_join(&f->db.dir, "out", out);
+    (void)temp_dir_join(&f->db.dir, "errors", errors);
     (void)fflush(stdout);
     kept_out = redirect(STDOUT_FILENO, where == NULL ? out : where);
     kept_errors = redirect(STDERR_FILENO, errors);
@@ -146,17 +119,17 @@ static void a_folder_is_its_live_entries_and_their_digest(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(dump(f, NULL, f->db, NULL), SVC_EXIT_CLEAN);
+    assert_int_equal(dump(f, NULL, f->db.path, NULL), SVC_EXIT_CLEAN);
     assert_string_equal(f->output, "62\t32\nff007f\t\n" DIGEST);
-    assert_int_equal(dump(f, NULL, f->db, "--digest"), SVC_EXIT_CLEAN);
+    assert_int_equal(dump(f, NULL, f->db.path, "--digest"), SVC_EXIT_CLEAN);
     assert_string_equal(f->output, DIGEST);
-    assert_int_equal(dump(f, NULL, "--digest", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(dump(f, NULL, "--digest", f->db.path), SVC_EXIT_CLEAN);
     assert_string_equal(f->output, DIGEST);
 }
 
 static void path_in(const struct fixture *f, const char *name, char *out)
 {
-    (void)snprintf(out, PATH_SIZE, "%s/%s", f->db, name);
+    (void)snprintf(out, PATH_SIZE, "%s/%s", f->db.path, name);
 }
 
 /* Flips a bit of the first block of the one table. */
@@ -180,7 +153,7 @@ static void a_damaged_folder_has_no_digest(void **state)
     struct fixture *f = *state;
 
     damage_table(f);
-    assert_int_equal(dump(f, NULL, f->db, NULL), SVC_EXIT_DAMAGE);
+    assert_int_equal(dump(f, NULL, f->db.path, NULL), SVC_EXIT_DAMAGE);
     expect_in(f, "leveld dump: ");
     expect_in(f, "000003.ldb");
     assert_null(strstr(f->output, "sha256"));
@@ -222,8 +195,8 @@ static void what_cannot_be_dumped_is_wrong_usage(void **state)
     path_in(f, "000003.ldb", path);
     assert_int_equal(dump(f, NULL, path, "--digest"), SVC_EXIT_USAGE);
     expect_in(f, "--digest is for a folder");
-    assert_int_equal(dump(f, NULL, f->db, path), SVC_EXIT_USAGE);
-    assert_int_equal(dump(f, NULL, f->dir.path, NULL), SVC_EXIT_USAGE);
+    assert_int_equal(dump(f, NULL, f->db.path, path), SVC_EXIT_USAGE);
+    assert_int_equal(dump(f, NULL, f->db.dir.path, NULL), SVC_EXIT_USAGE);
 }
 
 static void a_full_output_is_told(void **state)
@@ -232,7 +205,7 @@ static void a_full_output_is_told(void **state)
     char path[PATH_SIZE];
 
     path_in(f, "000003.ldb", path);
-    assert_int_equal(dump(f, "/dev/full", f->db, NULL), SVC_EXIT_USAGE);
+    assert_int_equal(dump(f, "/dev/full", f->db.path, NULL), SVC_EXIT_USAGE);
     expect_in(f, "dump: write to standard output: No space left on device");
     assert_int_equal(dump(f, "/dev/full", path, NULL), SVC_EXIT_USAGE);
     expect_in(f, "dump: write to standard output: No space left on device");
@@ -249,7 +222,7 @@ static void a_long_output_that_is_full_is_told_as_well(void **state)
     char path[PATH_SIZE];
     char key[16];
 
-    (void)temp_dir_join(&f->dir, "long", folder);
+    (void)temp_dir_join(&f->db.dir, "long", folder);
     ldb_options_init(&options);
     assert_ldb_ok(ldb_open(folder, &options, NULL, &err, &db), &err);
     for (unsigned n = 0; n < 4000; n++) {
@@ -275,7 +248,7 @@ static void without_memory_there_is_a_reason_or_all_of_it(void **state)
         int code;
 
         mem_fault_start(n, MEM_FAULT_ONCE);
-        code = dump(f, NULL, f->db, "--digest");
+        code = dump(f, NULL, f->db.path, "--digest");
         if (!mem_fault_stop())
             break;
         if (code == SVC_EXIT_CLEAN) {

@@ -9,43 +9,20 @@
 #include "storage/base/buf.h"
 #include "storage/include/ldb.h"
 #include "tests/support/assert_ldb.h"
-#include "tests/support/temp_dir.h"
+#include "tests/support/small_db.h"
 
 #define OUTPUT_MAX 65536
 
 struct fixture {
-    struct temp_dir dir;
-    char db[TEMP_DIR_PATH_SIZE];
+    struct small_db db;
     char output[OUTPUT_MAX];
 };
-
-static void fill(const char *path)
-{
-    struct ldb_options options;
-    struct ldb_error err = {0};
-    struct ldb_db *db = NULL;
-
-    ldb_options_init(&options);
-    options.create_if_missing = true;
-    assert_ldb_ok(ldb_open(path, &options, NULL, &err, &db), &err);
-    assert_ldb_ok(
-        ldb_put(db, ldb_slice_str("a"), ldb_slice_str("1"), false, &err, NULL),
-        &err);
-    assert_ldb_ok(
-        ldb_put(db, ldb_slice_str("b"), ldb_slice_str("2"), false, &err, NULL),
-        &err);
-    assert_ldb_ok(ldb_flush(db, &err), &err);
-    assert_ldb_ok(ldb_delete(db, ldb_slice_str("a"), false, &err, NULL), &err);
-    assert_ldb_ok(ldb_close(db, &err), &err);
-}
 
 static int setup(void **state)
 {
     static struct fixture f;
 
-    temp_dir_create(&f.dir);
-    (void)temp_dir_join(&f.dir, "db", f.db);
-    fill(f.db);
+    small_db_create(&f.db);
     *state = &f;
     return 0;
 }
@@ -54,7 +31,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    temp_dir_remove(&f->dir);
+    small_db_remove(&f->db);
     return 0;
 }
 
@@ -102,7 +79,7 @@ static void damage_table(const struct fixture *f)
     FILE *file;
     int c;
 
-    snprintf(path, sizeof(path), "%s/000003.ldb", f->db);
+    snprintf(path, sizeof(path), "%s/000003.ldb", f->db.path);
     file = fopen(path, "r+");
     assert_non_null(file);
     c = fgetc(file);
@@ -115,7 +92,7 @@ static void check_says_clean_and_exits_0(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_CLEAN);
     expect_in(f, "# clean: damages 0 notes 0 tables 1 ");
 }
 
@@ -124,7 +101,7 @@ static void check_names_damage_and_exits_1(void **state)
     struct fixture *f = *state;
 
     damage_table(f);
-    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_DAMAGE);
+    assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_DAMAGE);
     expect_in(f, "damage: 000003.ldb at 0: ");
     expect_in(f, "keys \"a\"@1:put to ");
     expect_in(f, "leveld repair");
@@ -138,11 +115,11 @@ static void a_folder_that_is_none_exits_2(void **state)
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        assert_int_equal(run(f, "%s %s/none", commands[i], f->dir.path),
+        assert_int_equal(run(f, "%s %s/none", commands[i], f->db.dir.path),
                          SVC_EXIT_USAGE);
         assert_int_equal(run(f, "%s", commands[i]), SVC_EXIT_USAGE);
         expect_in(f, "Usage: leveld ");
-        assert_int_equal(run(f, "%s --wrong %s", commands[i], f->db),
+        assert_int_equal(run(f, "%s --wrong %s", commands[i], f->db.path),
                          SVC_EXIT_USAGE);
         expect_in(f, "--wrong");
         assert_int_equal(run(f, "%s --help", commands[i]), SVC_EXIT_CLEAN);
@@ -153,23 +130,23 @@ static void stats_shows_levels_and_sequence(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(run(f, "stats %s", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(run(f, "stats %s", f->db.path), SVC_EXIT_CLEAN);
     expect_in(f, "\n    0          1 ");
-    expect_in(f, "sequence 3\n");
-    assert_int_equal(run(f, "stats --json %s", f->db), SVC_EXIT_CLEAN);
+    expect_in(f, "sequence 4\n");
+    assert_int_equal(run(f, "stats --json %s", f->db.path), SVC_EXIT_CLEAN);
     expect_in(f, "{\"levels\":[{\"level\":0,\"tables\":1,\"bytes\":");
-    expect_in(f, "],\"sequence\":3,\"manifest\":{\"number\":0,");
+    expect_in(f, "],\"sequence\":4,\"manifest\":{\"number\":0,");
 }
 
 static void compact_leaves_what_is_live(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(run(f, "compact %s", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(run(f, "compact %s", f->db.path), SVC_EXIT_CLEAN);
     expect_in(f, "# table bytes ");
-    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_CLEAN);
-    expect_in(f, " tables 1 blocks 1 entries 1 ");
-    assert_int_equal(run(f, "dump %s", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_CLEAN);
+    expect_in(f, " tables 1 blocks 1 entries 2 ");
+    assert_int_equal(run(f, "dump %s", f->db.path), SVC_EXIT_CLEAN);
     expect_in(f, "62\t32\n");
 }
 
@@ -177,18 +154,19 @@ static void repair_tells_what_it_does_and_leaves_a_clean_folder(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(run(f, "repair %s", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(run(f, "repair %s", f->db.path), SVC_EXIT_CLEAN);
     expect_in(f, "# nothing to repair: damages 0 ");
     damage_table(f);
-    assert_int_equal(run(f, "repair --dry-run %s", f->db), SVC_EXIT_DAMAGE);
+    assert_int_equal(run(f, "repair --dry-run %s", f->db.path),
+                     SVC_EXIT_DAMAGE);
     expect_in(f, "damage: 000003.ldb at 0: ");
     expect_in(f, "keys \"a\"@1:put to ");
     expect_in(f, "kept in lost/");
     expect_in(f, "# to repair: damages ");
-    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_DAMAGE);
-    assert_int_equal(run(f, "repair %s", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_DAMAGE);
+    assert_int_equal(run(f, "repair %s", f->db.path), SVC_EXIT_CLEAN);
     expect_in(f, "# repaired: damages ");
-    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_CLEAN);
+    assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_CLEAN);
 }
 
 static void a_folder_in_use_is_refused(void **state)
@@ -199,12 +177,12 @@ static void a_folder_in_use_is_refused(void **state)
     struct ldb_db *db = NULL;
 
     ldb_options_init(&options);
-    assert_ldb_ok(ldb_open(f->db, &options, NULL, &err, &db), &err);
-    assert_int_equal(run(f, "check %s", f->db), SVC_EXIT_USAGE);
-    assert_int_equal(run(f, "compact %s", f->db), SVC_EXIT_USAGE);
-    assert_int_equal(run(f, "dump %s", f->db), SVC_EXIT_USAGE);
-    assert_int_equal(run(f, "repair %s", f->db), SVC_EXIT_USAGE);
-    assert_int_equal(run(f, "repair --dry-run %s", f->db), SVC_EXIT_USAGE);
+    assert_ldb_ok(ldb_open(f->db.path, &options, NULL, &err, &db), &err);
+    assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "compact %s", f->db.path), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "dump %s", f->db.path), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "repair %s", f->db.path), SVC_EXIT_USAGE);
+    assert_int_equal(run(f, "repair --dry-run %s", f->db.path), SVC_EXIT_USAGE);
     assert_ldb_ok(ldb_close(db, &err), &err);
 }
 
