@@ -310,8 +310,10 @@ static uint32_t deepest_level(const struct place *place, size_t table)
 
     for (size_t l = place->first[table]; l != 0; l = place->links[l - 1].next) {
         const struct link *link = &place->links[l - 1];
-        uint32_t level = tables[link->other].level;
+        uint32_t level;
 
+        assert(place->links != NULL);
+        level = tables[link->other].level;
         if (level == LDB_REPAIR_NO_LEVEL)
             continue;
         if (level > 0)

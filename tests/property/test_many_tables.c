@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,13 +98,16 @@ static void fill_apart(const char *path, uint64_t count)
 /* Of this process, in no file. */
 static uint64_t memory_bytes(void)
 {
+    static const char name[] = "RssAnon:";
     FILE *file = fopen("/proc/self/status", "r");
     char line[256];
     uint64_t kib = 0;
 
     assert_non_null(file);
-    while (fgets(line, sizeof(line), file) != NULL)
-        (void)sscanf(line, "RssAnon: %" SCNu64, &kib);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, name, sizeof(name) - 1) == 0)
+            kib = strtoull(line + sizeof(name) - 1, NULL, 10);
+    }
     (void)fclose(file);
     assert_true(kib > 0);
     return kib << 10;

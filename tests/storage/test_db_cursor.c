@@ -1,7 +1,6 @@
 /* Moves of a cursor: table-driven, over entries in every place. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "storage/base/comparator.h"
 #include "tests/support/assert_ldb.h"
@@ -257,6 +256,16 @@ static const char *walk_key(unsigned n, char out[16])
     return out;
 }
 
+static uint64_t walk_seed;
+
+/* 0 to below - 1; the same row from the same seed. */
+static unsigned next_random(unsigned below)
+{
+    walk_seed = walk_seed * UINT64_C(6364136223846793005) +
+                UINT64_C(1442695040888963407);
+    return (unsigned)(walk_seed >> 33) % below;
+}
+
 /* Keys 0 to WALK_KEYS in every place, some deleted, some written again. */
 static void fill_everywhere(struct db_fixture *f)
 {
@@ -264,8 +273,8 @@ static void fill_everywhere(struct db_fixture *f)
 
     for (unsigned round = 0; round < 8; round++) {
         for (unsigned i = 0; i < WALK_KEYS / 2; i++) {
-            (void)walk_key((unsigned)rand() % WALK_KEYS, key);
-            if (rand() % 3 == 0)
+            (void)walk_key(next_random(WALK_KEYS), key);
+            if (next_random(3) == 0)
                 (void)db_fixture_delete(f, key);
             else
                 (void)db_fixture_put(f, key, "a value of some more bytes");
@@ -306,10 +315,10 @@ static void walk_both(struct db_fixture *f, const char *lower,
     for (unsigned move = 0; move < 60; move++) {
         char text[16];
         struct ldb_slice key =
-            ldb_slice_str(walk_key((unsigned)rand() % (WALK_KEYS + 2), text));
+            ldb_slice_str(walk_key(next_random(WALK_KEYS + 2), text));
 
-        if (!ldb_cursor_valid(bounded) || rand() % 8 == 0) {
-            bool is_before = rand() % 2 == 0;
+        if (!ldb_cursor_valid(bounded) || next_random(8) == 0) {
+            bool is_before = next_random(2) == 0;
 
             /* To where the bounds put it. */
             if (lower != NULL &&
@@ -321,7 +330,7 @@ static void walk_both(struct db_fixture *f, const char *lower,
             (is_before ? ldb_cursor_seek_before : ldb_cursor_seek)(plain, key);
             (is_before ? ldb_cursor_seek_before : ldb_cursor_seek)(bounded,
                                                                    key);
-        } else if (rand() % 2 == 0) {
+        } else if (next_random(2) == 0) {
             ldb_cursor_next(plain);
             ldb_cursor_next(bounded);
         } else {
@@ -342,15 +351,15 @@ static void a_bounded_cursor_moves_as_one_without_bounds(void **state)
     f->options.block_bytes = 64;
     f->options.table_bytes = 2048;
     db_fixture_open(f);
-    srand(7);
+    walk_seed = 7;
     fill_everywhere(f);
     for (unsigned i = 0; i < 300; i++) {
-        unsigned low = (unsigned)rand() % WALK_KEYS;
+        unsigned low = next_random(WALK_KEYS);
         char lower[16];
         char upper[16];
 
         (void)walk_key(low, lower);
-        (void)walk_key(low + (unsigned)rand() % 60, upper);
+        (void)walk_key(low + next_random(60), upper);
         walk_both(f, i % 5 == 0 ? NULL : lower, i % 7 == 0 ? NULL : upper);
     }
 }
