@@ -65,10 +65,6 @@ static void drop_memory(struct ldb_db *db)
     db->immutable_count = 0;
 }
 
-/* Bounds of a table, as of the option table_bytes. */
-#define TABLE_BYTES_MIN ((double)(UINT64_C(1) << 10))
-#define TABLE_BYTES_MAX ((double)(UINT64_C(4) << 30))
-
 /* Frees db as far as it was made; no thread runs. */
 static void destroy(struct ldb_db *db)
 {
@@ -88,6 +84,10 @@ static void destroy(struct ldb_db *db)
     ldb_mem_free(db->dir);
     ldb_mem_free(db);
 }
+
+/* Bounds of a table, as of the option table_bytes. */
+#define TABLE_BYTES_MIN ((double)(UINT64_C(1) << 10))
+#define TABLE_BYTES_MAX ((double)(UINT64_C(4) << 30))
 
 /* Bytes of a table of the level. */
 static uint64_t table_bytes_of(const struct ldb_options *o, uint32_t level)

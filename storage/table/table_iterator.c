@@ -140,7 +140,8 @@ static void stop_at_bound(struct table_iterator *t)
 static void seek_index_first(struct table_iterator *t)
 {
     if (t->read.bounds != NULL && t->read.bounds->lower.len > 0)
-        ldb_block_iter_seek(&t->index, t->read.bounds->lower);
+        ldb_table_index_seek(&t->table->ready_index, &t->index,
+                             t->read.bounds->lower);
     else
         ldb_block_iter_seek_first(&t->index);
 }

@@ -30,11 +30,7 @@ static void one_sync_makes_all_before_it_durable(void **state)
     ldb_stats(f->db, &stats);
     assert_int_equal(stats.syncs, 1);
     assert_int_equal(stats.journal_synced_bytes, stats.journal_bytes);
-    env_fault_power_cut(f->fault, LDB_CRASH_KEEP_NONE, 1);
-    (void)!ldb_close(f->db, NULL);
-    f->env = env_fault_env(f->fault);
-    f->options.env = f->env;
-    db_fixture_open(f);
+    db_fixture_power_cut(f);
     db_fixture_assert_value(f, "a", "v");
     db_fixture_assert_value(f, "b", "v");
 }

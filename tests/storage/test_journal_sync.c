@@ -69,11 +69,7 @@ static void what_was_sealed_is_durable(void **state)
         } while (stats.journal_bytes - stats.journal_synced_bytes >= 1 << 20);
     }
     env_fault_fail(f->fault, NULL);
-    env_fault_power_cut(f->fault, LDB_CRASH_KEEP_NONE, 1);
-    (void)!ldb_close(f->db, NULL);
-    f->env = env_fault_env(f->fault);
-    f->options.env = f->env;
-    db_fixture_open(f);
+    db_fixture_power_cut(f);
     /* The last one opened the new journal. */
     for (unsigned n = 0; n < count - 1; n++) {
         (void)snprintf(key, sizeof(key), "big%06u", n);

@@ -55,6 +55,15 @@ void db_fixture_reopen(struct db_fixture *f)
     db_fixture_open(f);
 }
 
+void db_fixture_power_cut(struct db_fixture *f)
+{
+    env_fault_power_cut(f->fault, LDB_CRASH_KEEP_NONE, 1);
+    (void)!ldb_close(f->db, NULL); /* its env is dead */
+    f->env = env_fault_env(f->fault);
+    f->options.env = f->env;
+    db_fixture_open(f);
+}
+
 ldb_sequence db_fixture_put(struct db_fixture *f, const char *key,
                             const char *value)
 {

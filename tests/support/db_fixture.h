@@ -29,6 +29,8 @@ void db_fixture_open(struct db_fixture *f);
 void db_fixture_close(struct db_fixture *f);
 /* Both. */
 void db_fixture_reopen(struct db_fixture *f);
+/* Nothing unsynced is left of it; then it is open again. */
+void db_fixture_power_cut(struct db_fixture *f);
 
 /* The sequence that it got. */
 ldb_sequence db_fixture_put(struct db_fixture *f, const char *key,
