@@ -2,9 +2,11 @@
  * Uncompressing snappy's raw format (docs/formats.md), as much of it at a time
  * as is wanted: a lookup needs a block up to its key alone.
  *
- * The bytes are foreign. What is accepted, and what comes out, is exactly what
+ * The bytes are foreign. What is accepted, and what comes out, is what
  * libsnappy accepts and gives; fuzz/fuzz_snappy_decode.c holds both against
- * each other. docs/decisions/0014-own-snappy-decoder.md says why it is here.
+ * each other. One difference: a literal of 4 GiB, whose length libsnappy wraps
+ * to 0, is refused, as Go's decoder refuses it; no compressor writes one.
+ * docs/decisions/0014-own-snappy-decoder.md says why it is here.
  *
  * Thread-safety: a decoder belongs to one thread.
  */

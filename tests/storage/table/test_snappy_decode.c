@@ -184,6 +184,28 @@ static void each_kind_of_element_decodes(void **state)
     }
 }
 
+/* libsnappy adds 1 to a length of 32 bits, and goes on with a literal of 0. */
+static void
+a_literal_of_4_gib_is_damage_also_where_libsnappy_takes_it(void **state)
+{
+    static const uint8_t nothing[] = {0, 0xfc, 0xff, 0xff, 0xff, 0xff};
+    static const uint8_t before_a[] = {1, 0xfc, 0xff, 0xff, 0xff, 0xff, 0, 'a'};
+    size_t len = 1;
+    uint8_t *out;
+    char theirs;
+
+    (void)state;
+    assert_int_equal(snappy_uncompress((const char *)before_a, sizeof(before_a),
+                                       &theirs, &len),
+                     SNAPPY_OK);
+    assert_false(
+        decode(ldb_slice_make(before_a, sizeof(before_a)), 1, 1, 1, &out));
+    ldb_mem_free(out);
+    assert_false(
+        decode(ldb_slice_make(nothing, sizeof(nothing)), 0, 0, 1, &out));
+    ldb_mem_free(out);
+}
+
 static void another_length_than_the_claimed_one_is_refused(void **state)
 {
     static const uint8_t stored[] = {3, 8, 'a', 'b', 'c'};
@@ -206,6 +228,8 @@ int main(void)
         cmocka_unit_test(what_libsnappy_compressed_comes_out),
         cmocka_unit_test(damage_is_judged_as_libsnappy_judges_it),
         cmocka_unit_test(each_kind_of_element_decodes),
+        cmocka_unit_test(
+            a_literal_of_4_gib_is_damage_also_where_libsnappy_takes_it),
         cmocka_unit_test(another_length_than_the_claimed_one_is_refused),
     };
 
