@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/batch_json.h"
+#include "api/bulk.h"
 #include "api/conditions.h"
 #include "api/context.h"
 #include "api/write.h"
@@ -11,6 +12,7 @@
 enum batch_form {
     FORM_JSON,
     FORM_LEVELDB,
+    FORM_NDJSON,
 };
 
 struct batch_state {
@@ -40,18 +42,22 @@ static bool find_form(struct api_exchange *x, enum batch_form *out)
         *out = FORM_LEVELDB;
         return true;
     }
+    if (api_media_type_is(type, API_TYPE_NDJSON)) {
+        *out = FORM_NDJSON;
+        return true;
+    }
     if (api_media_type_is(type, "application/x-www-form-urlencoded"))
         api_answer_problemf(x, API_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
                             "this is curl's own Content-Type: add -H "
                             "'Content-Type: application/json'");
     else
         api_answer_problemf(x, API_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                            "a batch is sent as %s or %s", API_TYPE_JSON,
-                            API_TYPE_LEVELDB_BATCH);
+                            "a batch is sent as %s, %s or %s", API_TYPE_JSON,
+                            API_TYPE_LEVELDB_BATCH, API_TYPE_NDJSON);
     return false;
 }
 
-void api_batch_begin(struct api_exchange *x)
+static void begin_whole(struct api_exchange *x, enum batch_form form)
 {
     static const char *const allowed[] = {"sync", "replicas", NULL};
     static const char *const types[] = {API_TYPE_JSON};
@@ -66,14 +72,41 @@ void api_batch_begin(struct api_exchange *x)
         return;
     }
     memset(batch, 0, sizeof(*batch));
+    batch->form = form;
     api_write_init(&batch->w, limits->batch_bytes);
-    if (!api_params_parse(x, allowed, &params) || !find_form(x, &batch->form) ||
+    if (!api_params_parse(x, allowed, &params) ||
         !api_accept(x, types, 1, &choice) || !api_conditions_refuse(x) ||
         !api_write_params(x, &params, &batch->w) || !api_min_sequence(x))
         return;
     x->body_limit = batch->form == FORM_JSON ? limits->json_batch_bytes
                                              : limits->batch_bytes;
     x->state = batch;
+}
+
+void api_batch_begin(struct api_exchange *x)
+{
+    enum batch_form form;
+
+    if (!find_form(x, &form))
+        return;
+    if (form == FORM_NDJSON)
+        api_bulk_begin(x);
+    else
+        begin_whole(x, form);
+}
+
+/* A bulk load is the only form that comes in pieces. */
+static bool is_bulk(const struct api_exchange *x)
+{
+    return x->body_window != 0;
+}
+
+void api_batch_refuse(struct api_exchange *x, const struct api_problem *problem)
+{
+    if (is_bulk(x))
+        api_bulk_refuse(x, problem);
+    else
+        api_answer_problem(x, problem);
 }
 
 static bool read_json(struct api_exchange *x, struct batch_state *batch)
@@ -150,6 +183,10 @@ void api_batch_finish(struct api_exchange *x)
 {
     struct batch_state *batch = x->state;
 
+    if (is_bulk(x)) {
+        api_bulk_finish(x);
+        return;
+    }
     if (batch->form == FORM_JSON ? !read_json(x, batch)
                                  : !read_leveldb(x, batch))
         return;
@@ -160,7 +197,7 @@ void api_batch_finish(struct api_exchange *x)
         (void)!api_write_submit(x, &batch->w);
 }
 
-void api_batch_resume(struct api_exchange *x)
+static void answer_whole(struct api_exchange *x)
 {
     struct batch_state *batch = x->state;
     const struct ldb_write *write = &batch->w.write;
@@ -181,10 +218,20 @@ void api_batch_resume(struct api_exchange *x)
     api_answer_buf(x, 200, API_TYPE_JSON, &batch->w.answer);
 }
 
+void api_batch_resume(struct api_exchange *x)
+{
+    if (is_bulk(x))
+        api_bulk_resume(x);
+    else
+        answer_whole(x);
+}
+
 void api_batch_abandon(struct api_exchange *x)
 {
     struct batch_state *batch = x->state;
 
-    if (batch != NULL)
+    if (is_bulk(x))
+        api_bulk_abandon(x);
+    else if (batch != NULL)
         api_write_release(&batch->w);
 }

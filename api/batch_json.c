@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "api/json_cut.h"
-#include "api/json_text.h"
 #include "storage/base/buf.h"
 #include "storage/base/checked.h"
 #include "storage/base/reader.h"
@@ -16,15 +15,22 @@ struct parse {
     struct ldb_batch *batch;
     struct api_batch_json out;
     struct api_problem *problem;
-    const char *list; /* "ops" or "if": what index counts */
+    const char *list; /* "ops" or "if": what index counts; NULL: neither */
     size_t index;
+    uint64_t line; /* of a bulk load; 0: none */
 };
 
 static bool fail(struct parse *p, enum api_problem_kind kind, const char *what)
 {
-    *p->problem = (struct api_problem){
-        .kind = kind, .has_index = p->list != NULL, .index = p->index};
-    if (p->list != NULL)
+    *p->problem = (struct api_problem){.kind = kind,
+                                       .has_index = p->list != NULL,
+                                       .index = p->index,
+                                       .has_line = p->line != 0,
+                                       .line = p->line};
+    if (p->line != 0)
+        api_problem_detail(p->problem, "line %llu: %s",
+                           (unsigned long long)p->line, what);
+    else if (p->list != NULL)
         api_problem_detail(p->problem, "%s[%zu]: %s", p->list, p->index, what);
     else
         api_problem_detail(p->problem, "%s", what);
@@ -377,6 +383,77 @@ bool api_batch_json_parse(struct ldb_arena *arena,
     ldb_arena_init(&p.scratch, 0);
     is_ok = parse_document(&p, text);
     ldb_arena_release(&p.scratch);
+    if (is_ok)
+        *out = p.out;
+    return is_ok;
+}
+
+/* ---- a bulk load ---- */
+
+/* JSON's, but for the line's end. */
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static struct ldb_slice without_blanks(struct ldb_slice text)
+{
+    while (text.len > 0 && is_blank(text.data[text.len - 1]))
+        text.len--;
+    while (text.len > 0 && is_blank(text.data[0]))
+        text = ldb_slice_make(text.data + 1, text.len - 1);
+    return text;
+}
+
+/*
+ * The lines of text. A delete-range behind others is taken back: it is seen
+ * once it is parsed.
+ */
+static bool parse_lines(struct parse *p, struct ldb_slice text, size_t *used)
+{
+    struct ldb_reader r = ldb_reader_make(text);
+
+    *used = 0;
+    while (ldb_reader_left(&r) > 0 && p->out.range_count == 0) {
+        const uint8_t *end = memchr(r.p, '\n', ldb_reader_left(&r));
+        size_t len = end == NULL ? ldb_reader_left(&r) : (size_t)(end - r.p);
+        struct ldb_slice line = without_blanks(ldb_slice_make(r.p, len));
+
+        p->line++;
+        if (line.len > 0 && !parse_element(p, line, parse_op))
+            return false;
+        if (p->out.range_count > 0 && p->batch->count > 0) {
+            p->out = (struct api_batch_json){0};
+            p->line--;
+            break;
+        }
+        r.p += end == NULL ? len : len + 1;
+        *used = text.len - ldb_reader_left(&r);
+    }
+    return true;
+}
+
+bool api_batch_json_lines(struct ldb_arena *arena,
+                          const struct api_limits *limits,
+                          enum api_encoding encoding, struct ldb_slice text,
+                          struct ldb_batch *batch, struct api_batch_json *out,
+                          size_t *out_used, uint64_t *line,
+                          struct api_problem *problem)
+{
+    struct parse p = {
+        .arena = arena,
+        .limits = limits,
+        .encoding = encoding,
+        .batch = batch,
+        .problem = problem,
+        .line = *line,
+    };
+    bool is_ok;
+
+    ldb_arena_init(&p.scratch, 0);
+    is_ok = parse_lines(&p, text, out_used);
+    ldb_arena_release(&p.scratch);
+    *line = p.line;
     if (is_ok)
         *out = p.out;
     return is_ok;

@@ -19,6 +19,7 @@
 #define API_BATCH_JSON_H
 
 #include "api/context.h"
+#include "api/json_text.h"
 #include "api/problem.h"
 #include "storage/base/arena.h"
 #include "storage/journal/write_batch.h"
@@ -51,5 +52,21 @@ LDB_MUST_CHECK bool
 api_batch_json_parse(struct ldb_arena *arena, const struct api_limits *limits,
                      struct ldb_slice text, struct ldb_batch *batch,
                      struct api_batch_json *out, struct api_problem *problem);
+
+/*
+ * A chunk of a bulk load: text is whole lines, one operation each, the last
+ * with or without its end; blank ones count as lines alone. Reads all of them,
+ * but a delete-range is read only when it is the first, and then alone. An
+ * operation without an encoding of its own has encoding.
+ *
+ * *out_used: bytes of text read; *line grows by as many lines. False as above,
+ * with the line that is wrong in problem instead of an index.
+ */
+LDB_MUST_CHECK bool
+api_batch_json_lines(struct ldb_arena *arena, const struct api_limits *limits,
+                     enum api_encoding encoding, struct ldb_slice text,
+                     struct ldb_batch *batch, struct api_batch_json *out,
+                     size_t *out_used, uint64_t *line,
+                     struct api_problem *problem);
 
 #endif

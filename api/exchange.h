@@ -8,6 +8,14 @@
  *                        is not sent): refuse now, or return to go on.
  *   2. body bytes are collected by the service into x->body up to the limit
  *                        that begin set (x->body_limit), or refused 413.
+ *      A body that begin wants in pieces (x->body_window) may have any length:
+ *      route->take(x)    each time x->body has that many bytes or more: takes
+ *                        what it uses out of it, and says x->wants_body, or
+ *                        answers, or waits as in 4 with resume to follow.
+ *      route->refuse(x)  no more of the body can be taken: answers, or waits
+ *                        first; before the first take it answers. Routes
+ *                        without it have done nothing yet: the problem is
+ *                        the answer.
  *   3. route->finish(x)  the body is whole. Answer (api_answer_*), or start
  *                        work and return without an answer: x is waiting.
  *   4. whoever ends the work calls api_exchange_wake(x), once per wait, from
@@ -27,6 +35,7 @@
 #include "storage/include/ldb.h"
 
 struct api_context; /* the application: api/context.h */
+struct api_problem;
 struct api_exchange;
 struct api_route;
 
@@ -111,12 +120,17 @@ struct api_exchange {
     const struct api_route *route;
     struct ldb_slice raw_rest; /* of raw_path, after the route's prefix */
     size_t body_limit;         /* bytes; 0: a body is refused with 413 */
+    size_t body_window;        /* 0: the body is taken whole; else in pieces
+                                  of about so many bytes; body_limit is then
+                                  of what lies in x->body */
 
     /* ---- filled by the service before finish ---- */
     struct ldb_buf body;
 
     /* ---- the handler's ---- */
     void *state;
+    bool wants_body; /* take, resume: neither answered nor waiting, the body
+                        goes on; the service clears it before the call */
     struct api_response response;
 };
 
@@ -133,6 +147,10 @@ static inline void api_exchange_wake(struct api_exchange *x)
  * calls its begin. Afterwards x->response.ready tells whether x is answered.
  */
 void api_exchange_begin(struct api_exchange *x);
+/* Step 2. refuse: problem says why; x->body is as before. */
+void api_exchange_take(struct api_exchange *x);
+void api_exchange_refuse(struct api_exchange *x,
+                         const struct api_problem *problem);
 /* Steps 3, 4, 5. */
 void api_exchange_finish(struct api_exchange *x);
 void api_exchange_resume(struct api_exchange *x);

@@ -105,6 +105,12 @@ static void write_members(struct api_json *json,
         api_json_member_u64(json, "offset", problem->offset);
     if (problem->has_deleted)
         api_json_member_u64(json, "deleted", problem->deleted);
+    if (problem->has_line)
+        api_json_member_u64(json, "line", problem->line);
+    if (problem->has_written) {
+        api_json_member_u64(json, "sequence", problem->written_sequence);
+        api_json_member_u64(json, "count", problem->written_count);
+    }
     if (problem->has_oldest)
         api_json_member_u64(json, "oldest", problem->oldest);
     if (problem->leader != NULL)
@@ -288,15 +294,23 @@ void api_answer_status(struct api_exchange *x, enum ldb_status status,
     api_answer_problem(x, &problem);
 }
 
+void api_problem_body_too_large(const struct api_exchange *x,
+                                struct api_problem *out)
+{
+    *out = (struct api_problem){.kind = API_PROBLEM_TOO_LARGE};
+    if (x->body_limit == 0)
+        api_problem_detail(out, "this request takes no body");
+    else
+        api_problem_detail(out, "the body is over the limit of %zu bytes",
+                           x->body_limit);
+}
+
 void api_answer_body_too_large(struct api_exchange *x)
 {
-    if (x->body_limit == 0)
-        api_answer_problemf(x, API_PROBLEM_TOO_LARGE,
-                            "this request takes no body");
-    else
-        api_answer_problemf(x, API_PROBLEM_TOO_LARGE,
-                            "the body is over the limit of %zu bytes",
-                            x->body_limit);
+    struct api_problem problem;
+
+    api_problem_body_too_large(x, &problem);
+    api_answer_problem(x, &problem);
 }
 
 void api_answer_no_memory(struct api_exchange *x)

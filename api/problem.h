@@ -73,6 +73,11 @@ struct api_problem {
     const char *leader; /* URL; NULL: none */
     bool has_deleted;   /* keys that a range's deletion got to */
     uint64_t deleted;
+    bool has_line; /* of a bulk load, from 1 */
+    uint64_t line;
+    bool has_written; /* what of a bulk load stands */
+    ldb_sequence written_sequence;
+    uint64_t written_count;
     bool has_oldest;
     ldb_sequence oldest;
 };
@@ -106,6 +111,8 @@ void api_answer_status(struct api_exchange *x, enum ldb_status status,
                        const struct ldb_error *err);
 
 /* A body over x->body_limit: 413, naming the limit. */
+void api_problem_body_too_large(const struct api_exchange *x,
+                                struct api_problem *out);
 void api_answer_body_too_large(struct api_exchange *x);
 
 /* No memory for the request: 503 overloaded, nothing was done. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/batch.h"
+#include "api/bulk.h"
 #include "api/context.h"
 #include "api/health.h"
 #include "api/kv.h"
@@ -53,6 +54,8 @@ static const struct api_route routes[] = {
         .path = "/v1/batch",
         .methods = API_METHOD_BIT(API_POST),
         .begin = api_batch_begin,
+        .take = api_bulk_take,
+        .refuse = api_batch_refuse,
         .finish = api_batch_finish,
         .resume = api_batch_resume,
         .abandon = api_batch_abandon,
@@ -265,15 +268,33 @@ void api_exchange_begin(struct api_exchange *x)
 {
     x->route = NULL;
     x->body_limit = 0;
+    x->body_window = 0;
     x->state = NULL;
     if (add_node_headers(x) && find_route(x)) {
         if (x->route->begin != NULL)
             x->route->begin(x);
-        if (!x->response.ready && x->content_length != API_LENGTH_UNKNOWN &&
+        if (!x->response.ready && x->body_window == 0 &&
+            x->content_length != API_LENGTH_UNKNOWN &&
             x->content_length > x->body_limit)
             api_answer_body_too_large(x);
     }
     settle(x);
+}
+
+void api_exchange_take(struct api_exchange *x)
+{
+    assert(!x->response.ready && x->route->take != NULL);
+    x->route->take(x);
+}
+
+void api_exchange_refuse(struct api_exchange *x,
+                         const struct api_problem *problem)
+{
+    assert(!x->response.ready);
+    if (x->route->refuse != NULL)
+        x->route->refuse(x, problem);
+    else
+        api_answer_problem(x, problem);
 }
 
 void api_exchange_finish(struct api_exchange *x)

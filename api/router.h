@@ -23,6 +23,8 @@ struct api_route {
     bool is_prefix;   /* the rest of the path is x->raw_rest */
     unsigned methods; /* bits */
     void (*begin)(struct api_exchange *x);
+    void (*take)(struct api_exchange *x);
+    void (*refuse)(struct api_exchange *x, const struct api_problem *problem);
     void (*finish)(struct api_exchange *x);
     void (*resume)(struct api_exchange *x);
     void (*abandon)(struct api_exchange *x);

@@ -1,7 +1,8 @@
 /*
- * A JSON batch from any bytes. What is accepted keeps its limits, is a sound
- * batch, and written anew as hex it reads the same; what is refused says so
- * with one of the three problems a body can have.
+ * A JSON batch from any bytes, and the same bytes as lines of a bulk load. What
+ * is accepted keeps its limits, is a sound batch, and written anew as hex it
+ * reads the same; what is refused says so with one of the three problems a body
+ * can have.
  */
 #include "api/batch_json.h"
 #include "api/json_text.h"
@@ -153,23 +154,66 @@ static void check_document(const uint8_t *bytes, size_t len)
     json_decref(root);
 }
 
+static void check_batch(const struct parsed *p)
+{
+    assert(p->batch.rep.len <= BATCH_MAX);
+    assert(p->batch.count == 0 ||
+           ldb_batch_check(ldb_slice_of_buf(&p->batch.rep), NULL, NULL, NULL) ==
+               LDB_OK);
+    check_anew(p);
+}
+
+static void check_problem(const struct parsed *p)
+{
+    assert(p->problem.kind == API_PROBLEM_BAD_BATCH ||
+           p->problem.kind == API_PROBLEM_TOO_LARGE);
+    assert(p->problem.detail[0] != '\0');
+}
+
+/* Chunk by chunk up to the end or the bad line; each takes something. */
+static void check_lines(struct ldb_slice text)
+{
+    uint64_t line = 0;
+    uint64_t before;
+    bool goes_on = true;
+
+    for (size_t used; text.len > 0 && goes_on;
+         text = ldb_slice_make(text.data + used, text.len - used)) {
+        struct parsed p = {0};
+
+        ldb_arena_init(&p.arena, 0);
+        ldb_batch_init(&p.batch, BATCH_MAX);
+        before = line;
+        p.is_ok =
+            api_batch_json_lines(&p.arena, &limits, API_ENCODING_UTF8, text,
+                                 &p.batch, &p.json, &used, &line, &p.problem);
+        assert(line > before);
+        if (p.is_ok) {
+            assert(used > 0 && used <= text.len);
+            assert(p.json.range_count <= 1 &&
+                   (p.json.range_count == 0 || p.batch.count == 0));
+            check_batch(&p);
+        } else {
+            assert(p.problem.has_line && p.problem.line == line);
+            check_problem(&p);
+        }
+        goes_on = p.is_ok;
+        release(&p);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct parsed p;
 
     parse(&p, ldb_slice_make(bytes, len));
     if (p.is_ok) {
-        assert(p.batch.rep.len <= BATCH_MAX);
-        assert(p.batch.count == 0 ||
-               ldb_batch_check(ldb_slice_of_buf(&p.batch.rep), NULL, NULL,
-                               NULL) == LDB_OK);
-        check_anew(&p);
+        check_batch(&p);
         check_document(bytes, len);
     } else {
-        assert(p.problem.kind == API_PROBLEM_BAD_BATCH ||
-               p.problem.kind == API_PROBLEM_TOO_LARGE);
-        assert(p.problem.detail[0] != '\0');
+        check_problem(&p);
     }
     release(&p);
+    check_lines(ldb_slice_make(bytes, len));
     return 0;
 }

@@ -45,13 +45,19 @@ static bool charge(struct svc_exchange *x, uint64_t body_bytes)
     return true;
 }
 
-static void answer_overloaded(struct svc_exchange *x)
+static void overloaded(struct api_problem *out)
 {
-    struct api_problem problem = {.kind = API_PROBLEM_OVERLOADED,
-                                  .retry_after_s = 1};
+    *out = (struct api_problem){.kind = API_PROBLEM_OVERLOADED,
+                                .retry_after_s = 1};
+    api_problem_detail(out, "no memory for another request body now");
+}
 
-    api_problem_detail(&problem, "no memory for another request body now");
-    api_answer_problem(&x->api, &problem);
+static void refuse_overloaded(struct svc_exchange *x)
+{
+    struct api_problem problem;
+
+    overloaded(&problem);
+    api_exchange_refuse(&x->api, &problem);
 }
 
 void svc_body_refuse(struct svc_exchange *x)
@@ -80,12 +86,30 @@ static enum ldb_status take_buffer(struct svc_exchange *x, size_t more)
     return ldb_buf_reserve(body, more);
 }
 
+/* A body in pieces: its window is charged now, so that it never lacks. */
+static void prepare_window(struct svc_exchange *x)
+{
+    struct api_exchange *api = &x->api;
+    size_t window = api->body_window;
+
+    api->body.limit = api->body_limit;
+    if (api->content_length < window)
+        window = (size_t)api->content_length;
+    if ((window > SVC_HTTP_SMALL_BODY_BYTES && !charge(x, window)) ||
+        take_buffer(x, window) != LDB_OK)
+        refuse_overloaded(x);
+}
+
 void svc_body_prepare(struct svc_exchange *x)
 {
     struct api_exchange *api = &x->api;
     size_t prefix = api->body.len; /* what begin put before it */
     size_t limit;
 
+    if (api->body_window != 0) {
+        prepare_window(x);
+        return;
+    }
     if (!ldb_size_add(prefix, api->body_limit, &limit))
         limit = SIZE_MAX;
     api->body.limit = limit;
@@ -97,18 +121,28 @@ void svc_body_prepare(struct svc_exchange *x)
     }
     if (api->content_length > SVC_HTTP_SMALL_BODY_BYTES &&
         !charge(x, api->content_length)) {
-        answer_overloaded(x);
+        refuse_overloaded(x);
         return;
     }
     if (take_buffer(x, (size_t)api->content_length) != LDB_OK)
         api_answer_no_memory(api);
 }
 
-/* A chunked body is charged as it grows. */
+/*
+ * A chunked body is charged as it grows; one in pieces for the most that it
+ * held at a time.
+ */
 static bool charge_chunk(struct svc_exchange *x, size_t len)
 {
     uint64_t after = x->body_bytes + len;
 
+    if (x->api.body_window != 0) {
+        uint64_t charged = x->charged_bytes / SVC_HTTP_UPLOAD_WEIGHT;
+        uint64_t held = x->api.body.len + len;
+
+        return held <= x->api.body_window + SVC_HTTP_POOL_BYTES ||
+               held <= charged || charge(x, held - charged);
+    }
     if (x->api.content_length != API_LENGTH_UNKNOWN ||
         after <= SVC_HTTP_SMALL_BODY_BYTES)
         return true;
@@ -117,25 +151,27 @@ static bool charge_chunk(struct svc_exchange *x, size_t len)
     return charge(x, len);
 }
 
-static void keep_body(struct svc_exchange *x, struct ldb_slice bytes)
+bool svc_body_keep(struct svc_exchange *x, struct ldb_slice bytes,
+                   struct api_problem *problem)
 {
     struct api_exchange *api = &x->api;
+    uint64_t before = api->body_window != 0 ? api->body.len : x->body_bytes;
 
-    if (bytes.len > api->body_limit - x->body_bytes)
-        api_answer_body_too_large(api);
-    else if (!charge_chunk(x, bytes.len))
-        answer_overloaded(x);
-    else if (ldb_buf_append(&api->body, bytes) != LDB_OK)
-        api_answer_no_memory(api);
-    if (api->response.ready)
-        svc_body_refuse(x);
+    if (bytes.len > api->body_limit - before) {
+        api_problem_body_too_large(api, problem);
+        return false;
+    }
+    if (!charge_chunk(x, bytes.len) ||
+        ldb_buf_append(&api->body, bytes) != LDB_OK) {
+        overloaded(problem);
+        return false;
+    }
+    x->body_bytes += bytes.len;
+    return true;
 }
 
-bool svc_body_take(struct svc_exchange *x, struct ldb_slice bytes)
+bool svc_body_skip(struct svc_exchange *x, size_t len)
 {
-    if (!x->drops_body)
-        keep_body(x, bytes);
-    x->body_bytes += bytes.len;
-    /* No answer can be given in the middle of a body. */
-    return !x->drops_body || x->body_bytes <= SVC_HTTP_DROP_BYTES_MAX;
+    x->dropped_bytes += len;
+    return x->dropped_bytes <= SVC_HTTP_DROP_BYTES_MAX;
 }

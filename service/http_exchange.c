@@ -3,7 +3,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/problem.h"
 #include "api/response.h"
 #include "storage/base/buf.h"
 #include "storage/base/checked.h"
@@ -184,6 +183,59 @@ static void suspend(struct svc_exchange *x)
     MHD_suspend_connection(x->connection);
 }
 
+/*
+ * x was given a piece of its body, or woken after one. True: the body goes on.
+ * False: x waits, and must be suspended in the library until that is over:
+ * in the middle of a body it does not ask again by itself.
+ */
+static bool piece_is_done(struct svc_exchange *x)
+{
+    struct api_exchange *api = &x->api;
+
+    x->loop->handlers_ran = true;
+    x->loop->progress++;
+    while (!api->response.ready && !api->wants_body) {
+        if (change_wait(x, SVC_SUSPENDED)) {
+            x->phase = SVC_PHASE_PAUSED;
+            link_suspended(x);
+            return false;
+        }
+        /* Woken before it could wait. */
+        atomic_store_explicit(&x->state, SVC_WAITING, memory_order_release);
+        api_exchange_resume(api);
+    }
+    atomic_store_explicit(&x->state, SVC_IDLE, memory_order_relaxed);
+    x->phase = SVC_PHASE_BODY;
+    if (api->response.ready)
+        svc_body_refuse(x);
+    return true;
+}
+
+/* The body so far is the handler's, or with a problem, no more can be taken. */
+static void give_piece(struct svc_exchange *x,
+                       const struct api_problem *problem)
+{
+    atomic_store_explicit(&x->state, SVC_WAITING, memory_order_release);
+    x->api.wants_body = false;
+    if (problem == NULL)
+        api_exchange_take(&x->api);
+    else
+        api_exchange_refuse(&x->api, problem);
+    if (!piece_is_done(x))
+        MHD_suspend_connection(x->connection);
+}
+
+/* Taken off the list of the woken. */
+static void end_pause(struct svc_exchange *x)
+{
+    unlink_suspended(x);
+    atomic_store_explicit(&x->state, SVC_WAITING, memory_order_release);
+    x->api.wants_body = false;
+    api_exchange_resume(&x->api);
+    if (piece_is_done(x))
+        MHD_resume_connection(x->connection);
+}
+
 void svc_exchange_take_woken(struct svc_loop *loop)
 {
     struct svc_exchange *x;
@@ -198,6 +250,8 @@ void svc_exchange_take_woken(struct svc_loop *loop)
         if (x->connection == NULL) {
             loop->orphans--;
             bury(x);
+        } else if (x->phase == SVC_PHASE_PAUSED) {
+            end_pause(x);
         } else {
             unlink_suspended(x);
             loop->waiting++;
@@ -220,10 +274,17 @@ static enum MHD_Result on_body(struct svc_exchange *x, const char *bytes,
                                size_t *len)
 {
     struct ldb_slice taken = ldb_slice_make(bytes, *len);
+    struct api_problem problem;
 
     x->loop->progress++;
     *len = 0;
-    return svc_body_take(x, taken) ? MHD_YES : MHD_NO;
+    if (x->drops_body)
+        return svc_body_skip(x, taken.len) ? MHD_YES : MHD_NO;
+    if (!svc_body_keep(x, taken, &problem))
+        give_piece(x, &problem);
+    else if (x->api.body_window != 0 && x->api.body.len >= x->api.body_window)
+        give_piece(x, NULL);
+    return MHD_YES;
 }
 
 static enum MHD_Result reply(struct svc_exchange *x)
@@ -367,6 +428,7 @@ enum MHD_Result svc_exchange_on_call(void *cls,
         return *len != 0 ? on_body(x, bytes, len) : on_whole(x);
     case SVC_PHASE_WAIT:
         return on_wait(x);
+    case SVC_PHASE_PAUSED: /* suspended: the library does not ask */
     case SVC_PHASE_ANSWERED:
         break;
     }
@@ -388,7 +450,7 @@ void svc_exchange_on_completed(void *cls, struct MHD_Connection *connection,
         return;
     loop->active--;
     loop->progress++;
-    if (x->phase != SVC_PHASE_WAIT) {
+    if (x->phase != SVC_PHASE_WAIT && x->phase != SVC_PHASE_PAUSED) {
         bury(x);
         return;
     }

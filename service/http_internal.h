@@ -26,6 +26,7 @@
 
 #include "api/context.h"
 #include "api/exchange.h"
+#include "api/problem.h"
 #include "service/http_server.h"
 #include "storage/base/mutex.h"
 
@@ -41,6 +42,7 @@ enum svc_wait_state {
 enum svc_phase {
     SVC_PHASE_NEW,      /* the request line was read */
     SVC_PHASE_BODY,     /* begin was called */
+    SVC_PHASE_PAUSED,   /* take was called; suspended until it is woken */
     SVC_PHASE_WAIT,     /* finish was called, no answer yet */
     SVC_PHASE_ANSWERED, /* the library has the response */
 };
@@ -54,7 +56,8 @@ struct svc_exchange {
     bool is_suspended;      /* suspended in the library */
     bool drops_body;        /* answered: what still comes is not kept */
     bool began;             /* api_exchange_begin() was called */
-    uint64_t body_bytes;    /* of the body, seen so far */
+    uint64_t body_bytes;    /* of the body, taken so far */
+    uint64_t dropped_bytes; /* of it, read after it was refused */
     uint64_t charged_bytes; /* to the upload budget */
     uint64_t waiting_since_us;
     struct svc_stream *stream;
@@ -170,10 +173,14 @@ enum api_method svc_head_method(const char *text);
 /* Room for a body of x's length; answers when there is none. */
 void svc_body_prepare(struct svc_exchange *x);
 
-/* The next bytes; answers when they pass a limit. False: too many were
- * dropped, the connection is to be closed. */
-LDB_MUST_CHECK bool svc_body_take(struct svc_exchange *x,
-                                  struct ldb_slice bytes);
+/* The next bytes into x's body. False: problem says why they are not taken. */
+LDB_MUST_CHECK bool svc_body_keep(struct svc_exchange *x,
+                                  struct ldb_slice bytes,
+                                  struct api_problem *problem);
+
+/* So many bytes of a refused body were dropped. False: no answer can be given
+ * in the middle of a body, and that is too many; close the connection. */
+LDB_MUST_CHECK bool svc_body_skip(struct svc_exchange *x, size_t len);
 
 /* x was answered before its body was whole: what still comes is dropped. */
 void svc_body_refuse(struct svc_exchange *x);

@@ -326,6 +326,69 @@ static void bad_documents_are_refused_with_their_place(void **state)
     }
 }
 
+/* How many lines are read at once, and how many bytes they are. */
+static void lines_are_read_up_to_a_delete_range(void **state)
+{
+#define LINE_PUT   "{\"op\":\"put\",\"key\":\"a\",\"value\":\"1\"}"
+#define LINE_RANGE "{\"op\":\"delete-range\",\"start\":\"a\"}"
+    static const struct {
+        const char *text;
+        size_t left; /* bytes not read */
+        uint64_t lines;
+        uint32_t count;
+        size_t ranges;
+    } rows[] = {
+        {"", 0, 0, 0, 0},
+        {"\n", 0, 1, 0, 0},
+        {LINE_PUT, 0, 1, 1, 0},
+        {LINE_PUT "\n", 0, 1, 1, 0},
+        {LINE_PUT "\n\n" LINE_PUT, 0, 3, 2, 0},
+        {LINE_PUT "\n" LINE_RANGE, sizeof(LINE_RANGE) - 1, 1, 1, 0},
+        {LINE_RANGE "\n" LINE_PUT, sizeof(LINE_PUT) - 1, 1, 0, 1},
+        {"\r\n" LINE_RANGE "\n" LINE_RANGE "\n", sizeof(LINE_RANGE), 2, 0, 1},
+        {LINE_PUT "\n" LINE_RANGE "\nbad", sizeof(LINE_RANGE) - 1 + 4, 1, 1, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_slice text = ldb_slice_str(rows[i].text);
+        uint64_t line = 40;
+        struct parsed p = {0};
+        size_t used;
+
+        ldb_arena_init(&p.arena, 0);
+        ldb_batch_init(&p.batch, 64);
+        p.is_ok = api_batch_json_lines(&p.arena, &small_limits,
+                                       API_ENCODING_UTF8, text, &p.batch,
+                                       &p.json, &used, &line, &p.problem);
+        assert_true(p.is_ok);
+        assert_int_equal(used, text.len - rows[i].left);
+        assert_int_equal(line, 40 + rows[i].lines);
+        assert_int_equal(p.batch.count, rows[i].count);
+        assert_int_equal(p.json.range_count, rows[i].ranges);
+        release(&p);
+    }
+}
+
+static void a_bad_line_is_counted_from_those_before(void **state)
+{
+    struct parsed p = {0};
+    uint64_t line = 40;
+    size_t used;
+
+    (void)state;
+    ldb_arena_init(&p.arena, 0);
+    ldb_batch_init(&p.batch, 64);
+    assert_false(api_batch_json_lines(
+        &p.arena, &small_limits, API_ENCODING_UTF8,
+        ldb_slice_str(LINE_PUT "\n{\"op\":\"no\"}\n" LINE_PUT), &p.batch,
+        &p.json, &used, &line, &p.problem));
+    assert_true(p.problem.has_line);
+    assert_int_equal(p.problem.line, 42);
+    assert_non_null(strstr(p.problem.detail, "line 42: "));
+    release(&p);
+}
+
 static void limits_hold_to_the_byte(void **state)
 {
     struct parsed p;
@@ -372,6 +435,8 @@ int main(void)
         cmocka_unit_test(ranges_stand_where_they_were_written),
         cmocka_unit_test(conditions_are_kept_in_order),
         cmocka_unit_test(bad_documents_are_refused_with_their_place),
+        cmocka_unit_test(lines_are_read_up_to_a_delete_range),
+        cmocka_unit_test(a_bad_line_is_counted_from_those_before),
         cmocka_unit_test(limits_hold_to_the_byte),
         cmocka_unit_test(a_failed_allocation_is_overloaded_not_malformed),
     };

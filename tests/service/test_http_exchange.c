@@ -28,6 +28,10 @@
 
 #define BODY_LIMIT ((size_t)1 << 20)
 
+/* Of the body that is taken in pieces. */
+#define PIECES_LIMIT  200000
+#define PIECES_WINDOW 50000
+
 static struct {
     pthread_mutex_t mu;
     pthread_cond_t changed;
@@ -45,6 +49,12 @@ static bool path_is(const struct api_exchange *x, const char *path)
     return ldb_slice_equal(x->raw_path, ldb_slice_str(path));
 }
 
+static bool in_pieces(const struct api_exchange *x)
+{
+    return path_is(x, "/pieces") || path_is(x, "/slow-pieces") ||
+           path_is(x, "/late-refusal");
+}
+
 static void count(unsigned *counter)
 {
     pthread_mutex_lock(&app.mu);
@@ -57,6 +67,11 @@ void api_exchange_begin(struct api_exchange *x)
 {
     count(&app.begins);
     x->body_limit = x->method == API_PUT ? BODY_LIMIT : 0;
+    if (in_pieces(x)) {
+        x->body_limit = PIECES_LIMIT;
+        x->body_window = PIECES_WINDOW;
+        x->state = NULL;
+    }
     if (path_is(x, "/refused"))
         api_answer_problemf(x, API_PROBLEM_NOT_FOUND, "refused");
     if (path_is(x, "/prefixed"))
@@ -157,9 +172,50 @@ static void park(struct api_exchange *x)
     pthread_mutex_unlock(&app.mu);
 }
 
+/* Takes all, or nothing of a body that begins with '+': it grows. */
+static void count_piece(struct api_exchange *x)
+{
+    if (x->body.data[0] == '+')
+        return;
+    x->state = (void *)((uintptr_t)x->state + x->body.len);
+    ldb_buf_clear(&x->body);
+}
+
+void api_exchange_take(struct api_exchange *x)
+{
+    assert_true(x->body.len >= PIECES_WINDOW);
+    count_piece(x);
+    if (path_is(x, "/slow-pieces"))
+        park(x);
+    else
+        x->wants_body = true;
+}
+
+void api_exchange_refuse(struct api_exchange *x,
+                         const struct api_problem *problem)
+{
+    if (path_is(x, "/late-refusal"))
+        park(x);
+    else
+        api_answer_problem(x, problem);
+}
+
+static void answer_pieces(struct api_exchange *x)
+{
+    struct ldb_buf body = LDB_BUF_INIT(100);
+
+    if (x->body.len > 0)
+        count_piece(x);
+    assert_int_equal(LDB_OK, ldb_buf_printf(&body, "counted %zu.",
+                                            (size_t)(uintptr_t)x->state));
+    api_answer_buf(x, 200, "text/plain", &body);
+}
+
 void api_exchange_finish(struct api_exchange *x)
 {
-    if (path_is(x, "/park") || path_is(x, "/twice")) {
+    if (in_pieces(x)) {
+        answer_pieces(x);
+    } else if (path_is(x, "/park") || path_is(x, "/twice")) {
         park(x);
     } else if (path_is(x, "/pass")) {
         pthread_mutex_lock(&app.mu);
@@ -188,7 +244,11 @@ void api_exchange_finish(struct api_exchange *x)
 
 void api_exchange_resume(struct api_exchange *x)
 {
-    if (path_is(x, "/twice") && x->state == NULL) {
+    if (path_is(x, "/slow-pieces") && x->body.len == 0) {
+        x->wants_body = true;
+    } else if (in_pieces(x)) {
+        api_answer_problemf(x, API_PROBLEM_TOO_LARGE, "too long");
+    } else if (path_is(x, "/twice") && x->state == NULL) {
         x->state = x;
         park(x);
     } else {
@@ -563,6 +623,148 @@ static void chunked_body_over_the_limit_is_413(void **state)
     end(server);
 }
 
+/* ---- bodies in pieces ---- */
+
+#define PUT_CHUNKED(path)                                                      \
+    "PUT " path " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static void send_chunk(int fd, const char *bytes, size_t len)
+{
+    char size[32];
+
+    (void)snprintf(size, sizeof(size), "%zx\r\n", len);
+    send_text(fd, size);
+    send_bytes(fd, bytes, len);
+    send_text(fd, "\r\n");
+}
+
+static void body_in_pieces_has_any_length(void **state)
+{
+    struct svc_http_server *server =
+        start(ldb_env_posix(), SVC_HTTP_UPLOAD_WEIGHT * UINT64_C(60000));
+    char *chunk = ldb_mem_zalloc(1, 100000);
+    struct svc_http_figures figures;
+    int fd = connect_to(server);
+
+    (void)state;
+    assert_non_null(chunk);
+    send_text(fd, PUT_CHUNKED("/pieces"));
+    for (int i = 0; i < 50; i++)
+        send_chunk(fd, chunk, 100000);
+    svc_http_server_figures(server, &figures);
+    assert_int_equal(SVC_HTTP_UPLOAD_WEIGHT * PIECES_WINDOW,
+                     figures.upload_bytes);
+    send_text(fd, "0\r\n\r\n");
+    read_until(fd, "counted 5000000.");
+    send_text(fd, "PUT /pieces HTTP/1.1\r\nHost: a\r\n"
+                  "Content-Length: 300000\r\n\r\n");
+    for (int i = 0; i < 3; i++)
+        send_bytes(fd, chunk, 100000);
+    read_until(fd, "counted 300000.");
+    send_text(fd, PUT_CHUNKED("/pieces") "0\r\n\r\n");
+    read_until(fd, "counted 0.");
+    await_count(&app.abandons, app.begins);
+    send_text(fd, GET("/after")); /* the same loop, one after the other */
+    read_until(fd, "/after|");
+    svc_http_server_figures(server, &figures);
+    assert_int_equal(0, figures.upload_bytes);
+    ldb_mem_free(chunk);
+    close(fd);
+    end(server);
+}
+
+static void body_rests_while_a_piece_is_worked_on(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    char *chunk = ldb_mem_zalloc(1, PIECES_WINDOW);
+    int fd = connect_to(server);
+    int other = connect_to(server);
+
+    (void)state;
+    assert_non_null(chunk);
+    send_text(fd, PUT_CHUNKED("/slow-pieces"));
+    for (int i = 0; i < 20; i++) {
+        send_chunk(fd, chunk, PIECES_WINDOW);
+        await_parked(1);
+        send_text(other, GET("/other"));
+        read_until(other, "/other|");
+        wake_parked();
+    }
+    send_text(fd, "0\r\n\r\n");
+    read_until(fd, "counted 1000000.");
+    close(fd);
+    close(other);
+    ldb_mem_free(chunk);
+    end(server);
+}
+
+/* At once, after a wait, and by a handler that was woken. */
+static void body_in_pieces_is_refused_where_it_stands(void **state)
+{
+    static const struct {
+        const char *head;
+        size_t len;
+        bool parks;
+    } rows[] = {
+        {PUT_CHUNKED("/pieces"), PIECES_LIMIT + 1, false},
+        {PUT_CHUNKED("/late-refusal"), PIECES_LIMIT + 1, true},
+        {PUT_CHUNKED("/slow-pieces"), PIECES_WINDOW, true},
+    };
+    struct svc_http_server *server = start_plain();
+    char *chunk = ldb_mem_zalloc(1, PIECES_LIMIT + 1);
+    int fd = connect_to(server);
+
+    (void)state;
+    assert_non_null(chunk);
+    chunk[0] = '+';
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        send_text(fd, rows[i].head);
+        send_chunk(fd, chunk, rows[i].len);
+        if (rows[i].parks) {
+            await_parked(1);
+            wake_parked();
+        }
+        send_chunk(fd, chunk, PIECES_LIMIT); /* dropped */
+        send_text(fd, "0\r\n\r\n");
+        read_until(fd, "}\n");
+        assert_starts("HTTP/1.1 413");
+        send_text(fd, GET("/after"));
+        read_until(fd, "/after|");
+    }
+    ldb_mem_free(chunk);
+    close(fd);
+    end(server);
+}
+
+static void client_that_leaves_between_pieces_is_buried_once_woken(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    char *chunk = ldb_mem_zalloc(1, PIECES_WINDOW);
+    int fd = connect_to(server);
+
+    (void)state;
+    assert_non_null(chunk);
+    send_text(fd, PUT_CHUNKED("/slow-pieces"));
+    send_chunk(fd, chunk, PIECES_WINDOW);
+    await_parked(1);
+    close(fd);
+    assert_int_equal(0, app.abandons);
+    wake_parked();
+    await_count(&app.abandons, app.begins);
+    /* The same, and the server stops first. */
+    fd = connect_to(server);
+    send_text(fd, PUT_CHUNKED("/slow-pieces"));
+    send_chunk(fd, chunk, PIECES_WINDOW);
+    await_parked(1);
+    svc_http_server_stop(server);
+    assert_int_equal(1, app.abandons);
+    wake_parked();
+    svc_http_server_destroy(server);
+    assert_int_equal(2, app.abandons);
+    close(fd);
+    ldb_mem_free(chunk);
+}
+
 static void upload_over_the_budget_is_503_until_space_is_back(void **state)
 {
     struct svc_http_server *server =
@@ -849,6 +1051,11 @@ int main(void)
         cmocka_unit_test(body_over_the_limit_is_413_before_100_continue),
         cmocka_unit_test(refused_body_is_read_and_the_connection_stays),
         cmocka_unit_test(chunked_body_over_the_limit_is_413),
+        cmocka_unit_test(body_in_pieces_has_any_length),
+        cmocka_unit_test(body_rests_while_a_piece_is_worked_on),
+        cmocka_unit_test(body_in_pieces_is_refused_where_it_stands),
+        cmocka_unit_test(
+            client_that_leaves_between_pieces_is_buried_once_woken),
         cmocka_unit_test(upload_over_the_budget_is_503_until_space_is_back),
         cmocka_unit_test(answers_have_their_length_and_form),
         cmocka_unit_test(failed_stream_is_cut_without_its_end),

@@ -139,16 +139,69 @@ void fake_exchange_wait(struct fake_exchange *fake)
 static bool collect_body(struct fake_exchange *fake, struct fake_answer *out)
 {
     struct api_exchange *x = &fake->x;
+    struct api_problem problem = {.kind = API_PROBLEM_OVERLOADED};
 
     x->body = (struct ldb_buf)LDB_BUF_INIT(x->body_limit);
     if (ldb_buf_append(&x->body, fake->request->body) == LDB_OK)
         return true;
     out->is_body_refused = true;
     if (fake->request->body.len > x->body_limit)
-        api_answer_body_too_large(x);
-    else
-        api_answer_no_memory(x);
+        api_problem_body_too_large(x, &problem);
+    api_exchange_refuse(x, &problem);
     return false;
+}
+
+/* Until x is answered or wants more of its body; false: the client left. */
+static bool run_waits(struct fake_exchange *fake)
+{
+    struct api_exchange *x = &fake->x;
+
+    while (!x->response.ready && !x->wants_body) {
+        api_pass_end(x->context);
+        fake_exchange_wait(fake);
+        if (fake->request->leaves)
+            return false;
+        api_exchange_resume(x);
+    }
+    return true;
+}
+
+/* As the service does. */
+static void give_piece(struct api_exchange *x, struct ldb_slice piece)
+{
+    struct api_problem problem = {.kind = API_PROBLEM_OVERLOADED};
+
+    x->wants_body = false;
+    if (piece.len > x->body_limit - x->body.len) {
+        api_problem_body_too_large(x, &problem);
+        api_exchange_refuse(x, &problem);
+    } else if (ldb_buf_append(&x->body, piece) != LDB_OK) {
+        api_exchange_refuse(x, &problem);
+    } else if (x->body.len >= x->body_window) {
+        api_exchange_take(x);
+    } else {
+        x->wants_body = true;
+    }
+}
+
+/* False: the client left. */
+static bool give_pieces(struct fake_exchange *fake)
+{
+    struct api_exchange *x = &fake->x;
+    struct ldb_slice left = fake->request->body;
+    size_t most = fake->request->read_max == 0 ? 4096 : fake->request->read_max;
+
+    x->body = (struct ldb_buf)LDB_BUF_INIT(x->body_limit);
+    while (left.len > 0 && !x->response.ready) {
+        size_t len = left.len < most ? left.len : most;
+
+        give_piece(x, ldb_slice_make(left.data, len));
+        left = ldb_slice_make(left.data + len, left.len - len);
+        if (!run_waits(fake))
+            return false;
+    }
+    x->wants_body = false;
+    return true;
 }
 
 static void run_exchange(struct fake_exchange *fake, struct fake_answer *out)
@@ -156,16 +209,14 @@ static void run_exchange(struct fake_exchange *fake, struct fake_answer *out)
     struct api_exchange *x = &fake->x;
 
     api_exchange_begin(x);
-    if (x->response.ready || !collect_body(fake, out))
+    if (x->response.ready)
+        return;
+    if (x->body_window != 0 ? !give_pieces(fake) : !collect_body(fake, out))
+        return;
+    if (x->response.ready)
         return;
     api_exchange_finish(x);
-    while (!x->response.ready) {
-        api_pass_end(x->context);
-        fake_exchange_wait(fake);
-        if (fake->request->leaves)
-            return;
-        api_exchange_resume(x);
-    }
+    (void)!run_waits(fake);
 }
 
 /*

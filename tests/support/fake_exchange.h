@@ -18,7 +18,8 @@ struct fake_request {
     const char *const *headers;
     struct ldb_slice body;
     bool is_chunked; /* no Content-Length */
-    size_t read_max; /* bytes asked of a stream at a time; 0: 4,096 */
+    size_t read_max; /* bytes asked of a stream, and given of a body that is
+                        taken in pieces, at a time; 0: 4,096 */
     bool leaves;     /* the client leaves while its write waits */
 };
 
