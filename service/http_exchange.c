@@ -236,6 +236,16 @@ static void end_pause(struct svc_exchange *x)
         MHD_resume_connection(x->connection);
 }
 
+bool svc_exchange_pause_stream(struct svc_exchange *x)
+{
+    if (!change_wait(x, SVC_SUSPENDED))
+        return false;
+    x->phase = SVC_PHASE_STREAM_PAUSED;
+    link_suspended(x);
+    MHD_suspend_connection(x->connection);
+    return true;
+}
+
 void svc_exchange_take_woken(struct svc_loop *loop)
 {
     struct svc_exchange *x;
@@ -252,6 +262,10 @@ void svc_exchange_take_woken(struct svc_loop *loop)
             bury(x);
         } else if (x->phase == SVC_PHASE_PAUSED) {
             end_pause(x);
+        } else if (x->phase == SVC_PHASE_STREAM_PAUSED) {
+            unlink_suspended(x);
+            x->phase = SVC_PHASE_ANSWERED;
+            MHD_resume_connection(x->connection);
         } else {
             unlink_suspended(x);
             loop->waiting++;
@@ -429,10 +443,23 @@ enum MHD_Result svc_exchange_on_call(void *cls,
     case SVC_PHASE_WAIT:
         return on_wait(x);
     case SVC_PHASE_PAUSED: /* suspended: the library does not ask */
+    case SVC_PHASE_STREAM_PAUSED:
     case SVC_PHASE_ANSWERED:
         break;
     }
     return MHD_YES;
+}
+
+/* The daemon stops while x's stream waits. */
+static void end_paused_stream(struct svc_exchange *x)
+{
+    svc_reply_end(x); /* nobody wakes it any more */
+    unlink_suspended(x);
+    x->connection = NULL;
+    if (atomic_load_explicit(&x->state, memory_order_acquire) == SVC_WOKEN)
+        x->loop->orphans++; /* still on the stack of those */
+    else
+        bury(x);
 }
 
 /* The connection lets go of x. */
@@ -450,6 +477,10 @@ void svc_exchange_on_completed(void *cls, struct MHD_Connection *connection,
         return;
     loop->active--;
     loop->progress++;
+    if (x->phase == SVC_PHASE_STREAM_PAUSED) {
+        end_paused_stream(x);
+        return;
+    }
     if (x->phase != SVC_PHASE_WAIT && x->phase != SVC_PHASE_PAUSED) {
         bury(x);
         return;

@@ -40,11 +40,12 @@ enum svc_wait_state {
 
 /* Where a request stands between two calls of its handler. */
 enum svc_phase {
-    SVC_PHASE_NEW,      /* the request line was read */
-    SVC_PHASE_BODY,     /* begin was called */
-    SVC_PHASE_PAUSED,   /* take was called; suspended until it is woken */
-    SVC_PHASE_WAIT,     /* finish was called, no answer yet */
-    SVC_PHASE_ANSWERED, /* the library has the response */
+    SVC_PHASE_NEW,           /* the request line was read */
+    SVC_PHASE_BODY,          /* begin was called */
+    SVC_PHASE_PAUSED,        /* take was called; suspended until it is woken */
+    SVC_PHASE_WAIT,          /* finish was called, no answer yet */
+    SVC_PHASE_ANSWERED,      /* the library has the response */
+    SVC_PHASE_STREAM_PAUSED, /* and its stream waits, suspended */
 };
 
 struct svc_exchange {
@@ -204,6 +205,10 @@ enum MHD_Result svc_exchange_on_call(void *cls,
 void svc_exchange_on_completed(void *cls, struct MHD_Connection *connection,
                                void **context,
                                enum MHD_RequestTerminationCode code);
+
+/* x's stream has nothing to give: suspends it until it is woken. False: that
+ * has happened already. */
+LDB_MUST_CHECK bool svc_exchange_pause_stream(struct svc_exchange *x);
 
 /* Resumes or buries what was woken while out of the passes. */
 void svc_exchange_take_woken(struct svc_loop *loop);

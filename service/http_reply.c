@@ -19,6 +19,7 @@
  */
 struct svc_stream {
     struct svc_loop *loop;
+    struct svc_exchange *x; /* there as long as stream is */
     const struct api_stream_ops *ops;
     void *stream; /* NULL: ended */
 };
@@ -33,13 +34,20 @@ static void end_stream(struct svc_stream *stream)
 static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
 {
     struct svc_stream *stream = cls;
+    struct svc_exchange *x = stream->x;
     int64_t n;
 
     (void)position;
     stream->loop->progress++;
     if (stream->stream == NULL)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    n = stream->ops->read(stream->stream, (uint8_t *)out, max);
+    do {
+        atomic_store_explicit(&x->state, SVC_WAITING, memory_order_release);
+        n = stream->ops->read(stream->stream, (uint8_t *)out, max);
+        if (n == API_STREAM_WAIT && svc_exchange_pause_stream(x))
+            return 0;
+    } while (n == API_STREAM_WAIT);
+    atomic_store_explicit(&x->state, SVC_IDLE, memory_order_relaxed);
     if (n == API_STREAM_FAILED)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
@@ -107,7 +115,11 @@ static struct MHD_Response *make_from_stream(struct svc_exchange *x)
     if (stream == NULL)
         return NULL;
     *stream = (struct svc_stream){
-        .loop = x->loop, .ops = answer->stream_ops, .stream = answer->stream};
+        .loop = x->loop,
+        .x = x,
+        .ops = answer->stream_ops,
+        .stream = answer->stream,
+    };
     response = MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, stream, free_stream);
     if (response == NULL) {

@@ -142,6 +142,55 @@ static int64_t read_failing(void *stream, uint8_t *out, size_t max)
     return 1;
 }
 
+static void park(struct api_exchange *x);
+
+/* Three bytes, each once it was woken for it; "/drip-now" wakes itself. */
+struct drip {
+    struct api_exchange *x;
+    unsigned reads;
+};
+
+static int64_t read_drip(void *stream, uint8_t *out, size_t max)
+{
+    struct drip *drip = stream;
+
+    (void)max;
+    if (drip->reads == 6)
+        return 0;
+    if (drip->reads++ % 2 == 0) {
+        if (path_is(drip->x, "/drip-now"))
+            api_exchange_wake(drip->x);
+        else
+            park(drip->x);
+        return API_STREAM_WAIT;
+    }
+    *out = 'd';
+    return 1;
+}
+
+/* Ends the wait: a parked one is not woken any more. */
+static void destroy_drip(void *stream)
+{
+    struct drip *drip = stream;
+
+    pthread_mutex_lock(&app.mu);
+    if (app.parked_count > 0 && app.parked[0] == drip->x)
+        app.parked_count = 0;
+    pthread_mutex_unlock(&app.mu);
+    ldb_mem_free(drip);
+    count(&app.streams_destroyed);
+}
+
+static void answer_drip(struct api_exchange *x)
+{
+    static const struct api_stream_ops ops = {read_drip, destroy_drip};
+    struct drip *drip = ldb_mem_zalloc(1, sizeof(*drip));
+
+    assert_non_null(drip);
+    drip->x = x;
+    api_answer_stream(x, 200, "text/plain", &ops, drip);
+}
+
 static void destroy_stream(void *stream)
 {
     ldb_mem_free(stream);
@@ -234,6 +283,8 @@ void api_exchange_finish(struct api_exchange *x)
         x->response.head_length = 12345;
     } else if (path_is(x, "/static")) {
         api_answer_static(x, 200, "text/plain", ldb_slice_str("static"));
+    } else if (path_is(x, "/drip") || path_is(x, "/drip-now")) {
+        answer_drip(x);
     } else if (path_is(x, "/stream") || path_is(x, "/endless") ||
                path_is(x, "/failing")) {
         answer_stream(x);
@@ -860,6 +911,50 @@ static void stream_ends_when_its_client_leaves(void **state)
     assert_int_equal(1, app.streams_destroyed);
 }
 
+static void stream_rests_until_it_is_woken(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+    int other = connect_to(server);
+
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        send_text(fd, GET("/drip-now"));
+        read_until(fd, "0\r\n\r\n");
+        assert_has("1\r\nd\r\n1\r\nd\r\n1\r\nd\r\n");
+        send_text(fd, GET("/drip"));
+        for (int byte = 0; byte < 3; byte++) {
+            await_parked(1);
+            send_text(other, GET("/other"));
+            read_until(other, "/other|");
+            wake_parked();
+        }
+        read_until(fd, "0\r\n\r\n");
+    }
+    close(fd);
+    close(other);
+    end(server);
+}
+
+static void stop_ends_a_stream_that_waits(void **state)
+{
+    (void)state;
+    /* Before it was woken, and after. */
+    for (int wakes = 0; wakes < 2; wakes++) {
+        struct svc_http_server *server = start_plain();
+        int fd = connect_to(server);
+
+        send_text(fd, GET("/drip"));
+        await_parked(1);
+        if (wakes == 1)
+            wake_parked();
+        end(server);
+        assert_int_equal(1, app.streams_destroyed);
+        assert_int_equal(app.begins, app.abandons);
+        close(fd);
+    }
+}
+
 /* ---- waiting ---- */
 
 static void waiting_exchange_is_answered_once_woken(void **state)
@@ -1060,6 +1155,8 @@ int main(void)
         cmocka_unit_test(answers_have_their_length_and_form),
         cmocka_unit_test(failed_stream_is_cut_without_its_end),
         cmocka_unit_test(stream_ends_when_its_client_leaves),
+        cmocka_unit_test(stream_rests_until_it_is_woken),
+        cmocka_unit_test(stop_ends_a_stream_that_waits),
         cmocka_unit_test(waiting_exchange_is_answered_once_woken),
         cmocka_unit_test(others_are_served_while_one_waits),
         cmocka_unit_test(exchange_outlives_its_client_until_woken),
