@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/batch_json.h"
 #include "api/bulk.h"
 #include "api/conditions.h"
@@ -126,7 +127,7 @@ static bool read_json(struct api_exchange *x, struct batch_state *batch)
     batch->w.write.condition_count = batch->json.condition_count;
     batch->w.write.ranges = batch->json.ranges;
     batch->w.write.range_count = batch->json.range_count;
-    return true;
+    return api_auth_batch(x, &batch->w.batch, &batch->json);
 }
 
 static bool check_item(struct api_exchange *x, size_t index, size_t len,
@@ -153,7 +154,8 @@ static bool check_limits(struct api_exchange *x)
 
     for (size_t i = 0; ldb_batch_cursor_next(&cursor, &op); i++) {
         if (!check_item(x, i, op.key.len, limits->key_bytes, "key") ||
-            !check_item(x, i, op.value.len, limits->value_bytes, "value"))
+            !check_item(x, i, op.value.len, limits->value_bytes, "value") ||
+            !api_auth_key(x, op.key))
             return false;
     }
     return true;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/batch_json.h"
 #include "api/conditions.h"
 #include "api/context.h"
@@ -181,6 +182,11 @@ static void step(struct api_exchange *x, struct bulk *bulk)
     if (!api_batch_json_lines(&bulk->chunk_arena, &x->context->limits,
                               bulk->encoding, lines, &bulk->w.batch,
                               &bulk->chunk, &used, &bulk->line, &problem)) {
+        stop(x, bulk, &problem);
+        return;
+    }
+    if (!api_auth_has_batch(x, &bulk->w.batch, &bulk->chunk)) {
+        api_auth_problem(&problem);
         stop(x, bulk, &problem);
         return;
     }

@@ -4,6 +4,7 @@
 #include "api/metrics.h"
 #include "api/router.h"
 #include "api/snapshots.h"
+#include "api/tokens.h"
 #include "storage/base/status.h"
 
 static const struct api_limits default_limits = {
@@ -38,7 +39,9 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     api_json_use_ldb_mem();
     context->metrics = api_metrics_create(api_route_none() + 1);
     context->snapshots = api_snapshots_create(db, env);
-    if (context->metrics == NULL || context->snapshots == NULL) {
+    context->tokens = api_token_store_create();
+    if (context->metrics == NULL || context->snapshots == NULL ||
+        context->tokens == NULL) {
         api_context_release(context);
         return ldb_error_no_memory(err);
     }
@@ -62,6 +65,8 @@ void api_context_release(struct api_context *context)
     api_context_close(context);
     api_snapshots_destroy(context->snapshots);
     context->snapshots = NULL;
+    api_token_store_destroy(context->tokens);
+    context->tokens = NULL;
     api_metrics_destroy(context->metrics);
     context->metrics = NULL;
 }

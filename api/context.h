@@ -16,6 +16,7 @@
 
 struct api_metrics;
 struct api_snapshots;
+struct api_token_store;
 
 /* The defaults are docs/http_api.md's; every one is shown in /stats. */
 struct api_limits {
@@ -53,6 +54,7 @@ struct api_context {
     struct ldb_env *env; /* borrowed: clock, free space */
     struct api_metrics *metrics;
     struct api_snapshots *snapshots;
+    struct api_token_store *tokens; /* without a set: all is allowed */
     struct api_limits limits;
     uint64_t started_us; /* monotonic, when init was called */
 

@@ -36,6 +36,8 @@
 
 struct api_context; /* the application: api/context.h */
 struct api_problem;
+struct api_token;
+struct api_tokens;
 struct api_exchange;
 struct api_route;
 
@@ -122,11 +124,13 @@ struct api_exchange {
 
     /* ---- set by begin, through the router ---- */
     const struct api_route *route;
-    struct ldb_slice raw_rest; /* of raw_path, after the route's prefix */
-    size_t body_limit;         /* bytes; 0: a body is refused with 413 */
-    size_t body_window;        /* 0: the body is taken whole; else in pieces
-                                  of about so many bytes; body_limit is then
-                                  of what lies in x->body */
+    struct ldb_slice raw_rest;     /* of raw_path, after the route's prefix */
+    struct api_tokens *tokens;     /* the set that token is of; NULL: none */
+    const struct api_token *token; /* whose request it is; NULL: anybody's */
+    size_t body_limit;             /* bytes; 0: a body is refused with 413 */
+    size_t body_window;            /* 0: the body is taken whole; else in pieces
+                                      of about so many bytes; body_limit is then
+                                      of what lies in x->body */
 
     /* ---- filled by the service before finish ---- */
     struct ldb_buf body;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/conditions.h"
 #include "api/context.h"
 #include "api/item_text.h"
@@ -42,7 +43,7 @@ static bool begin_write(struct api_exchange *x)
                                 ONE_OPERATION_MAX);
     if (!api_params_parse(x, allowed, &params) ||
         !api_params_enc(x, &params, &enc) || !api_path_key(x, enc, &put->key) ||
-        !api_write_params(x, &params, &put->w) ||
+        !api_auth_key(x, put->key) || !api_write_params(x, &params, &put->w) ||
         !api_conditions_parse(x, &put->conditions) || !api_min_sequence(x))
         return false;
     put->w.write.conditions = put->engine_conditions;
@@ -158,7 +159,7 @@ void api_kv_get_begin(struct api_exchange *x)
         !api_params_enc(x, &params, &enc) ||
         !api_params_encoding(x, &params, &get->encoding) ||
         !api_snapshot_param(x, &params, &get->snapshot) ||
-        !api_path_key(x, enc, &get->key) ||
+        !api_path_key(x, enc, &get->key) || !api_auth_key(x, get->key) ||
         !api_accept(x, get_types, sizeof(get_types) / sizeof(get_types[0]),
                     &choice) ||
         !api_conditions_parse(x, &get->conditions) || !api_min_sequence(x))

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/conditions.h"
 #include "api/context.h"
 #include "api/item_text.h"
@@ -176,7 +177,7 @@ static bool read_key(struct api_exchange *x, const struct multiget *get,
         return false;
     }
     if (result == API_DECODE_OK && out->len <= x->context->limits.key_bytes)
-        return true;
+        return api_auth_key(x, *out);
     if (result == API_DECODE_OK)
         problem.kind = API_PROBLEM_TOO_LARGE;
     api_problem_detail(&problem,

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/context.h"
 #include "api/problem.h"
 #include "storage/base/buf.h"
@@ -130,7 +131,10 @@ bool api_range_bounds_parse(struct api_exchange *x,
            api_params_key(x, params, "end", enc, &query->has_upper,
                           &query->upper) &&
            api_params_key(x, params, "prefix", enc, &query->has_prefix,
-                          &query->prefix);
+                          &query->prefix) &&
+           ((query->has_prefix && api_auth_has_key(x, query->prefix)) ||
+            api_auth_range(x, query->lower,
+                           query->has_upper ? &query->upper : NULL));
 }
 
 bool api_range_query_parse(struct api_exchange *x, bool is_page,

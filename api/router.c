@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/batch.h"
 #include "api/bulk.h"
 #include "api/context.h"
@@ -17,6 +18,7 @@
 #include "api/size.h"
 #include "api/snapshot_routes.h"
 #include "api/stats.h"
+#include "api/tokens.h"
 
 #define GET_HEAD (API_METHOD_BIT(API_GET) | API_METHOD_BIT(API_HEAD))
 
@@ -26,6 +28,7 @@ static const struct api_route routes[] = {
         .path = "/v1/kv/",
         .is_prefix = true,
         .methods = GET_HEAD,
+        .scope = API_SCOPE_READ,
         .begin = api_kv_get_begin,
         .finish = api_kv_get_finish,
     },
@@ -34,6 +37,7 @@ static const struct api_route routes[] = {
         .path = "/v1/kv/",
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_PUT),
+        .scope = API_SCOPE_WRITE,
         .begin = api_kv_put_begin,
         .finish = api_kv_put_finish,
         .resume = api_kv_write_resume,
@@ -44,6 +48,7 @@ static const struct api_route routes[] = {
         .path = "/v1/kv/",
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_DELETE),
+        .scope = API_SCOPE_WRITE,
         .begin = api_kv_delete_begin,
         .finish = api_kv_delete_finish,
         .resume = api_kv_write_resume,
@@ -53,6 +58,7 @@ static const struct api_route routes[] = {
         .name = "POST /v1/batch",
         .path = "/v1/batch",
         .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_WRITE,
         .begin = api_batch_begin,
         .take = api_bulk_take,
         .refuse = api_batch_refuse,
@@ -64,6 +70,7 @@ static const struct api_route routes[] = {
         .name = "POST /v1/multiget",
         .path = "/v1/multiget",
         .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_READ,
         .begin = api_multiget_begin,
         .finish = api_multiget_finish,
         .resume = api_multiget_resume,
@@ -73,12 +80,14 @@ static const struct api_route routes[] = {
         .name = "GET /v1/range",
         .path = "/v1/range",
         .methods = GET_HEAD,
+        .scope = API_SCOPE_READ,
         .finish = api_range_finish,
     },
     {
         .name = "DELETE /v1/range",
         .path = "/v1/range",
         .methods = API_METHOD_BIT(API_DELETE),
+        .scope = API_SCOPE_WRITE,
         .begin = api_range_delete_begin,
         .finish = api_range_delete_step,
         .resume = api_range_delete_resume,
@@ -88,12 +97,14 @@ static const struct api_route routes[] = {
         .name = "GET /v1/size",
         .path = "/v1/size",
         .methods = GET_HEAD,
+        .scope = API_SCOPE_READ,
         .finish = api_size_finish,
     },
     {
         .name = "POST /v1/snapshots",
         .path = "/v1/snapshots",
         .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_READ,
         .begin = api_snapshot_body_begin,
         .finish = api_snapshot_take_finish,
     },
@@ -101,6 +112,7 @@ static const struct api_route routes[] = {
         .name = "GET /v1/snapshots",
         .path = "/v1/snapshots",
         .methods = GET_HEAD,
+        .scope = API_SCOPE_READ,
         .finish = api_snapshot_list_finish,
     },
     {
@@ -108,6 +120,7 @@ static const struct api_route routes[] = {
         .path = "/v1/snapshots/",
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_READ,
         .begin = api_snapshot_body_begin,
         .finish = api_snapshot_renew_finish,
     },
@@ -116,12 +129,14 @@ static const struct api_route routes[] = {
         .path = "/v1/snapshots/",
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_DELETE),
+        .scope = API_SCOPE_READ,
         .finish = api_snapshot_drop_finish,
     },
     {
         .name = "GET /stats",
         .path = "/stats",
         .methods = GET_HEAD,
+        .scope = API_SCOPE_READ,
         .finish = api_stats_finish,
     },
     {
@@ -270,7 +285,10 @@ void api_exchange_begin(struct api_exchange *x)
     x->body_limit = 0;
     x->body_window = 0;
     x->state = NULL;
-    if (add_node_headers(x) && find_route(x)) {
+    x->tokens = NULL;
+    x->token = NULL;
+    if (add_node_headers(x) && find_route(x) &&
+        api_auth_check(x, x->route->scope)) {
         if (x->route->begin != NULL)
             x->route->begin(x);
         if (!x->response.ready && x->body_window == 0 &&
@@ -318,6 +336,7 @@ void api_exchange_abandon(struct api_exchange *x)
 
     if (x->route != NULL && x->route->abandon != NULL)
         x->route->abandon(x);
+    api_auth_release(x);
     api_metrics_record(x->context->metrics, index,
                        x->response.ready
                            ? api_outcome_of_status(x->response.status)

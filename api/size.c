@@ -1,5 +1,6 @@
 #include "api/size.h"
 
+#include "api/auth.h"
 #include "api/conditions.h"
 #include "api/context.h"
 #include "api/document.h"
@@ -54,6 +55,7 @@ void api_size_finish(struct api_exchange *x)
         !api_params_enc(x, &params, &enc) ||
         !api_params_key(x, &params, "start", enc, &has_start, &start) ||
         !api_params_key(x, &params, "end", enc, &has_end, &end) ||
+        !api_auth_range(x, start, has_end ? &end : NULL) ||
         !api_accept(x, types, 1, &choice) || !api_min_sequence(x))
         return;
     s = has_end

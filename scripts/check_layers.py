@@ -30,7 +30,8 @@ MAY_USE = {
 # Who may see a library from outside.
 LIBRARIES = (
     (re.compile(r'^microhttpd\.h$'), re.compile(r'^service/http_')),
-    (re.compile(r'^nettle/'), re.compile(r'^service/cmd_dump\.')),
+    (re.compile(r'^nettle/'),
+     re.compile(r'^service/cmd_dump\.|^api/tokens\.')),
     (re.compile(r'^jansson\.h$'), re.compile(r'^api/')),
     (re.compile(r'^curl/'), re.compile(r'^replication/')),
     (re.compile(r'^snappy-c\.h$'),

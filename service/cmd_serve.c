@@ -27,7 +27,7 @@ static void log_failure(const char *event, const struct ldb_error *err)
     svc_log_end(&line);
 }
 
-/* Returns once a signal has come. */
+/* Returns once a signal to stop has come. */
 static void serve_until_signal(struct svc_service *service, int signals)
 {
     struct pollfd fd = {.fd = signals, .events = POLLIN};
@@ -37,7 +37,9 @@ static void serve_until_signal(struct svc_service *service, int signals)
 
         (void)poll(&fd, 1, TICK_MS);
         signal_number = svc_signals_take(signals);
-        if (signal_number != 0) {
+        if (signal_number == SIGHUP) {
+            svc_service_reload(service);
+        } else if (signal_number != 0) {
             svc_log_event(SVC_LOG_INFO, "stopping", "signal",
                           signal_number == SIGTERM ? "TERM" : "INT");
             return;
@@ -60,12 +62,14 @@ static void drain(struct svc_service *service, struct ldb_env *env, int signals,
     svc_service_drain(service);
     while (!svc_http_server_done(http)) {
         uint64_t now_us = env->ops->monotonic_us(env);
+        int signal_number;
 
         if (now_us >= deadline_us) {
             svc_log_event(SVC_LOG_WARN, "cut", "reason", "stop timeout");
             return;
         }
-        if (svc_signals_take(signals) != 0) {
+        signal_number = svc_signals_take(signals);
+        if (signal_number != 0 && signal_number != SIGHUP) {
             svc_log_event(SVC_LOG_WARN, "cut", "reason", "second signal");
             return;
         }

@@ -71,6 +71,8 @@ static const struct option options[] = {
          "address and port of HTTP; port 0 takes a free one"),
     BOOL("insecure", "LEVELD_INSECURE", insecure, "no",
          "allow an address beyond loopback, without any authentication"),
+    TEXT("tokens", "LEVELD_TOKENS", tokens, "",
+         "file of bearer tokens that requests must have; read again on HUP"),
     BOOL("read-only", "LEVELD_READ_ONLY", read_only, "no",
          "serve the folder and change no byte of it"),
     BOOL("create", "LEVELD_CREATE", create, "yes",
@@ -551,11 +553,11 @@ static enum ldb_status check(const struct svc_config *config,
                                  &is_loopback);
     if (s != LDB_OK)
         return s;
-    if (!is_loopback && !config->insecure)
+    if (!is_loopback && !config->insecure && config->tokens[0] == '\0')
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "--listen %s is reachable from outside and "
-                             "nothing is authenticated: say --insecure to "
-                             "allow it",
+                             "nothing is authenticated: give --tokens FILE, "
+                             "or say --insecure to allow it",
                              config->listen);
     if (config->role == SVC_ROLE_FOLLOWER)
         return ldb_error_set(err, LDB_NOT_SUPPORTED,

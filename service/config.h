@@ -33,7 +33,8 @@ enum svc_profile {
 struct svc_config {
     const char *data_dir; /* required */
     const char *listen;   /* ADDR:PORT; port 0: any free one */
-    bool insecure;        /* may listen beyond loopback */
+    bool insecure;        /* may listen beyond loopback without tokens */
+    const char *tokens;   /* file of bearer tokens; "": none are asked for */
     bool read_only;
     bool create;
     unsigned role;          /* enum svc_role */

@@ -9,6 +9,7 @@
 #include "replication/node.h"
 #include "service/http_server.h"
 #include "service/process_figures.h"
+#include "service/token_file.h"
 #include "service/version.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
@@ -185,6 +186,27 @@ static enum ldb_status make_context(struct svc_service *service,
     return LDB_OK;
 }
 
+static enum ldb_status load_tokens(struct svc_service *service,
+                                   struct ldb_error *err)
+{
+    const char *path = service->config->tokens;
+    struct svc_log_line line;
+    enum ldb_status s;
+    size_t count;
+
+    if (path[0] == '\0')
+        return LDB_OK;
+    s = svc_token_file_load(service->env, path, service->context.tokens, err,
+                            &count);
+    if (s != LDB_OK)
+        return s;
+    svc_log_begin(&line, SVC_LOG_INFO, "tokens-loaded");
+    svc_log_text(&line, "file", path);
+    svc_log_u64(&line, "tokens", count);
+    svc_log_end(&line);
+    return LDB_OK;
+}
+
 static unsigned loop_count(const struct svc_config *config)
 {
     long cores;
@@ -303,6 +325,8 @@ enum ldb_status svc_service_start(const struct svc_config *config,
     s = open_database(service, err);
     if (s == LDB_OK)
         s = make_context(service, err);
+    if (s == LDB_OK)
+        s = load_tokens(service, err);
     if (s == LDB_OK)
         s = start_http(service, with_listen, err);
     if (s != LDB_OK) {
@@ -427,6 +451,18 @@ void svc_service_tick(struct svc_service *service)
     svc_log_u64(&line, "epoch", service->epoch.number);
     if (!is_healed)
         svc_log_error(&line, &err);
+    svc_log_end(&line);
+}
+
+void svc_service_reload(struct svc_service *service)
+{
+    struct ldb_error err = {0};
+    struct svc_log_line line;
+
+    if (load_tokens(service, &err) == LDB_OK)
+        return;
+    svc_log_begin(&line, SVC_LOG_ERROR, "reload-failed");
+    svc_log_error(&line, &err);
     svc_log_end(&line);
 }
 

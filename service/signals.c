@@ -13,6 +13,7 @@ static void fill_set(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
 }
 
 enum ldb_status svc_signals_open(struct ldb_error *err, int *out_fd)

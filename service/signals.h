@@ -1,6 +1,7 @@
 /*
- * TERM and INT as bytes of a descriptor: blocked in every thread, read where
- * the service waits. PIPE is ignored: a client that left is an error code.
+ * TERM, INT and HUP as bytes of a descriptor: blocked in every thread, read
+ * where the service waits. PIPE is ignored: a client that left is an error
+ * code.
  *
  * Thread-safety: open before any thread starts, close after they ended.
  */

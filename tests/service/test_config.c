@@ -226,7 +226,7 @@ static void what_does_not_fit_is_refused_by_name(void **state)
     }
 }
 
-static void outside_addresses_need_insecure(void **state)
+static void outside_addresses_need_tokens_or_insecure(void **state)
 {
     struct svc_config config;
     struct ldb_error err = {0};
@@ -235,6 +235,9 @@ static void outside_addresses_need_insecure(void **state)
     environment = NULL;
     assert_int_equal(LDB_OK, parse("--data d --listen 0.0.0.0:80 --insecure",
                                    &err, &config));
+    assert_int_equal(LDB_OK, parse("--data d --listen 0.0.0.0:80 --tokens f",
+                                   &err, &config));
+    assert_string_equal("f", config.tokens);
     assert_int_equal(LDB_OK,
                      parse("--data d --listen localhost:80", &err, &config));
     assert_int_equal(LDB_OK,
@@ -292,7 +295,7 @@ int main(void)
         cmocka_unit_test(a_flag_wins_over_the_environment),
         cmocka_unit_test(a_profile_sets_defaults_that_all_else_wins_over),
         cmocka_unit_test(what_does_not_fit_is_refused_by_name),
-        cmocka_unit_test(outside_addresses_need_insecure),
+        cmocka_unit_test(outside_addresses_need_tokens_or_insecure),
         cmocka_unit_test(addresses_are_taken_apart),
         cmocka_unit_test(help_names_every_option_it_takes),
     };

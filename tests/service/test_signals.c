@@ -11,7 +11,7 @@
 
 #include "service/signals.h"
 
-static void term_and_int_are_taken_one_by_one(void **state)
+static void signals_are_taken_one_by_one(void **state)
 {
     struct ldb_error err = {0};
     struct pollfd fd = {.fd = -1, .events = POLLIN};
@@ -25,6 +25,9 @@ static void term_and_int_are_taken_one_by_one(void **state)
     assert_int_equal(0, kill(getpid(), SIGINT));
     assert_int_equal(1, poll(&fd, 1, -1));
     assert_int_equal(SIGINT, svc_signals_take(fd.fd));
+    assert_int_equal(0, kill(getpid(), SIGHUP));
+    assert_int_equal(1, poll(&fd, 1, -1));
+    assert_int_equal(SIGHUP, svc_signals_take(fd.fd));
     assert_int_equal(0, svc_signals_take(fd.fd));
     svc_signals_close(fd.fd);
 }
@@ -63,7 +66,7 @@ static void closing_lets_signals_through_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(term_and_int_are_taken_one_by_one),
+        cmocka_unit_test(signals_are_taken_one_by_one),
         cmocka_unit_test(a_broken_pipe_is_an_error_and_no_signal),
         cmocka_unit_test(closing_lets_signals_through_again),
     };
