@@ -32,6 +32,7 @@ LIBRARIES = (
     (re.compile(r'^microhttpd\.h$'), re.compile(r'^service/http_')),
     (re.compile(r'^nettle/'),
      re.compile(r'^service/cmd_dump\.|^api/tokens\.')),
+    (re.compile(r'^gnutls/'), re.compile(r'^service/http_tls\.')),
     (re.compile(r'^jansson\.h$'), re.compile(r'^api/')),
     (re.compile(r'^curl/'), re.compile(r'^replication/')),
     (re.compile(r'^snappy-c\.h$'),

@@ -73,6 +73,13 @@ static const struct option options[] = {
          "allow an address beyond loopback, without any authentication"),
     TEXT("tokens", "LEVELD_TOKENS", tokens, "",
          "file of bearer tokens that requests must have; read again on HUP"),
+    TEXT("tls-cert", "LEVELD_TLS_CERT", tls_cert, "",
+         "PEM file of the server's certificate and those that vouch for it; "
+         "read again on HUP, as the two below"),
+    TEXT("tls-key", "LEVELD_TLS_KEY", tls_key, "",
+         "PEM file of its private key"),
+    TEXT("tls-client-ca", "LEVELD_TLS_CLIENT_CA", tls_client_ca, "",
+         "PEM file of authorities; clients must have a certificate of one"),
     BOOL("read-only", "LEVELD_READ_ONLY", read_only, "no",
          "serve the folder and change no byte of it"),
     BOOL("create", "LEVELD_CREATE", create, "yes",
@@ -553,12 +560,19 @@ static enum ldb_status check(const struct svc_config *config,
                                  &is_loopback);
     if (s != LDB_OK)
         return s;
-    if (!is_loopback && !config->insecure && config->tokens[0] == '\0')
+    if (!is_loopback && !config->insecure && config->tokens[0] == '\0' &&
+        config->tls_client_ca[0] == '\0')
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "--listen %s is reachable from outside and "
-                             "nothing is authenticated: give --tokens FILE, "
-                             "or say --insecure to allow it",
+                             "nothing is authenticated: give --tokens or "
+                             "--tls-client-ca, or say --insecure to allow it",
                              config->listen);
+    if ((config->tls_cert[0] == '\0') != (config->tls_key[0] == '\0'))
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--tls-cert and --tls-key go together");
+    if (config->tls_client_ca[0] != '\0' && config->tls_cert[0] == '\0')
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--tls-client-ca needs --tls-cert and --tls-key");
     if (config->role == SVC_ROLE_FOLLOWER)
         return ldb_error_set(err, LDB_NOT_SUPPORTED,
                              "--role follower: this version has no "

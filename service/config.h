@@ -35,6 +35,9 @@ struct svc_config {
     const char *listen;   /* ADDR:PORT; port 0: any free one */
     bool insecure;        /* may listen beyond loopback without tokens */
     const char *tokens;   /* file of bearer tokens; "": none are asked for */
+    const char *tls_cert; /* PEM files; "": no TLS */
+    const char *tls_key;
+    const char *tls_client_ca; /* "": clients need no certificate */
     bool read_only;
     bool create;
     unsigned role;          /* enum svc_role */

@@ -11,9 +11,13 @@
 #include <unistd.h>
 
 #include "service/http_internal.h"
+#include "service/http_tls.h"
 #include "service/log.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
+
+/* GnuTLS's usual choice, without versions that RFC 8996 retires. */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 /* The loop this thread runs, so that it does not signal itself. */
 static _Thread_local struct svc_loop *current_loop;
@@ -49,16 +53,18 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *connection,
     return strlen(text);
 }
 
-static void count_connection(void *cls, struct MHD_Connection *connection,
-                             void **context,
-                             enum MHD_ConnectionNotificationCode code)
+static void note_connection(void *cls, struct MHD_Connection *connection,
+                            void **context,
+                            enum MHD_ConnectionNotificationCode code)
 {
     struct svc_loop *loop = cls;
+    struct svc_tls *tls = loop->server->options.tls;
 
-    (void)connection;
-    (void)context;
-    if (code != MHD_CONNECTION_NOTIFY_CLOSED)
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = tls == NULL ? NULL : svc_tls_begin(tls, connection);
         return;
+    }
+    svc_tls_end(*context);
     loop->closed++;
     atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
 }
@@ -212,7 +218,8 @@ static struct MHD_Daemon *start_daemon(struct svc_loop *loop)
 
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
-            MHD_USE_NO_LISTEN_SOCKET,
+            MHD_USE_NO_LISTEN_SOCKET |
+            (options->tls == NULL ? 0u : (unsigned)MHD_USE_TLS),
         0, NULL, NULL, svc_exchange_on_call, loop, MHD_OPTION_EXTERNAL_LOGGER,
         log_library, NULL, MHD_OPTION_CONNECTION_LIMIT,
         options->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -220,7 +227,10 @@ static struct MHD_Daemon *start_daemon(struct svc_loop *loop)
         options->idle_timeout_s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
         NULL, MHD_OPTION_URI_LOG_CALLBACK, svc_exchange_on_uri, loop,
         MHD_OPTION_NOTIFY_COMPLETED, svc_exchange_on_completed, loop,
-        MHD_OPTION_NOTIFY_CONNECTION, count_connection, loop, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, note_connection, loop,
+        options->tls == NULL ? MHD_OPTION_END : MHD_OPTION_HTTPS_CERT_CALLBACK,
+        svc_tls_no_certificate, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES,
+        MHD_OPTION_END);
 }
 
 static enum ldb_status init_loop(struct svc_loop *loop,

@@ -56,8 +56,9 @@ struct svc_http_options {
     unsigned connections_max;    /* of all loops together, at least 1 */
     unsigned idle_timeout_s;     /* 0: never */
     uint64_t upload_budget_bytes;
-    const char *host; /* an IP address; NULL: no listen socket */
-    uint16_t port;    /* 0: any free one */
+    struct svc_tls *tls; /* borrowed until destroy; NULL: none */
+    const char *host;    /* an IP address; NULL: no listen socket */
+    uint16_t port;       /* 0: any free one */
 };
 
 struct svc_http_figures {

@@ -8,6 +8,7 @@
 #include "api/snapshots.h"
 #include "replication/node.h"
 #include "service/http_server.h"
+#include "service/http_tls.h"
 #include "service/process_figures.h"
 #include "service/token_file.h"
 #include "service/version.h"
@@ -30,6 +31,7 @@ struct svc_service {
     struct ldb_recovery recovery;
     struct api_context context;
     bool has_context;
+    struct svc_tls *tls; /* NULL: none */
     struct svc_http_server *http;
     enum ldb_health health;    /* as last logged */
     bool heals;                /* the epoch below was begun for healing */
@@ -207,6 +209,20 @@ static enum ldb_status load_tokens(struct svc_service *service,
     return LDB_OK;
 }
 
+static enum ldb_status start_tls(struct svc_service *service,
+                                 struct ldb_error *err)
+{
+    const struct svc_tls_files files = {
+        .certificate = service->config->tls_cert,
+        .key = service->config->tls_key,
+        .client_ca = service->config->tls_client_ca,
+    };
+
+    if (files.certificate[0] == '\0')
+        return LDB_OK;
+    return svc_tls_create(service->env, &files, err, &service->tls);
+}
+
 static unsigned loop_count(const struct svc_config *config)
 {
     long cores;
@@ -231,6 +247,7 @@ static enum ldb_status start_http(struct svc_service *service, bool with_listen,
         .idle_timeout_s =
             (unsigned)((config->idle_timeout_us + 999999) / 1000000),
         .upload_budget_bytes = config->upload_budget_bytes,
+        .tls = service->tls,
     };
     enum ldb_status s;
 
@@ -257,8 +274,9 @@ static void log_start(struct svc_service *service, uint64_t start_us)
     if (port != 0 && svc_config_split_address(config->listen, NULL, host, &port,
                                               &is_loopback) == LDB_OK)
         snprintf(address, sizeof address,
-                 strchr(host, ':') == NULL ? "http://%s:%u" : "http://[%s]:%u",
-                 host, svc_http_server_port(service->http));
+                 strchr(host, ':') == NULL ? "%s://%s:%u" : "%s://[%s]:%u",
+                 service->tls == NULL ? "http" : "https", host,
+                 svc_http_server_port(service->http));
     svc_log_begin(&line, SVC_LOG_INFO, "started");
     svc_log_text(&line, "address", address);
     svc_log_text(&line, "folder", config->data_dir);
@@ -302,6 +320,7 @@ static enum ldb_status release(struct svc_service *service,
         s = ldb_close(service->db, err);
     service->db = NULL;
     svc_http_server_destroy(service->http);
+    svc_tls_destroy(service->tls);
     if (service->has_context)
         api_context_release(&service->context);
     repl_node_release(&service->node);
@@ -327,6 +346,8 @@ enum ldb_status svc_service_start(const struct svc_config *config,
         s = make_context(service, err);
     if (s == LDB_OK)
         s = load_tokens(service, err);
+    if (s == LDB_OK)
+        s = start_tls(service, err);
     if (s == LDB_OK)
         s = start_http(service, with_listen, err);
     if (s != LDB_OK) {
@@ -454,16 +475,28 @@ void svc_service_tick(struct svc_service *service)
     svc_log_end(&line);
 }
 
+static void log_reload_failure(const struct ldb_error *err)
+{
+    struct svc_log_line line;
+
+    svc_log_begin(&line, SVC_LOG_ERROR, "reload-failed");
+    svc_log_error(&line, err);
+    svc_log_end(&line);
+}
+
 void svc_service_reload(struct svc_service *service)
 {
     struct ldb_error err = {0};
-    struct svc_log_line line;
 
-    if (load_tokens(service, &err) == LDB_OK)
+    if (load_tokens(service, &err) != LDB_OK)
+        log_reload_failure(&err);
+    if (service->tls == NULL)
         return;
-    svc_log_begin(&line, SVC_LOG_ERROR, "reload-failed");
-    svc_log_error(&line, &err);
-    svc_log_end(&line);
+    if (svc_tls_load(service->tls, &err) != LDB_OK)
+        log_reload_failure(&err);
+    else
+        svc_log_event(SVC_LOG_INFO, "certificate-loaded", "file",
+                      service->config->tls_cert);
 }
 
 /* ---- stopping ---- */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Who gets in: bearer tokens with scopes and a prefix, asked for with curl;
-reloading them on HUP; no secret in log or process arguments."""
+"""Who gets in: bearer tokens with scopes and a prefix, TLS, certificates of
+clients, asked for with curl; reloading them on HUP; no secret in log or process
+arguments."""
 import hashlib
 import json
 import os
@@ -148,11 +149,144 @@ def start_case(folder):
     return None
 
 
+# ---- TLS ----
+
+def certtool(folder, *arguments):
+    if shutil.which('certtool') is None:
+        raise Skip('certtool is not installed')
+    subprocess.run(['certtool', *arguments], cwd=folder, check=True,
+                   capture_output=True, timeout=60)
+
+
+def make_certificate(folder, name, authority, *lines):
+    """NAME.pem with NAME.key, of AUTHORITY; of its own key for None."""
+    with open(os.path.join(folder, 'template'), 'w', encoding='ascii') as file:
+        file.write('\n'.join((f'cn = "{name}"', *lines)) + '\n')
+    if not os.path.exists(os.path.join(folder, f'{name}.key')):
+        certtool(folder, '--generate-privkey', '--ecc', '--outfile',
+                 f'{name}.key')
+    kind = ('--generate-self-signed',) if authority is None else (
+        '--generate-certificate', '--load-ca-certificate',
+        f'{authority}.pem', '--load-ca-privkey', f'{authority}.key')
+    certtool(folder, *kind, '--load-privkey', f'{name}.key', '--template',
+             'template', '--outfile', f'{name}.pem')
+
+
+def make_certificates(folder):
+    soon = 'expiration_days = 30'
+    past = ('activation_date = "2020-01-01 00:00:00"',
+            'expiration_date = "2020-02-01 00:00:00"')
+    server = ('dns_name = "localhost"', 'ip_address = "127.0.0.1"',
+              'tls_www_server', 'signing_key')
+    client = ('tls_www_client', 'signing_key')
+    for name in ('ca', 'other-ca'):
+        make_certificate(folder, name, None, 'ca', 'cert_signing_key', soon)
+    make_certificate(folder, 'server', 'ca', *server, soon)
+    make_certificate(folder, 'client', 'ca', *client, soon)
+    make_certificate(folder, 'expired', 'ca', *client, *past)
+    make_certificate(folder, 'stranger', 'other-ca', *client, soon)
+
+
+def tls_curl(server, folder, *arguments, ca='ca', client=None,
+             scheme='https'):
+    """The status; 0: no answer came."""
+    own = [] if client is None else [
+        '--cert', os.path.join(folder, f'{client}.pem'),
+        '--key', os.path.join(folder, f'{client}.key')]
+    done = subprocess.run(
+        ['curl', '-s', '-m', '60', '-o', os.devnull, '-w', '%{http_code}',
+         '--cacert', os.path.join(folder, f'{ca}.pem'), *own, *arguments,
+         f'{scheme}://127.0.0.1:{server.port}/v1/kv/a'],
+        check=False, capture_output=True, timeout=90)
+    return int(done.stdout)
+
+
+class TlsServer(Server):
+    """Over TLS http.client is not used: curl asks whether it is ready."""
+
+    def __init__(self, folder, *flags):
+        super().__init__(os.path.join(folder, 'data'), '--tls-cert',
+                         os.path.join(folder, 'server.pem'), '--tls-key',
+                         os.path.join(folder, 'server.key'), *flags)
+
+    def wait_ready(self, limit):
+        """The start-up line was seen: it accepts."""
+
+
+def tls_case(folder):
+    make_certificates(folder)
+    put = ('-X', 'PUT', '--data-binary', 'value')
+    rows = [
+        (put, {}, 204),
+        ((), {}, 200),
+        ((), {'ca': 'other-ca'}, 0),
+        ((), {'scheme': 'http'}, 0),
+        # OpenSSL's own bar is taken away: it is leveld that refuses.
+        (('--tlsv1.0', '--tls-max', '1.1', '--ciphers',
+          'DEFAULT@SECLEVEL=0'), {}, 0),
+        (('--tls-max', '1.2'), {}, 200),
+        (('--tlsv1.3',), {}, 200),
+    ]
+    with TlsServer(folder) as server:
+        expect('address="https://' in server.log(),
+               f'no https in {server.log()}')
+        for arguments, options, status in rows:
+            expect_equal(tls_curl(server, folder, *arguments, **options),
+                         status, f'{arguments} {options}')
+    return f'{len(rows)} requests'
+
+
+def client_certificate_case(folder):
+    make_certificates(folder)
+    rows = [(None, 0), ('expired', 0), ('stranger', 0), ('client', 404)]
+    with TlsServer(folder, '--tls-client-ca',
+                   os.path.join(folder, 'ca.pem')) as server:
+        for client, status in rows:
+            expect_equal(tls_curl(server, folder, client=client), status,
+                         f'a client with {client}')
+    # With tokens as well, both are needed.
+    tokens = os.path.join(folder, 'tokens')
+    write_tokens(tokens, line('one', 'secret-one', 'read'))
+    bearer = ('-H', 'Authorization: Bearer secret-one')
+    with TlsServer(folder, '--tls-client-ca', os.path.join(folder, 'ca.pem'),
+                   '--tokens', tokens) as server:
+        expect_equal(tls_curl(server, folder, *bearer), 0, 'a token alone')
+        expect_equal(tls_curl(server, folder, client='client'), 401,
+                     'a certificate alone')
+        expect_equal(tls_curl(server, folder, *bearer, client='client'), 404,
+                     'both')
+    return f'{len(rows) + 3} requests'
+
+
+def tls_reload_case(folder):
+    make_certificates(folder)
+    with TlsServer(folder) as server:
+        expect_equal(tls_curl(server, folder), 404, 'the first certificate')
+        os.remove(os.path.join(folder, 'server.key'))
+        make_certificate(folder, 'server', 'other-ca',
+                         'ip_address = "127.0.0.1"', 'tls_www_server',
+                         'signing_key', 'expiration_days = 30')
+        os.kill(server.pid(), signal.SIGHUP)
+        await_log(server, 'certificate-loaded')
+        expect_equal(tls_curl(server, folder, ca='other-ca'), 404,
+                     'the new certificate')
+        expect_equal(tls_curl(server, folder), 0, 'the old one')
+        os.remove(os.path.join(folder, 'server.key'))
+        os.kill(server.pid(), signal.SIGHUP)
+        await_log(server, 'reload-failed')
+        expect_equal(tls_curl(server, folder, ca='other-ca'), 404,
+                     'after a reload that failed')
+    return None
+
+
 def main():
     suite = Suite()
     suite.run('scopes and prefix of tokens', scopes_case)
     suite.run('tokens are reloaded on HUP', reload_case)
     suite.run('no start without the tokens asked for', start_case)
+    suite.run('TLS', tls_case)
+    suite.run('certificates of clients', client_certificate_case)
+    suite.run('a certificate is reloaded on HUP', tls_reload_case)
     return suite.finish()
 
 

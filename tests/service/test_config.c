@@ -204,6 +204,9 @@ static void what_does_not_fit_is_refused_by_name(void **state)
         {"--data d --listen host:80", LDB_INVALID_ARGUMENT, "host"},
         {"--data d --listen 0.0.0.0:80", LDB_INVALID_ARGUMENT, "--insecure"},
         {"--data d --listen [::]:80", LDB_INVALID_ARGUMENT, "--insecure"},
+        {"--data d --tls-cert c", LDB_INVALID_ARGUMENT, "--tls-key"},
+        {"--data d --tls-key k", LDB_INVALID_ARGUMENT, "--tls-cert"},
+        {"--data d --tls-client-ca a", LDB_INVALID_ARGUMENT, "--tls-cert"},
         {"--data d --role follower", LDB_NOT_SUPPORTED, "replication"},
         {"--data d --cluster-id 12", LDB_INVALID_ARGUMENT, "--cluster-id"},
         {"--data d --value-max 65MiB", LDB_INVALID_ARGUMENT, "--batch-max"},
@@ -238,6 +241,13 @@ static void outside_addresses_need_tokens_or_insecure(void **state)
     assert_int_equal(LDB_OK, parse("--data d --listen 0.0.0.0:80 --tokens f",
                                    &err, &config));
     assert_string_equal("f", config.tokens);
+    assert_int_equal(LDB_OK, parse("--data d --listen 0.0.0.0:80 --tls-cert c "
+                                   "--tls-key k --tls-client-ca a",
+                                   &err, &config));
+    assert_int_equal(LDB_INVALID_ARGUMENT,
+                     parse("--data d --listen 0.0.0.0:80 --tls-cert c "
+                           "--tls-key k",
+                           &err, &config));
     assert_int_equal(LDB_OK,
                      parse("--data d --listen localhost:80", &err, &config));
     assert_int_equal(LDB_OK,
