@@ -141,87 +141,89 @@ static void a_body_is_refused_before_it_is_sent(void **state)
     assert_int_equal(ldb_last_sequence(f->db), 0);
 }
 
+static const char json[] = "Content-Type: application/json";
+static const char ndjson[] = "Content-Type: application/x-ndjson";
+static const char leveldb[] = "Content-Type: application/vnd.leveldb.batch";
+static const struct {
+    const char *method;
+    const char *target;
+    const char *type;
+    const char *body;
+    unsigned status;
+} prefix_rows[] = {
+    {"PUT", "/v1/kv/m%2Fa", NULL, "1", 204},
+    {"PUT", "/v1/kv/m/", NULL, "1", 204},
+    {"PUT", "/v1/kv/m", NULL, "1", 403},
+    {"PUT", "/v1/kv/a", NULL, "1", 403},
+    {"PUT", "/v1/kv/6d2f61?enc=hex", NULL, "1", 204},
+    {"GET", "/v1/kv/m%2Fa", NULL, NULL, 200},
+    {"GET", "/v1/kv/m0", NULL, NULL, 403},
+    {"HEAD", "/v1/kv/a", NULL, NULL, 403},
+    {"DELETE", "/v1/kv/a", NULL, NULL, 403},
+    {"DELETE", "/v1/kv/m%2Fzz", NULL, NULL, 204},
+    {"POST", "/v1/multiget", json, "{\"keys\":[\"m/a\",\"m/\"]}", 200},
+    {"POST", "/v1/multiget", json, "{\"keys\":[\"m/a\",\"n\"]}", 403},
+    {"GET", "/v1/range", NULL, NULL, 403},
+    {"GET", "/v1/range?prefix=m%2F", NULL, NULL, 200},
+    {"GET", "/v1/range?prefix=m%2Fa", NULL, NULL, 200},
+    {"GET", "/v1/range?prefix=m", NULL, NULL, 403},
+    {"GET", "/v1/range?start=m%2F&end=m0", NULL, NULL, 200},
+    {"GET", "/v1/range?start=m%2F&end=m%2Fz", NULL, NULL, 200},
+    {"GET", "/v1/range?start=m%2F&end=m0%00", NULL, NULL, 403},
+    {"GET", "/v1/range?start=m%2F&end=n", NULL, NULL, 403},
+    {"GET", "/v1/range?start=m%2F", NULL, NULL, 403},
+    {"GET", "/v1/range?start=m.&end=m0", NULL, NULL, 403},
+    {"GET", "/v1/range?end=m0", NULL, NULL, 403},
+    {"GET", "/v1/size?start=m%2F&end=m0", NULL, NULL, 200},
+    {"GET", "/v1/size", NULL, NULL, 403},
+    {"DELETE", "/v1/range?prefix=m", NULL, NULL, 403},
+    {"DELETE", "/v1/range?start=", NULL, NULL, 403},
+    {"DELETE", "/v1/range?prefix=m%2Fnone", NULL, NULL, 200},
+    {"POST", "/v1/batch", json,
+     "{\"ops\":[{\"op\":\"put\",\"key\":\"m/b\",\"value\":\"1\"},"
+     "{\"op\":\"delete-range\",\"start\":\"m/c\",\"end\":\"m/d\"}],"
+     "\"if\":[{\"key\":\"m/b\",\"exists\":false}]}",
+     200},
+    {"POST", "/v1/batch", json,
+     "{\"ops\":[{\"op\":\"put\",\"key\":\"m/c\",\"value\":\"1\"},"
+     "{\"op\":\"delete\",\"key\":\"n\"}]}",
+     403},
+    {"POST", "/v1/batch", json,
+     "{\"ops\":[{\"op\":\"delete-range\",\"start\":\"m/c\"}]}", 403},
+    {"POST", "/v1/batch", json,
+     "{\"ops\":[],\"if\":[{\"key\":\"n\",\"exists\":false}]}", 403},
+    {"POST", "/v1/batch", ndjson,
+     "{\"op\":\"put\",\"key\":\"m/b\",\"value\":\"1\"}\n", 200},
+    {"POST", "/v1/batch", ndjson,
+     "{\"op\":\"put\",\"key\":\"m/b\",\"value\":\"1\"}\n"
+     "{\"op\":\"delete\",\"key\":\"n\"}\n",
+     403},
+    {"POST", "/v1/batch", ndjson,
+     "{\"op\":\"delete-range\",\"start\":\"a\",\"end\":\"z\"}\n", 403},
+    {"POST", "/v1/batch", leveldb, "", 403}, /* bytes below */
+};
+
 static void a_prefix_holds_for_every_key_of_a_request(void **state)
 {
-    static const char json[] = "Content-Type: application/json";
-    static const char ndjson[] = "Content-Type: application/x-ndjson";
-    static const char leveldb[] = "Content-Type: application/vnd.leveldb.batch";
-    static const struct {
-        const char *method;
-        const char *target;
-        const char *type;
-        const char *body;
-        unsigned status;
-    } rows[] = {
-        {"PUT", "/v1/kv/m%2Fa", NULL, "1", 204},
-        {"PUT", "/v1/kv/m/", NULL, "1", 204},
-        {"PUT", "/v1/kv/m", NULL, "1", 403},
-        {"PUT", "/v1/kv/a", NULL, "1", 403},
-        {"PUT", "/v1/kv/6d2f61?enc=hex", NULL, "1", 204},
-        {"GET", "/v1/kv/m%2Fa", NULL, NULL, 200},
-        {"GET", "/v1/kv/m0", NULL, NULL, 403},
-        {"HEAD", "/v1/kv/a", NULL, NULL, 403},
-        {"DELETE", "/v1/kv/a", NULL, NULL, 403},
-        {"DELETE", "/v1/kv/m%2Fzz", NULL, NULL, 204},
-        {"POST", "/v1/multiget", json, "{\"keys\":[\"m/a\",\"m/\"]}", 200},
-        {"POST", "/v1/multiget", json, "{\"keys\":[\"m/a\",\"n\"]}", 403},
-        {"GET", "/v1/range", NULL, NULL, 403},
-        {"GET", "/v1/range?prefix=m%2F", NULL, NULL, 200},
-        {"GET", "/v1/range?prefix=m%2Fa", NULL, NULL, 200},
-        {"GET", "/v1/range?prefix=m", NULL, NULL, 403},
-        {"GET", "/v1/range?start=m%2F&end=m0", NULL, NULL, 200},
-        {"GET", "/v1/range?start=m%2F&end=m%2Fz", NULL, NULL, 200},
-        {"GET", "/v1/range?start=m%2F&end=m0%00", NULL, NULL, 403},
-        {"GET", "/v1/range?start=m%2F&end=n", NULL, NULL, 403},
-        {"GET", "/v1/range?start=m%2F", NULL, NULL, 403},
-        {"GET", "/v1/range?start=m.&end=m0", NULL, NULL, 403},
-        {"GET", "/v1/range?end=m0", NULL, NULL, 403},
-        {"GET", "/v1/size?start=m%2F&end=m0", NULL, NULL, 200},
-        {"GET", "/v1/size", NULL, NULL, 403},
-        {"DELETE", "/v1/range?prefix=m", NULL, NULL, 403},
-        {"DELETE", "/v1/range?start=", NULL, NULL, 403},
-        {"DELETE", "/v1/range?prefix=m%2Fnone", NULL, NULL, 200},
-        {"POST", "/v1/batch", json,
-         "{\"ops\":[{\"op\":\"put\",\"key\":\"m/b\",\"value\":\"1\"},"
-         "{\"op\":\"delete-range\",\"start\":\"m/c\",\"end\":\"m/d\"}],"
-         "\"if\":[{\"key\":\"m/b\",\"exists\":false}]}",
-         200},
-        {"POST", "/v1/batch", json,
-         "{\"ops\":[{\"op\":\"put\",\"key\":\"m/c\",\"value\":\"1\"},"
-         "{\"op\":\"delete\",\"key\":\"n\"}]}",
-         403},
-        {"POST", "/v1/batch", json,
-         "{\"ops\":[{\"op\":\"delete-range\",\"start\":\"m/c\"}]}", 403},
-        {"POST", "/v1/batch", json,
-         "{\"ops\":[],\"if\":[{\"key\":\"n\",\"exists\":false}]}", 403},
-        {"POST", "/v1/batch", ndjson,
-         "{\"op\":\"put\",\"key\":\"m/b\",\"value\":\"1\"}\n", 200},
-        {"POST", "/v1/batch", ndjson,
-         "{\"op\":\"put\",\"key\":\"m/b\",\"value\":\"1\"}\n"
-         "{\"op\":\"delete\",\"key\":\"n\"}\n",
-         403},
-        {"POST", "/v1/batch", ndjson,
-         "{\"op\":\"delete-range\",\"start\":\"a\",\"end\":\"z\"}\n", 403},
-        {"POST", "/v1/batch", leveldb, "", 403}, /* bytes below */
-    };
     static const char bytes[] = "\0\0\0\0\0\0\0\0\x01\0\0\0\x01\x01n\x01v";
     struct api_fixture *f = *state;
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const char *headers[] = {"Authorization: Bearer mine", rows[i].type,
-                                 NULL};
-        struct ldb_slice body =
-            rows[i].type == leveldb
-                ? ldb_slice_make(bytes, sizeof(bytes) - 1)
-                : ldb_slice_str(rows[i].body == NULL ? "" : rows[i].body);
+    for (size_t i = 0; i < sizeof(prefix_rows) / sizeof(prefix_rows[0]); i++) {
+        const char *headers[] = {"Authorization: Bearer mine",
+                                 prefix_rows[i].type, NULL};
+        struct ldb_slice body = prefix_rows[i].type == leveldb
+                                    ? ldb_slice_make(bytes, sizeof(bytes) - 1)
+                                    : ldb_slice_str(prefix_rows[i].body == NULL
+                                                        ? ""
+                                                        : prefix_rows[i].body);
         ldb_sequence before = ldb_last_sequence(f->db);
-        struct fake_answer answer =
-            api_call_bytes(f, rows[i].method, rows[i].target, headers, body);
+        struct fake_answer answer = api_call_bytes(
+            f, prefix_rows[i].method, prefix_rows[i].target, headers, body);
 
-        if (answer.status != rows[i].status)
-            fail_msg("%s %s: %u", rows[i].method, rows[i].target,
+        if (answer.status != prefix_rows[i].status)
+            fail_msg("%s %s: %u", prefix_rows[i].method, prefix_rows[i].target,
                      answer.status);
-        if (rows[i].status == 403)
+        if (prefix_rows[i].status == 403)
             assert_int_equal(ldb_last_sequence(f->db), before);
         fake_answer_release(&answer);
     }
