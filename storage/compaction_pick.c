@@ -541,7 +541,8 @@ static bool pays(const struct ldb_compaction *compaction,
     return marks >= entries / 4;
 }
 
-/* Sets out anew where the level or the next one has changed. */
+/* Sets out anew where the level or the next one has changed, or another table
+ * may be old enough. */
 static void go_on(const struct ldb_version *version, uint32_t level,
                   struct ldb_mark_search *search)
 {
@@ -550,12 +551,14 @@ static void go_on(const struct ldb_version *version, uint32_t level,
 
     if (search->levels[level].is_begun &&
         search->levels[level].changes == changes &&
-        search->levels[level].changes_below == changes_below)
+        search->levels[level].changes_below == changes_below &&
+        search->levels[level].young_from == search->young_from)
         return;
     search->levels[level].is_begun = true;
     search->levels[level].is_blocked = false;
     search->levels[level].changes = changes;
     search->levels[level].changes_below = changes_below;
+    search->levels[level].young_from = search->young_from;
     search->levels[level].next = 0;
 }
 
@@ -565,6 +568,8 @@ static bool try_marks(const struct pick *pick, uint32_t level,
                       struct ldb_mark_search *search, unsigned *attempts,
                       enum ldb_status *status, struct ldb_compaction **out)
 {
+    if (search->young_from != 0 && meta->number >= search->young_from)
+        return true;
     if (may_be_dense(meta))
         search->unknown = meta;
     if (!is_dense(meta))

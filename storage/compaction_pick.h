@@ -80,12 +80,16 @@ ldb_compaction_pick(struct ldb_version *version,
  * are.
  */
 struct ldb_mark_search {
+    /* The caller's, before each pick: tables numbered from here on are too
+     * young to begin one; 0: none is. */
+    uint64_t young_from;
     struct {
         bool is_begun;
         bool is_blocked;  /* a compaction that runs was in the way */
         uint64_t changes; /* of the level and of the next one when it began */
         uint64_t changes_below;
-        size_t next; /* table to look at */
+        uint64_t young_from; /* when it began */
+        size_t next;         /* table to look at */
     } levels[LDB_LEVEL_COUNT];
     /* What the last pick lacks. Borrowed from the version: a table whose counts
      * are to be learned, or NULL; the next pick asks again. */

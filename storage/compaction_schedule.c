@@ -19,7 +19,38 @@
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
 
+/*
+ * Under writes that never rest, those of a table that so many files are newer
+ * than, which is 30 to 60 flushes: what they hide for longer stays bounded. The
+ * search sets out anew for the age of tables alone once in so many files.
+ */
+#define MARKS_OLD_FILES UINT64_C(256)
+#define MARKS_AGE_STEP  UINT64_C(64)
+
 /* ---- picking ---- */
+
+/* Microseconds until writes count as resting; 0: they do. */
+static uint64_t rests_in_us(struct ldb_db *db) LDB_REQUIRES(db->mu)
+{
+    uint64_t now = db->env->ops->monotonic_us(db->env);
+    uint64_t rests_at = db->last_flush_us + LDB_MARKS_REST_US;
+
+    if (db->last_flush_us == 0 || now >= rests_at)
+        return 0;
+    return rests_at - now;
+}
+
+/* For ldb_mark_search.young_from. */
+static uint64_t young_from(struct ldb_db *db) LDB_REQUIRES(db->mu)
+{
+    uint64_t next = ldb_version_set_next_file_number(db->versions);
+
+    if (rests_in_us(db) == 0)
+        return 0;
+    if (next < MARKS_OLD_FILES + MARKS_AGE_STEP)
+        return 1;
+    return (next - MARKS_OLD_FILES) / MARKS_AGE_STEP * MARKS_AGE_STEP;
+}
 
 static enum ldb_status pick_automatic(struct ldb_db *db, struct ldb_error *err,
                                       struct ldb_compaction **out)
@@ -143,6 +174,7 @@ static enum ldb_status take_work(struct ldb_db *db, struct ldb_error *err,
 {
     db->marks.unknown = NULL;
     db->marks.has_more = false;
+    db->marks.young_from = young_from(db);
     while (db->manual != NULL && !db->manual->is_running) {
         enum ldb_status s = pick_manual(db, db->manual, err, out);
 
@@ -283,13 +315,22 @@ static bool may_begin(struct ldb_db *db) LDB_REQUIRES(db->mu)
              ldb_background_may_try(db, LDB_WORK_COMPACTION)));
 }
 
-static void rest(struct ldb_db *db) LDB_REQUIRES(db->mu)
+/* Nothing can begin now, or but what waits for writes to rest. */
+static void rest(struct ldb_db *db, bool has_looked) LDB_REQUIRES(db->mu)
 {
+    uint64_t us;
+
     /* The time to try again has come, and what failed is no longer asked for.
      */
     if (db->failures[LDB_WORK_COMPACTION].attempts > 0 && may_begin(db))
         ldb_background_recovered(db, LDB_WORK_COMPACTION);
-    ldb_background_wait(db, LDB_WORK_COMPACTION);
+    if (!has_looked || db->marks.young_from == 0) {
+        ldb_background_wait(db, LDB_WORK_COMPACTION);
+        return;
+    }
+    us = rests_in_us(db);
+    if (us > 0)
+        (void)ldb_cond_wait_for(&db->work, &db->mu, us);
 }
 
 /* After take_work() found nothing: does what that lacked to look further;
@@ -328,7 +369,7 @@ void ldb_compaction_thread(void *context)
         else if (s != LDB_OK)
             note_failure(db, db->last_order + 1, &err);
         else if (!begins || !go_on_searching(db))
-            rest(db);
+            rest(db, begins);
     }
     end_waiting_manuals(db, &closed);
     ldb_mutex_unlock(&db->mu);

@@ -204,6 +204,7 @@ static enum ldb_status build_and_apply(struct ldb_db *db,
                                            : db->journal_number);
         ldb_version_edit_set_last_sequence(&edit, mem->last_sequence);
         s = ldb_version_set_apply(db->versions, &edit, err);
+        db->last_flush_us = db->env->ops->monotonic_us(db->env);
         ldb_mutex_unlock(&db->mu);
     }
     ldb_version_edit_release(&edit);

@@ -644,6 +644,19 @@ static void it_wraps_the_systems_files_too(void **state)
     temp_dir_remove(&dir);
 }
 
+static void the_clock_stands_where_it_was_set(void **state)
+{
+    struct env_fault *fault = env_fault_create(NULL);
+    struct ldb_env *env = env_fault_env(fault);
+
+    (void)state;
+    env_fault_set_clock(fault, 7);
+    assert_int_equal(env->ops->monotonic_us(env), 7);
+    env_fault_set_clock(fault, 0);
+    assert_true(env->ops->monotonic_us(env) > 7);
+    env_fault_destroy(fault);
+}
+
 static void destroying_nothing_is_fine(void **state)
 {
     (void)state;
@@ -670,6 +683,7 @@ int main(void)
         TEST(a_hook_may_look_at_what_a_cut_would_leave),
         TEST(no_acknowledged_byte_is_lost_when_threads_run),
         cmocka_unit_test(it_wraps_the_systems_files_too),
+        cmocka_unit_test(the_clock_stands_where_it_was_set),
         cmocka_unit_test(destroying_nothing_is_fine),
     };
     int failed = env_conformance_run("fault env over memory", setup, teardown);

@@ -9,6 +9,9 @@
 
 #define KEYS 2000
 
+/* Until marks have grown old on every level, and some more. */
+#define FLUSHES_MAX 2000
+
 /* Far more than the scenes here take. */
 #define COMPACTIONS_MAX 1000
 
@@ -38,11 +41,28 @@ static bool is_idle(struct db_fixture *f) LDB_REQUIRES(f->db->mu)
     return is_idle;
 }
 
+/* The clock goes by hand from here on. */
+static void stop_clock(struct db_fixture *f, uint64_t ahead_us)
+{
+    env_fault_set_clock(f->fault, f->env->ops->monotonic_us(f->env) + ahead_us);
+}
+
+/* No flush has come for long: marks are compacted. */
+static void rest(struct db_fixture *f)
+{
+    stop_clock(f, UINT64_C(3600) * 1000000);
+    ldb_mutex_lock(&f->db->mu);
+    ldb_cond_broadcast(&f->db->work);
+    ldb_mutex_unlock(&f->db->mu);
+}
+
+/* Writes rest, and all that is then due is done. */
 static void settle(struct db_fixture *f)
 {
     struct ldb_stats stats;
     bool is_done;
 
+    rest(f);
     do {
         sched_yield();
         ldb_stats(f->db, &stats);
@@ -109,6 +129,84 @@ static void what_is_deleted_goes_by_itself(void **state)
     assert_int_equal(table_bytes(f), 0);
     assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), 0);
     db_fixture_assert_value(f, "key000050", NULL);
+}
+
+/*
+ * A thread has looked for work since: it does once a manual compaction of no
+ * table ends, before mu is free. True: it found none.
+ */
+static bool has_nothing_to_do(struct db_fixture *f)
+{
+    struct ldb_slice none = ldb_slice_str("zzz");
+    bool has_nothing;
+
+    assert_ldb_ok(ldb_compact_range(f->db, &none, NULL, &f->err), &f->err);
+    ldb_mutex_lock(&f->db->mu);
+    has_nothing = f->db->compacting_count == 0;
+    ldb_mutex_unlock(&f->db->mu);
+    return has_nothing;
+}
+
+static void marks_cost_nothing_before_writes_rest(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_stats before;
+    struct ldb_stats after;
+
+    f->options.compaction_threads = 1;
+    f->options.write_buffer_bytes = 16 << 20;
+    build(f);
+    ldb_stats(f->db, &before);
+    stop_clock(f, 0);
+    delete_range(f, 0, KEYS);
+    db_fixture_flush(f);
+    assert_true(has_nothing_to_do(f));
+    ldb_stats(f->db, &after);
+    assert_int_equal(after.compactions, before.compactions);
+    assert_true(table_bytes(f) > (uint64_t)KEYS * 100);
+    settle(f);
+    assert_int_equal(table_bytes(f), 0);
+}
+
+/* A thread waits for that time, not for a call. */
+static void marks_go_when_the_time_has_come(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.write_buffer_bytes = 16 << 20;
+    build(f);
+    delete_range(f, 0, KEYS);
+    stop_clock(f, 0);
+    db_fixture_flush(f);
+    stop_clock(f, LDB_MARKS_REST_US - 1);
+    assert_true(has_nothing_to_do(f));
+    assert_true(table_bytes(f) > (uint64_t)KEYS * 100);
+    stop_clock(f, 1);
+    while (table_bytes(f) > 0)
+        sched_yield();
+}
+
+/* Where other writes never rest the marks grow old among them. */
+static void marks_go_under_writes_that_never_rest(void **state)
+{
+    struct db_fixture *f = *state;
+    unsigned flushes = 0;
+
+    f->options.compaction_threads = 1;
+    f->options.write_buffer_bytes = 16 << 20;
+    build(f);
+    stop_clock(f, 0);
+    delete_range(f, 0, KEYS);
+    db_fixture_flush(f);
+    while (table_bytes(f) > (uint64_t)KEYS * 20 && flushes < FLUSHES_MAX) {
+        (void)db_fixture_put(f, "later", "x");
+        db_fixture_flush(f);
+        while (!has_nothing_to_do(f))
+            sched_yield();
+        flushes++;
+    }
+    assert_true(flushes > 10);
+    assert_true(table_bytes(f) <= (uint64_t)KEYS * 20);
 }
 
 /* The journal of deletes becomes a table at open. */
@@ -244,6 +342,9 @@ int main(void)
     cmocka_unit_test_setup_teardown(name, db_fixture_setup, db_fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(what_is_deleted_goes_by_itself),
+        TEST(marks_cost_nothing_before_writes_rest),
+        TEST(marks_go_when_the_time_has_come),
+        TEST(marks_go_under_writes_that_never_rest),
         TEST(marks_of_a_journal_go_after_open),
         TEST(tables_found_at_open_shrink_too),
         TEST(the_deleted_half_goes_and_the_other_stays),

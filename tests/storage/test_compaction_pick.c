@@ -613,6 +613,33 @@ static void the_search_goes_on_where_it_was(void **state)
     ldb_version_unref(version);
 }
 
+/* Each age limit has its own search. */
+static void young_tables_begin_none(void **state)
+{
+    static const struct counted tables[] = {
+        {{1, 7, 100, "a@9", "b@9"}, 10, 10},
+        {{1, 9, 100, "c@9d", "d@9"}, 0, 0},
+    };
+    struct ldb_version *version = make_counted(tables, COUNT(tables));
+    struct ldb_mark_search search = {.young_from = 7};
+    struct ldb_compaction *compaction;
+
+    (void)state;
+    assert_null(pick_marks(version, NULL, &search));
+    assert_null(search.unknown);
+    search.young_from = 8;
+    compaction = pick_marks(version, NULL, &search);
+    assert_inputs(compaction, "7", "", "");
+    /* It runs; one whose counts are not known is too young to be asked. */
+    assert_null(pick_marks(version, compaction, &search));
+    assert_null(search.unknown);
+    search.young_from = 0;
+    assert_null(pick_marks(version, compaction, &search));
+    assert_non_null(search.unknown);
+    ldb_compaction_destroy(compaction);
+    ldb_version_unref(version);
+}
+
 static void picking_marks_without_memory_is_an_error(void **state)
 {
     static const struct counted tables[] = {
@@ -1053,6 +1080,7 @@ int main(void)
         cmocka_unit_test(marks_with_nothing_below_are_rewritten_not_moved),
         cmocka_unit_test(tables_found_at_open_are_asked_when_they_matter),
         cmocka_unit_test(the_search_goes_on_where_it_was),
+        cmocka_unit_test(young_tables_begin_none),
         cmocka_unit_test(picking_marks_without_memory_is_an_error),
         cmocka_unit_test(what_reads_ask_for_is_picked_where_nothing_is_due),
         cmocka_unit_test(every_failed_allocation_is_survived),

@@ -23,13 +23,15 @@ struct view {
 };
 
 /*
- * Locking. Constant: owns_base, system, hook and its context. Protected by mu:
- * the rest, and all fields of views that change. mu is a leaf but for the
- * memory env's lock, taken below it when a dead view's env is destroyed.
+ * Locking. Constant: owns_base, system, hook and its context. Atomic: clock_us.
+ * Protected by mu: the rest, and all fields of views that change. mu is a leaf
+ * but for the memory env's lock, taken below it when a dead view's env is
+ * destroyed.
  */
 struct env_fault {
     bool owns_base;
-    struct ldb_env *system; /* of clock and threads */
+    struct ldb_env *system;     /* of clock and threads */
+    _Atomic(uint64_t) clock_us; /* relaxed; 0: the system's */
     env_fault_hook hook;
     void *hook_context;
 
@@ -757,9 +759,10 @@ static uint64_t fault_wall_us(struct ldb_env *env)
 
 static uint64_t fault_monotonic_us(struct ldb_env *env)
 {
-    struct ldb_env *system = view_of(env)->fault->system;
+    struct env_fault *fault = view_of(env)->fault;
+    uint64_t us = atomic_load_explicit(&fault->clock_us, memory_order_relaxed);
 
-    return system->ops->monotonic_us(system);
+    return us != 0 ? us : fault->system->ops->monotonic_us(fault->system);
 }
 
 static enum ldb_status fault_random_bytes(struct ldb_env *env, uint8_t *out,
@@ -995,6 +998,11 @@ char *env_fault_log(struct env_fault *fault)
     text = copy_text(fault->log_text);
     ldb_mutex_unlock(&fault->mu);
     return text;
+}
+
+void env_fault_set_clock(struct env_fault *fault, uint64_t us)
+{
+    atomic_store_explicit(&fault->clock_us, us, memory_order_relaxed);
 }
 
 void env_fault_set_call_hook(struct env_fault *fault, env_fault_hook hook,

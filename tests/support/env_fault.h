@@ -163,6 +163,12 @@ typedef void (*env_fault_hook)(void *context, enum env_fault_kind kind,
 void env_fault_set_call_hook(struct env_fault *fault, env_fault_hook hook,
                              void *context);
 
+/* ---- time ---- */
+
+/* The monotonic clock stands at us; 0: it is the system's again, as at first.
+ * Waits take the time that they take. */
+void env_fault_set_clock(struct env_fault *fault, uint64_t us);
+
 /* ---- losing power ---- */
 
 /*
