@@ -357,6 +357,7 @@ struct pick {
     struct ldb_version *version;
     const struct ldb_compaction_limits *limits;
     const struct ldb_slice *pointers;
+    double level0_due;
     const struct ldb_compaction *running;
     struct ldb_error *err;
 };
@@ -381,7 +382,7 @@ static double score_left(const struct pick *pick, uint32_t level)
                               ((double)(bytes - leaving) / (double)bytes);
 }
 
-/* The level with the highest score >= 1, or LDB_LEVEL_COUNT. */
+/* The level with the highest score of those due, or LDB_LEVEL_COUNT. */
 static uint32_t most_urgent(const struct pick *pick,
                             const bool tried[LDB_LEVEL_COUNT])
 {
@@ -391,7 +392,8 @@ static uint32_t most_urgent(const struct pick *pick,
     for (uint32_t level = 0; level <= LAST_SOURCE_LEVEL; level++) {
         double score = score_left(pick, level);
 
-        if (tried[level] || score < 1 || score <= best_score)
+        if (tried[level] || score < (level == 0 ? pick->level0_due : 1) ||
+            score <= best_score)
             continue;
         best = level;
         best_score = score;
@@ -475,12 +477,13 @@ enum ldb_status
 ldb_compaction_pick(struct ldb_version *version,
                     const struct ldb_compaction_limits *limits,
                     const struct ldb_slice pointers[LDB_LEVEL_COUNT],
-                    const struct ldb_compaction *running, struct ldb_error *err,
-                    struct ldb_compaction **out)
+                    double level0_due, const struct ldb_compaction *running,
+                    struct ldb_error *err, struct ldb_compaction **out)
 {
     const struct pick pick = {.version = version,
                               .limits = limits,
                               .pointers = pointers,
+                              .level0_due = level0_due,
                               .running = running,
                               .err = err};
     bool tried[LDB_LEVEL_COUNT] = {false};
@@ -621,8 +624,11 @@ enum ldb_status ldb_compaction_pick_marks(
     const struct ldb_compaction *running, struct ldb_mark_search *search,
     struct ldb_error *err, struct ldb_compaction **out)
 {
-    const struct pick pick = {
-        .version = version, .limits = limits, .running = running, .err = err};
+    const struct pick pick = {.version = version,
+                              .limits = limits,
+                              .level0_due = 1,
+                              .running = running,
+                              .err = err};
     struct ldb_compaction *found = NULL;
     unsigned attempts = 0;
     enum ldb_status s = LDB_OK;
@@ -663,8 +669,11 @@ ldb_compaction_pick_seek(struct ldb_version *version,
                          const struct ldb_compaction *running,
                          struct ldb_error *err, struct ldb_compaction **out)
 {
-    const struct pick pick = {
-        .version = version, .limits = limits, .running = running, .err = err};
+    const struct pick pick = {.version = version,
+                              .limits = limits,
+                              .level0_due = 1,
+                              .running = running,
+                              .err = err};
     struct ldb_file_meta *meta =
         atomic_load_explicit(&version->seek_table, memory_order_relaxed);
     struct ldb_compaction *found = NULL;

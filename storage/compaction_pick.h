@@ -65,14 +65,15 @@ bool ldb_compaction_conflicts(const struct ldb_compaction *compaction,
  * The compaction that the version's scores ask for most and that meets none of
  * the list running; *out NULL when there is none. What runs already counts as
  * done in the scores. The array pointers[level] are the compaction pointers
- * (may be empty slices).
+ * (may be empty slices). Level 0 is due from the score level0_due on: 1, or
+ * more where it may wait for further tables.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_compaction_pick(struct ldb_version *version,
                     const struct ldb_compaction_limits *limits,
                     const struct ldb_slice pointers[LDB_LEVEL_COUNT],
-                    const struct ldb_compaction *running, struct ldb_error *err,
-                    struct ldb_compaction **out);
+                    double level0_due, const struct ldb_compaction *running,
+                    struct ldb_error *err, struct ldb_compaction **out);
 
 /*
  * The search for tables whose delete marks are worth a compaction of their

@@ -20,6 +20,13 @@
 #include "storage/db_internal.h"
 
 /*
+ * Flushes closer together than this are a load under which level 0 may wait for
+ * more tables. Chosen: 4 MB/s with the default buffer.
+ */
+#define FLOW_US        UINT64_C(1000000)
+#define LEVEL0_DUE_MAX 2.0 /* whatever the option of the slowdown is */
+
+/*
  * Under writes that never rest, those of a table that so many files are newer
  * than, which is 30 to 60 flushes: what they hide for longer stays bounded. The
  * search sets out anew for the age of tables alone once in so many files.
@@ -29,15 +36,32 @@
 
 /* ---- picking ---- */
 
-/* Microseconds until writes count as resting; 0: they do. */
-static uint64_t rests_in_us(struct ldb_db *db) LDB_REQUIRES(db->mu)
+/* Microseconds until no flush has come for us; 0: none has. */
+static uint64_t rests_in_us(struct ldb_db *db, uint64_t us) LDB_REQUIRES(db->mu)
 {
     uint64_t now = db->env->ops->monotonic_us(db->env);
-    uint64_t rests_at = db->last_flush_us + LDB_MARKS_REST_US;
+    uint64_t rests_at = db->last_flush_us + us;
 
     if (db->last_flush_us == 0 || now >= rests_at)
         return 0;
     return rests_at - now;
+}
+
+/*
+ * All of level 1 is rewritten for what level 0 holds. So while flushes follow
+ * one another, level 0 waits until it is half way from its trigger to the
+ * slowdown, unless level 1 is not much to rewrite. Decision 17.
+ */
+static double level0_due(struct ldb_db *db) LDB_REQUIRES(db->mu)
+{
+    struct ldb_version *version = ldb_version_set_current(db->versions);
+    double trigger = db->options.l0_compaction_trigger;
+    double half_way = (trigger + db->options.l0_slowdown_trigger) / 2 / trigger;
+
+    if (rests_in_us(db, FLOW_US) == 0 || half_way <= 1 ||
+        version->levels[1].bytes / 2 < version->levels[0].bytes)
+        return 1;
+    return half_way < LEVEL0_DUE_MAX ? half_way : LEVEL0_DUE_MAX;
 }
 
 /* For ldb_mark_search.young_from. */
@@ -45,7 +69,7 @@ static uint64_t young_from(struct ldb_db *db) LDB_REQUIRES(db->mu)
 {
     uint64_t next = ldb_version_set_next_file_number(db->versions);
 
-    if (rests_in_us(db) == 0)
+    if (rests_in_us(db, LDB_MARKS_REST_US) == 0)
         return 0;
     if (next < MARKS_OLD_FILES + MARKS_AGE_STEP)
         return 1;
@@ -62,8 +86,8 @@ static enum ldb_status pick_automatic(struct ldb_db *db, struct ldb_error *err,
 
     for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++)
         pointers[level] = ldb_version_set_compact_pointer(db->versions, level);
-    s = ldb_compaction_pick(version, &db->limits, pointers, db->running, err,
-                            out);
+    s = ldb_compaction_pick(version, &db->limits, pointers, level0_due(db),
+                            db->running, err, out);
     if (s == LDB_OK && *out == NULL)
         s = ldb_compaction_pick_marks(version, &db->limits, db->running,
                                       &db->marks, err, out);
@@ -315,7 +339,7 @@ static bool may_begin(struct ldb_db *db) LDB_REQUIRES(db->mu)
              ldb_background_may_try(db, LDB_WORK_COMPACTION)));
 }
 
-/* Nothing can begin now, or but what waits for writes to rest. */
+/* Nothing can begin now, unless it is what waits for writes to rest. */
 static void rest(struct ldb_db *db, bool has_looked) LDB_REQUIRES(db->mu)
 {
     uint64_t us;
@@ -328,7 +352,9 @@ static void rest(struct ldb_db *db, bool has_looked) LDB_REQUIRES(db->mu)
         ldb_background_wait(db, LDB_WORK_COMPACTION);
         return;
     }
-    us = rests_in_us(db);
+    us = rests_in_us(db, FLOW_US);
+    if (us == 0)
+        us = rests_in_us(db, LDB_MARKS_REST_US);
     if (us > 0)
         (void)ldb_cond_wait_for(&db->work, &db->mu, us);
 }

@@ -62,8 +62,9 @@ struct leveldb_writebatch_t {
 /* The largest batch that ldb_options takes. */
 #define BATCH_BYTES_MAX ((size_t)1 << 30)
 
-/* Of level 1. LevelDB's figure, which it has no option for. */
-#define LEVEL1_BYTES (UINT64_C(10) << 20)
+/* Of level 1, which LevelDB has no option for: its figure is 10 MiB. Measured:
+ * decision 17. */
+#define LEVEL1_BYTES (UINT64_C(32) << 20)
 
 /* Tables that LevelDB keeps closed of max_open_files for other uses. */
 #define NON_TABLE_FILES 10

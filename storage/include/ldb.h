@@ -125,8 +125,9 @@ struct ldb_options {
     uint64_t iterator_sampling_bytes;
     /* Bytes a second that compactions read and write together; 0: no limit. */
     uint64_t compaction_rate_bytes;
-    /* Level-0 tables at which compaction starts, writes slow, writes stop.
-     * Default 4, 8, 12. [CompactionL0Trigger, WriteL0SlowdownTrigger,
+    /* Level-0 tables at which compaction starts (half way to the next while
+     * flushes follow one another), writes slow, writes stop. Default 4, 8, 12.
+     * [CompactionL0Trigger, WriteL0SlowdownTrigger,
      * WriteL0PauseTrigger] */
     unsigned l0_compaction_trigger;
     unsigned l0_slowdown_trigger;

@@ -27,9 +27,9 @@ static bool is_idle(struct db_fixture *f) LDB_REQUIRES(f->db->mu)
 
     if (db->compacting_count > 0)
         return false;
-    assert_ldb_ok(
-        ldb_compaction_pick(version, &db->limits, pointers, NULL, &f->err, &c),
-        &f->err);
+    assert_ldb_ok(ldb_compaction_pick(version, &db->limits, pointers, 1, NULL,
+                                      &f->err, &c),
+                  &f->err);
     do {
         if (c == NULL)
             assert_ldb_ok(ldb_compaction_pick_marks(version, &db->limits, NULL,
@@ -131,22 +131,6 @@ static void what_is_deleted_goes_by_itself(void **state)
     db_fixture_assert_value(f, "key000050", NULL);
 }
 
-/*
- * A thread has looked for work since: it does once a manual compaction of no
- * table ends, before mu is free. True: it found none.
- */
-static bool has_nothing_to_do(struct db_fixture *f)
-{
-    struct ldb_slice none = ldb_slice_str("zzz");
-    bool has_nothing;
-
-    assert_ldb_ok(ldb_compact_range(f->db, &none, NULL, &f->err), &f->err);
-    ldb_mutex_lock(&f->db->mu);
-    has_nothing = f->db->compacting_count == 0;
-    ldb_mutex_unlock(&f->db->mu);
-    return has_nothing;
-}
-
 static void marks_cost_nothing_before_writes_rest(void **state)
 {
     struct db_fixture *f = *state;
@@ -160,7 +144,7 @@ static void marks_cost_nothing_before_writes_rest(void **state)
     stop_clock(f, 0);
     delete_range(f, 0, KEYS);
     db_fixture_flush(f);
-    assert_true(has_nothing_to_do(f));
+    assert_true(db_fixture_has_nothing_to_compact(f));
     ldb_stats(f->db, &after);
     assert_int_equal(after.compactions, before.compactions);
     assert_true(table_bytes(f) > (uint64_t)KEYS * 100);
@@ -179,7 +163,7 @@ static void marks_go_when_the_time_has_come(void **state)
     stop_clock(f, 0);
     db_fixture_flush(f);
     stop_clock(f, LDB_MARKS_REST_US - 1);
-    assert_true(has_nothing_to_do(f));
+    assert_true(db_fixture_has_nothing_to_compact(f));
     assert_true(table_bytes(f) > (uint64_t)KEYS * 100);
     stop_clock(f, 1);
     while (table_bytes(f) > 0)
@@ -201,7 +185,7 @@ static void marks_go_under_writes_that_never_rest(void **state)
     while (table_bytes(f) > (uint64_t)KEYS * 20 && flushes < FLUSHES_MAX) {
         (void)db_fixture_put(f, "later", "x");
         db_fixture_flush(f);
-        while (!has_nothing_to_do(f))
+        while (!db_fixture_has_nothing_to_compact(f))
             sched_yield();
         flushes++;
     }

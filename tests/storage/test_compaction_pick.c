@@ -39,7 +39,7 @@ static struct ldb_compaction *pick_with(struct ldb_version *version,
     struct ldb_error err = {0};
 
     version->scores[level] = 1;
-    assert_ldb_ok(ldb_compaction_pick(version, &limits, pointers, NULL, &err,
+    assert_ldb_ok(ldb_compaction_pick(version, &limits, pointers, 1, NULL, &err,
                                       &compaction),
                   &err);
     version->scores[level] = 0;
@@ -77,8 +77,8 @@ static void assert_picks_level(struct ldb_version *version, int level)
     struct ldb_compaction *compaction = NULL;
     struct ldb_error err = {0};
 
-    assert_ldb_ok(ldb_compaction_pick(version, &limits, no_pointers, NULL, &err,
-                                      &compaction),
+    assert_ldb_ok(ldb_compaction_pick(version, &limits, no_pointers, 1, NULL,
+                                      &err, &compaction),
                   &err);
     assert_int_equal(compaction == NULL ? -1 : (int)compaction->level, level);
     ldb_compaction_destroy(compaction);
@@ -368,16 +368,16 @@ static void limits_follow_the_table_size_of_each_level(void **state)
         memcpy(by_level.table_bytes, cases[i].table_bytes,
                sizeof(by_level.table_bytes));
         version->scores[1] = 1;
-        assert_ldb_ok(
-            ldb_compaction_pick(version, &by_level, pointers, NULL, NULL, &c),
-            NULL);
+        assert_ldb_ok(ldb_compaction_pick(version, &by_level, pointers, 1, NULL,
+                                          NULL, &c),
+                      NULL);
         assert_file_numbers(cases[i].expanded, c->inputs[0], c->input_count[0]);
         ldb_compaction_destroy(c);
         pointers[1] = ldb_slice_of_buf(&last);
         c = NULL;
-        assert_ldb_ok(
-            ldb_compaction_pick(version, &by_level, pointers, NULL, NULL, &c),
-            NULL);
+        assert_ldb_ok(ldb_compaction_pick(version, &by_level, pointers, 1, NULL,
+                                          NULL, &c),
+                      NULL);
         assert_file_numbers("4", c->inputs[0], c->input_count[0]);
         assert_int_equal(c->is_trivial_move, cases[i].is_trivial);
         ldb_compaction_destroy(c);
@@ -391,6 +391,36 @@ static void limits_follow_the_table_size_of_each_level(void **state)
         ldb_compaction_destroy(c);
         ldb_buf_release(&last);
     }
+    ldb_version_unref(version);
+}
+
+static void level_0_may_wait_for_more_than_its_score(void **state)
+{
+    static const struct version_row rows[] = {
+        {0, 9, 100, "a@9", "c@9"},
+        {1, 5, 100, "x@5", "y@5"},
+    };
+    struct ldb_version *version = version_rows_make(rows, COUNT(rows));
+    struct ldb_compaction *c = NULL;
+
+    (void)state;
+    version->scores[0] = 1.25;
+    assert_ldb_ok(
+        ldb_compaction_pick(version, &limits, no_pointers, 1.5, NULL, NULL, &c),
+        NULL);
+    assert_null(c);
+    version->scores[1] = 1;
+    assert_ldb_ok(
+        ldb_compaction_pick(version, &limits, no_pointers, 1.5, NULL, NULL, &c),
+        NULL);
+    assert_inputs(c, "5", "", "");
+    ldb_compaction_destroy(c);
+    c = NULL;
+    assert_ldb_ok(ldb_compaction_pick(version, &limits, no_pointers, 1.25, NULL,
+                                      NULL, &c),
+                  NULL);
+    assert_inputs(c, "9", "", "");
+    ldb_compaction_destroy(c);
     ldb_version_unref(version);
 }
 
@@ -799,7 +829,7 @@ static struct ldb_compaction *pick_beside(struct ldb_version *version,
     struct ldb_compaction *compaction = NULL;
     struct ldb_error err = {0};
 
-    assert_ldb_ok(ldb_compaction_pick(version, &limits, no_pointers, running,
+    assert_ldb_ok(ldb_compaction_pick(version, &limits, no_pointers, 1, running,
                                       &err, &compaction),
                   &err);
     return compaction;
@@ -1033,7 +1063,7 @@ static void every_failed_allocation_is_survived(void **state)
         enum ldb_status s;
 
         mem_fault_start(n, MEM_FAULT_ONCE);
-        s = ldb_compaction_pick(version, &limits, no_pointers, NULL, &err,
+        s = ldb_compaction_pick(version, &limits, no_pointers, 1, NULL, &err,
                                 &compaction);
         if (!mem_fault_stop()) {
             assert_ldb_ok(s, &err);
@@ -1075,6 +1105,7 @@ int main(void)
         cmocka_unit_test(
             a_delete_mark_may_go_where_no_deeper_table_has_the_key),
         cmocka_unit_test(limits_follow_the_table_size_of_each_level),
+        cmocka_unit_test(level_0_may_wait_for_more_than_its_score),
         cmocka_unit_test(a_table_of_marks_is_picked_where_that_pays),
         cmocka_unit_test(marks_wait_for_what_is_due),
         cmocka_unit_test(marks_with_nothing_below_are_rewritten_not_moved),

@@ -178,6 +178,83 @@ static void assert_all_is_well(struct db_fixture *f)
     db_fixture_open(f);
 }
 
+/* ---- level 0 ---- */
+
+static void flush_one_key(struct db_fixture *f)
+{
+    db_fixture_fill(f, 0, 1);
+    db_fixture_flush(f);
+}
+
+static void stop_clock(struct db_fixture *f, uint64_t ahead_us)
+{
+    env_fault_set_clock(f->fault, f->env->ops->monotonic_us(f->env) + ahead_us);
+}
+
+/* Level 1 has far more than what flush_one_key() brings; the clock stands. */
+static void build_level_1(struct db_fixture *f)
+{
+    f->options.compaction_threads = 1;
+    db_fixture_reopen(f);
+    db_fixture_fill(f, 0, KEYS);
+    db_fixture_flush(f);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    assert_int_equal(tables_of(f, 0), 0);
+    stop_clock(f, 0);
+}
+
+static void level_0_waits_while_flushes_follow_one_another(void **state)
+{
+    struct db_fixture *f = *state;
+
+    build_level_1(f);
+    for (unsigned n = 1; n <= 5; n++) {
+        flush_one_key(f);
+        assert_true(db_fixture_has_nothing_to_compact(f));
+        assert_int_equal(tables_of(f, 0), n);
+    }
+    flush_one_key(f); /* half way from 4 to 8 */
+    spin_until_level_0_is_empty(f);
+}
+
+static void level_0_waits_no_longer_than_a_second(void **state)
+{
+    struct db_fixture *f = *state;
+
+    build_level_1(f);
+    for (unsigned n = 0; n < 4; n++)
+        flush_one_key(f);
+    stop_clock(f, 999999);
+    assert_true(db_fixture_has_nothing_to_compact(f));
+    assert_int_equal(tables_of(f, 0), 4);
+    stop_clock(f, 1);
+    spin_until_level_0_is_empty(f);
+}
+
+static void level_0_does_not_wait_above_a_small_level_1(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.compaction_threads = 1;
+    db_fixture_reopen(f);
+    stop_clock(f, 0);
+    for (unsigned n = 0; n < 4; n++)
+        flush_one_key(f);
+    spin_until_level_0_is_empty(f);
+}
+
+static void level_0_waits_for_twice_its_trigger_at_most(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.l0_slowdown_trigger = 1000;
+    f->options.l0_stop_trigger = 1000;
+    build_level_1(f);
+    for (unsigned n = 0; n < 8; n++)
+        flush_one_key(f);
+    spin_until_level_0_is_empty(f);
+}
+
 /* ---- at once ---- */
 
 static void compactions_that_do_not_meet_run_at_once(void **state)
@@ -322,6 +399,10 @@ int main(void)
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, db_fixture_setup, db_fixture_teardown)
     const struct CMUnitTest tests[] = {
+        TEST(level_0_waits_while_flushes_follow_one_another),
+        TEST(level_0_waits_no_longer_than_a_second),
+        TEST(level_0_does_not_wait_above_a_small_level_1),
+        TEST(level_0_waits_for_twice_its_trigger_at_most),
         TEST(compactions_that_do_not_meet_run_at_once),
         TEST(a_flush_does_not_wait_for_a_compaction),
         TEST(manual_compactions_work_beside_automatic_ones),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "storage/base/env.h"
+#include "storage/db_internal.h"
 #include "tests/support/assert_ldb.h"
 
 #define FILL_LEN 100
@@ -88,6 +89,20 @@ ldb_sequence db_fixture_delete(struct db_fixture *f, const char *key)
 void db_fixture_flush(struct db_fixture *f)
 {
     assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
+}
+
+bool db_fixture_has_nothing_to_compact(struct db_fixture *f)
+{
+    struct ldb_slice none = ldb_slice_str("zzz");
+    bool has_nothing;
+
+    /* Who ends a manual compaction, here of no table, goes on looking before mu
+     * is free. */
+    assert_ldb_ok(ldb_compact_range(f->db, &none, NULL, &f->err), &f->err);
+    ldb_mutex_lock(&f->db->mu);
+    has_nothing = f->db->compacting_count == 0;
+    ldb_mutex_unlock(&f->db->mu);
+    return has_nothing;
 }
 
 static void print_filled(unsigned n, char key[16], char value[FILL_LEN + 1])

@@ -38,6 +38,12 @@ ldb_sequence db_fixture_put(struct db_fixture *f, const char *key,
 ldb_sequence db_fixture_delete(struct db_fixture *f, const char *key);
 void db_fixture_flush(struct db_fixture *f);
 
+/*
+ * A compaction thread has looked for work since; true: it found none and none
+ * runs. With several threads only "false" is sure.
+ */
+bool db_fixture_has_nothing_to_compact(struct db_fixture *f);
+
 /* Puts "key000000" + n for n of [from, to), 100 bytes each. */
 void db_fixture_fill(struct db_fixture *f, unsigned from, unsigned to);
 /* They are all there. */
