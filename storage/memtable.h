@@ -1,40 +1,40 @@
 /*
- * The newest writes, in memory: a skiplist of internal keys over an arena.
- * Multi-version: nothing is overwritten.
+ * The newest writes, in memory: a sorted list of internal keys over an arena,
+ * with an index into it (memtable_index.h). Multi-version: nothing is
+ * overwritten.
  *
  * Inserting has two steps so that nothing can fail once the journal has the
  * write: prepare() copies an entry into the arena and may fail; link() makes
  * it visible and cannot.
  *
- * Locking: constant after creation: comparator. Atomics: refs; the next
- * pointers (release by link, acquire by readers); memory and count figures
- * (relaxed). One thread at a time prepares and links; readers take no lock and
- * see each entry whole or not at all. journal_number, first_sequence and
- * last_sequence are written by the commit's leader before the table is sealed
- * and read after (both under ldb_db's mu).
+ * Locking: constant after creation: comparator, head. Atomics: refs; index and
+ * the next pointers (release by link, acquire by readers); memory and count
+ * figures (relaxed). The linking thread's: path to index_lacks. One thread at a
+ * time prepares and links; readers take no lock and see each entry whole or not
+ * at all. journal_number, first_sequence and last_sequence are written by the
+ * commit's leader before the table is sealed and read after (both under
+ * ldb_db's mu).
  */
 #ifndef STORAGE_MEMTABLE_H
 #define STORAGE_MEMTABLE_H
 
-#include "storage/base/arena.h"
-#include "storage/base/internal_key.h"
+#include "storage/memtable_index.h"
 #include "storage/table/iterator.h"
 
-/* Highest tower of a node; 12 as in both libraries (branching 4: 16 M). */
-#define LDB_SKIPLIST_HEIGHT_MAX 12
-
-/* An entry; its key and value follow its next pointers in the arena. */
+/* An entry; its key and value follow it in the arena. */
 struct ldb_memtable_node;
 
 struct ldb_memtable {
     _Atomic(uint32_t) refs;
     const struct ldb_comparator *comparator;
     struct ldb_arena arena;
-    struct ldb_memtable_node *head;
-    _Atomic(uint32_t) height; /* of the list now; relaxed, only grows */
-    uint64_t random;          /* state of the height generator */
-    /* Where the node linked last stands: see link(); its thread's. */
-    struct ldb_memtable_node *before[LDB_SKIPLIST_HEIGHT_MAX];
+    struct ldb_memtable_node *head; /* before the first */
+    _Atomic(struct ldb_memtable_index *) index;
+    struct ldb_memtable_path path; /* to the node linked last, if known */
+    struct ldb_memtable_node *linked_last;
+    uint64_t vague_hints; /* since the prefix was looked at; see link() */
+    uint64_t look_at;     /* the entry count to look at it again */
+    bool index_lacks;     /* entries, for want of memory */
     _Atomic(uint64_t) entry_count; /* relaxed */
     uint64_t journal_number;       /* the journal that holds its entries */
     ldb_sequence last_sequence;    /* last handed out when it was sealed */

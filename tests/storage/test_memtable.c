@@ -1,6 +1,7 @@
 /* Order, lookup by sequence, both directions, and readers beside a writer. */
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "storage/base/env.h"
 #include "storage/memtable.h"
@@ -255,6 +256,143 @@ static void a_prepared_node_is_not_seen_before_it_is_linked(void **state)
     assert_int_equal(2, ldb_memtable_entry_count(f->table));
 }
 
+/* Every entry once, in order, and found: expected has count sorted keys. */
+static void assert_holds(struct ldb_memtable *table, const char (*expected)[24],
+                         size_t count)
+{
+    struct ldb_iterator *it = NULL;
+    size_t seen = 0;
+
+    assert_ldb_ok(ldb_memtable_iterator_create(table, NULL, &it), NULL);
+    for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it)) {
+        assert_true(seen < count);
+        assert_ldb_slice(ldb_slice_str(expected[seen]),
+                         ldb_internal_user_key(it->key));
+        seen++;
+    }
+    assert_int_equal(count, seen);
+    for (ldb_iterator_seek_last(it); it->valid; ldb_iterator_prev(it))
+        assert_ldb_slice(ldb_slice_str(expected[--seen]),
+                         ldb_internal_user_key(it->key));
+    assert_int_equal(0, seen);
+    ldb_iterator_destroy(it);
+    for (size_t i = 0; i < count; i++) {
+        struct ldb_slice value;
+        uint64_t tag;
+
+        assert_true(find(table, expected[i], LDB_SEQUENCE_MAX, &tag, &value));
+        assert_ldb_slice(ldb_slice_str(expected[i]), value);
+    }
+}
+
+#define PREFIX_KEYS 6000
+
+/*
+ * Most keys have a long beginning in common, which the hints leave out once it
+ * is known; in the second half it turns out to be shorter. Others stand before
+ * and behind it, and some end within it.
+ */
+static void fill_prefix_keys(char (*out)[24])
+{
+    for (unsigned i = 0; i < PREFIX_KEYS; i++) {
+        unsigned n = i < PREFIX_KEYS / 2 ? i : i * 1000;
+
+        if (i % 50 == 0)
+            (void)snprintf(out[i], sizeof(out[i]), "aaa%u", i);
+        else if (i % 50 == 1)
+            (void)snprintf(out[i], sizeof(out[i]), "zzz%u", i);
+        else if (i % 500 == 2)
+            (void)snprintf(out[i], sizeof(out[i]), "user:%.*s",
+                           (int)(i / 500) + 1, "0000000000000");
+        else
+            (void)snprintf(out[i], sizeof(out[i]), "user:%014u", n);
+    }
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void keys_with_a_common_beginning_stand_in_order(void **state)
+{
+    struct fixture *f = *state;
+    static char keys[PREFIX_KEYS][24];
+    ldb_sequence sequence = 0;
+
+    fill_prefix_keys(keys);
+    for (unsigned half = 0; half < 2; half++) {
+        /* 1231 is prime to 3000. */
+        for (unsigned i = 0; i < PREFIX_KEYS / 2; i++) {
+            const char *key =
+                keys[half * (PREFIX_KEYS / 2) + i * 1231 % (PREFIX_KEYS / 2)];
+            struct ldb_slice value;
+            uint64_t tag;
+
+            add(f->table, key, ++sequence, LDB_KIND_PUT, key);
+            assert_true(find(f->table, key, sequence, &tag, &value));
+            assert_ldb_slice(ldb_slice_str(key), value);
+        }
+    }
+    qsort(keys, PREFIX_KEYS, sizeof(keys[0]), compare_texts);
+    assert_holds(f->table, (const char(*)[24])keys, PREFIX_KEYS);
+}
+
+/* Once the journal has a write nothing may fail: links need no memory. */
+static void entries_are_linked_without_memory(void **state)
+{
+    struct fixture *f = *state;
+    static char keys[PREFIX_KEYS][24];
+    bool was_short = false;
+
+    fill_prefix_keys(keys);
+    for (unsigned i = 0; i < PREFIX_KEYS; i++) {
+        const char *key = keys[i * 1231 % PREFIX_KEYS];
+        struct ldb_memtable_node *node =
+            ldb_memtable_prepare(f->table, ldb_tag_make(i, LDB_KIND_PUT),
+                                 ldb_slice_str(key), ldb_slice_str(key));
+
+        assert_non_null(node);
+        mem_fault_start(1, MEM_FAULT_ONCE);
+        ldb_memtable_link(f->table, node);
+        was_short |= mem_fault_stop();
+    }
+    assert_true(was_short);
+    qsort(keys, PREFIX_KEYS, sizeof(keys[0]), compare_texts);
+    assert_holds(f->table, (const char(*)[24])keys, PREFIX_KEYS);
+}
+
+static int compare_backwards(void *context, struct ldb_slice a,
+                             struct ldb_slice b)
+{
+    const struct ldb_comparator *bytewise = context;
+
+    return -ldb_compare(bytewise, a, b);
+}
+
+static void a_foreign_order_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    const struct ldb_comparator *bytewise = ldb_comparator_bytewise();
+    struct ldb_comparator backwards = *bytewise;
+    struct ldb_memtable *table = NULL;
+    static char keys[1000][24];
+
+    backwards.compare = compare_backwards;
+    backwards.context = (void *)(uintptr_t)bytewise;
+    assert_ldb_ok(ldb_memtable_create(&backwards, 1, &f->err, &table), &f->err);
+    for (unsigned i = 0; i < 1000; i++) {
+        char key[24];
+
+        /* 7919 is prime to 1000. */
+        (void)snprintf(keys[i], sizeof(keys[i]), "k%05u", 999 - i);
+        (void)snprintf(key, sizeof(key), "k%05u", i * 7919 % 1000);
+        add(table, key, i + 1, LDB_KIND_PUT, key);
+    }
+    assert_holds(table, (const char(*)[24])keys, 1000);
+    ldb_memtable_unref(table);
+}
+
 static void keys_and_values_may_be_empty_or_hold_nul(void **state)
 {
     struct fixture *f = *state;
@@ -315,7 +453,13 @@ static void without_memory_nothing_is_made(void **state)
 
 /* ---- readers beside a writer ---- */
 
-#define THREAD_ENTRIES 2000
+#define THREAD_ENTRIES 5000
+
+static void thread_key(uint64_t i, char (*out)[32])
+{
+    (void)snprintf(*out, sizeof(*out), "key:%012llu",
+                   (unsigned long long)(i * 7919 % THREAD_ENTRIES));
+}
 
 struct reading {
     struct ldb_memtable *table;
@@ -346,6 +490,16 @@ static void read_while_written(void *context)
         ldb_iterator_destroy(it);
         if (seen != now)
             atomic_store(&r->failed, true);
+        /* The index may change meanwhile. */
+        for (uint64_t i = now; i > 0 && i + 100 > now; i--) {
+            struct ldb_slice value;
+            uint64_t tag;
+            char key[32];
+
+            thread_key(i, &key);
+            if (!find(r->table, key, i, &tag, &value))
+                atomic_store(&r->failed, true);
+        }
         last = now;
     }
 }
@@ -364,8 +518,7 @@ static void a_reader_sees_all_that_was_published_before(void **state)
     for (uint64_t i = 1; i <= THREAD_ENTRIES; i++) {
         char key[32];
 
-        (void)snprintf(key, sizeof(key), "%llu",
-                       (unsigned long long)(i * 7919 % THREAD_ENTRIES));
+        thread_key(i, &key);
         add(f->table, key, i, LDB_KIND_PUT, key);
         atomic_store_explicit(&r.published, i, memory_order_release);
     }
@@ -388,6 +541,12 @@ int main(void)
             a_seek_lands_on_the_first_entry_not_before, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_prepared_node_is_not_seen_before_it_is_linked, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            keys_with_a_common_beginning_stand_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(entries_are_linked_without_memory,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_foreign_order_is_kept, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(
             keys_and_values_may_be_empty_or_hold_nul, setup, teardown),
         cmocka_unit_test_setup_teardown(an_iterator_keeps_its_table, setup,
