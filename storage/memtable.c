@@ -26,6 +26,9 @@ struct ldb_memtable_node {
 /* Nodes and the index's blocks are multiples of it, so all are aligned. */
 #define NODE_ALIGN 8
 
+/* Bytes; of the usual processors. */
+#define CACHE_LINE 64
+
 /*
  * The prefix of the hints is chosen once there are that many entries, and
  * looked at again at each further multiple: chosen. Rebuilding the index then
@@ -441,11 +444,30 @@ static void iterator_seek(struct ldb_iterator *base, struct ldb_slice target)
     iterator_set(it, find_at_or_after(it->table, target));
 }
 
+/*
+ * Nodes stand in memory as they came, so each step is a cache miss: two ahead
+ * it is begun while the caller works. The next node's first line, which says
+ * where the one behind it is, was asked for a step ago.
+ */
+static void prefetch_behind(const struct ldb_memtable_node *node)
+{
+    const struct ldb_memtable_node *next = node_next(node);
+
+    if (next == NULL)
+        return;
+    __builtin_prefetch(node_next(next));
+    __builtin_prefetch(next->bytes + CACHE_LINE);
+    __builtin_prefetch(next->bytes + 2 * CACHE_LINE);
+}
+
 static void iterator_next(struct ldb_iterator *base)
 {
     struct memtable_iterator *it = (struct memtable_iterator *)base;
+    const struct ldb_memtable_node *node = node_next(it->node);
 
-    iterator_set(it, node_next(it->node));
+    if (node != NULL)
+        prefetch_behind(node);
+    iterator_set(it, node);
 }
 
 static void iterator_prev(struct ldb_iterator *base)
