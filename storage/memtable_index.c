@@ -7,7 +7,7 @@
  * Inserting moves slots up by one, from the end, and puts the smaller entry in
  * the gap; splitting moves the upper half to a fresh block and lowers the
  * count, and what it leaves behind is greater than all that comes there later.
- * In each slot the pointer is stored before the hint, and loaded after it: so
+ * In each slot the pointers are stored before the hint, and loaded after it: so
  * behind a hint that was seen to be below the target stands an entry, or the
  * beginning of a block, that is below it too. Whatever mixture of old and new
  * a search meets, it ends at an entry before its target.
@@ -24,12 +24,20 @@ struct ldb_memtable_block {
     _Atomic(uint32_t) count;
     _Atomic(uint64_t) hints[FAN];
     _Atomic(void *) to[FAN]; /* entries or blocks */
+    /* FAN in an upper block: its blocks' first entries; none in a leaf. */
+    _Atomic(void *) entries[];
 };
 
-static struct ldb_memtable_block *block_alloc(struct ldb_arena *arena)
+static struct ldb_memtable_block *block_alloc(struct ldb_arena *arena,
+                                              uint32_t level)
 {
+    const struct ldb_memtable_block *block;
+    size_t size = sizeof(*block);
+
+    if (level > 0)
+        size += FAN * sizeof(block->entries[0]);
     /* All of this arena's pieces are multiples of 8 bytes: aligned. */
-    return ldb_arena_alloc(arena, sizeof(struct ldb_memtable_block));
+    return ldb_arena_alloc(arena, size);
 }
 
 static void block_init(struct ldb_memtable_block *block, uint32_t level)
@@ -56,10 +64,21 @@ static void *slot_to(const struct ldb_memtable_block *block, uint32_t slot)
     return atomic_load_explicit(&block->to[slot], memory_order_acquire);
 }
 
+/* What stands in the slot, or at the beginning of the block that does. */
+static void *slot_entry(const struct ldb_memtable_block *block, uint32_t slot)
+{
+    return atomic_load_explicit(block->level > 0 ? &block->entries[slot]
+                                                 : &block->to[slot],
+                                memory_order_acquire);
+}
+
 static void slot_set(struct ldb_memtable_block *block, uint32_t slot,
-                     uint64_t hint, void *to)
+                     uint64_t hint, void *to, void *entry)
 {
     atomic_store_explicit(&block->to[slot], to, memory_order_release);
+    if (block->level > 0)
+        atomic_store_explicit(&block->entries[slot], entry,
+                              memory_order_release);
     atomic_store_explicit(&block->hints[slot], hint, memory_order_release);
 }
 
@@ -73,12 +92,12 @@ struct ldb_memtable_index *ldb_memtable_index_create(struct ldb_arena *arena,
                                                      struct ldb_slice prefix)
 {
     struct ldb_memtable_index *index = ldb_arena_alloc(arena, sizeof(*index));
-    struct ldb_memtable_block *root = block_alloc(arena);
+    struct ldb_memtable_block *root = block_alloc(arena, 0);
 
     if (index == NULL || root == NULL)
         return NULL;
     block_init(root, 0);
-    slot_set(root, 0, 0, head);
+    slot_set(root, 0, 0, head, head);
     set_count(root, 1);
     index->prefix = prefix;
     atomic_init(&index->root, root);
@@ -104,17 +123,6 @@ uint64_t ldb_memtable_index_hint(const struct ldb_memtable_index *index,
     if (user_len - skip < 8)
         word &= UINT64_MAX << 8 * (8 - (user_len - skip));
     return word;
-}
-
-/* What stands at or under the slot first of all. */
-static const void *slot_entry(const struct ldb_memtable_block *block,
-                              uint32_t slot)
-{
-    const void *to = slot_to(block, slot);
-
-    for (uint32_t level = block->level; level > 0; level--)
-        to = slot_to(to, 0);
-    return to;
 }
 
 static inline LDB_ALWAYS_INLINE bool
@@ -236,14 +244,15 @@ bool ldb_memtable_index_is_next(struct ldb_memtable_path *path, bool is_last,
 
 /* Into a block with room, before what stands in the slot. */
 static void block_insert(struct ldb_memtable_block *block, uint32_t slot,
-                         uint64_t hint, void *to)
+                         uint64_t hint, void *to, void *entry)
 {
     uint32_t count = block_count(block);
 
     assert(slot >= 1 && slot <= count && count < FAN);
     for (uint32_t i = count; i > slot; i--)
-        slot_set(block, i, slot_hint(block, i - 1), slot_to(block, i - 1));
-    slot_set(block, slot, hint, to);
+        slot_set(block, i, slot_hint(block, i - 1), slot_to(block, i - 1),
+                 slot_entry(block, i - 1));
+    slot_set(block, slot, hint, to, entry);
     set_count(block, count + 1);
 }
 
@@ -253,7 +262,7 @@ static void block_insert(struct ldb_memtable_block *block, uint32_t slot,
  * behind that are full, not half full.
  */
 static void block_split(struct ldb_memtable_block *block, uint32_t slot,
-                        uint64_t hint, void *to, bool is_run,
+                        uint64_t hint, void *to, void *entry, bool is_run,
                         struct ldb_memtable_block *fresh)
 {
     uint32_t keep = is_run ? slot : FAN / 2;
@@ -261,17 +270,18 @@ static void block_split(struct ldb_memtable_block *block, uint32_t slot,
 
     block_init(fresh, block->level);
     if (is_run)
-        slot_set(fresh, used++, hint, to);
+        slot_set(fresh, used++, hint, to, entry);
     for (uint32_t i = keep; i < FAN; i++)
-        slot_set(fresh, used++, slot_hint(block, i), slot_to(block, i));
+        slot_set(fresh, used++, slot_hint(block, i), slot_to(block, i),
+                 slot_entry(block, i));
     set_count(fresh, used);
     set_count(block, keep);
     if (is_run)
         return;
     if (slot <= keep)
-        block_insert(block, slot, hint, to);
+        block_insert(block, slot, hint, to, entry);
     else
-        block_insert(fresh, slot - keep, hint, to);
+        block_insert(fresh, slot - keep, hint, to, entry);
 }
 
 /* A block for each level of the path that splits, and for a new root. */
@@ -288,7 +298,7 @@ static bool alloc_fresh(struct ldb_arena *arena,
     if (count > LDB_MEMTABLE_INDEX_LEVELS)
         return false;
     for (uint32_t i = 0; i < count; i++) {
-        out[i] = block_alloc(arena);
+        out[i] = block_alloc(arena, i);
         if (out[i] == NULL)
             return false;
     }
@@ -299,11 +309,12 @@ static bool alloc_fresh(struct ldb_arena *arena,
 /* The tree grows by a level: root gets the old one and what split off it. */
 static void grow(struct ldb_memtable_index *index,
                  struct ldb_memtable_block *root,
-                 struct ldb_memtable_block *old, uint64_t hint, void *split)
+                 struct ldb_memtable_block *old, uint64_t hint,
+                 struct ldb_memtable_block *split)
 {
     block_init(root, old->level + 1);
-    slot_set(root, 0, 0, old);
-    slot_set(root, 1, hint, split);
+    slot_set(root, 0, 0, old, slot_entry(old, 0));
+    slot_set(root, 1, hint, split, slot_entry(split, 0));
     set_count(root, 2);
     /* Release: the block's slots come with the pointer. */
     atomic_store_explicit(&index->root, root, memory_order_release);
@@ -325,22 +336,25 @@ bool ldb_memtable_index_insert(struct ldb_memtable_index *index,
     }
     if (LDB_LIKELY(fresh_count == 0)) {
         path->slots[0]++;
-        block_insert(path->blocks[0], path->slots[0], hint, to);
+        block_insert(path->blocks[0], path->slots[0], hint, to, entry);
         return true;
     }
     for (uint32_t level = 0;; level++) {
         if (level == path->height) {
-            grow(index, fresh[level], path->blocks[level - 1], hint, to);
+            grow(index, fresh[level], path->blocks[level - 1], hint,
+                 fresh[level - 1]);
             break;
         }
         if (level == fresh_count) {
-            block_insert(path->blocks[level], path->slots[level] + 1, hint, to);
+            block_insert(path->blocks[level], path->slots[level] + 1, hint, to,
+                         entry);
             break;
         }
         block_split(path->blocks[level], path->slots[level] + 1, hint, to,
-                    path->is_run, fresh[level]);
+                    entry, path->is_run, fresh[level]);
         hint = slot_hint(fresh[level], 0);
         to = fresh[level];
+        entry = slot_entry(fresh[level], 0);
     }
     path->height = 0;
     return true;
