@@ -1,6 +1,7 @@
 #include "service/lifecycle.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,7 +33,8 @@ struct svc_service {
     struct api_context context;
     bool has_context;
     struct svc_tls *tls; /* NULL: none */
-    struct svc_http_server *http;
+    /* Requests come before it is set (release; acquire where they look). */
+    _Atomic(struct svc_http_server *) http;
     enum ldb_health health;    /* as last logged */
     bool heals;                /* the epoch below was begun for healing */
     struct repl_epoch healing; /* is the epoch once the database is reopened */
@@ -147,10 +149,14 @@ static enum ldb_status open_database(struct svc_service *service,
 static void fill_process_figures(void *context, struct api_process_figures *out)
 {
     const struct svc_service *service = context;
+    const struct svc_http_server *server =
+        atomic_load_explicit(&service->http, memory_order_acquire);
     struct svc_http_figures http;
 
     svc_process_figures_read(out);
-    svc_http_server_figures(service->http, &http);
+    if (server == NULL)
+        return; /* it has not told yet that it runs */
+    svc_http_server_figures(server, &http);
     out->connections = http.connections;
     out->connections_total = http.connections_total;
     out->upload_bytes = http.upload_bytes;
@@ -249,6 +255,7 @@ static enum ldb_status start_http(struct svc_service *service, bool with_listen,
         .upload_budget_bytes = config->upload_budget_bytes,
         .tls = service->tls,
     };
+    struct svc_http_server *http = NULL;
     enum ldb_status s;
 
     if (with_listen) {
@@ -258,7 +265,10 @@ static enum ldb_status start_http(struct svc_service *service, bool with_listen,
             return s;
         options.host = host;
     }
-    return svc_http_server_start(&options, err, &service->http);
+    s = svc_http_server_start(&options, err, &http);
+    if (s == LDB_OK)
+        atomic_store_explicit(&service->http, http, memory_order_release);
+    return s;
 }
 
 static void log_start(struct svc_service *service, uint64_t start_us)
