@@ -46,6 +46,7 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
         return ldb_error_no_memory(err);
     }
     context->started_us = api_now_us(context);
+    context->started_wall_us = env->ops->wall_us(env);
     return LDB_OK;
 }
 

@@ -39,6 +39,7 @@ struct api_process_figures {
     uint64_t cpu_user_us;
     uint64_t cpu_system_us;
     uint64_t open_files;
+    uint64_t open_files_max;
     uint64_t threads;
     uint64_t connections;       /* open now */
     uint64_t connections_total; /* accepted since start */
@@ -56,7 +57,8 @@ struct api_context {
     struct api_snapshots *snapshots;
     struct api_token_store *tokens; /* without a set: all is allowed */
     struct api_limits limits;
-    uint64_t started_us; /* monotonic, when init was called */
+    uint64_t started_us;      /* monotonic, when init was called */
+    uint64_t started_wall_us; /* the same, since 1970 */
 
     /* ---- set by the service after init; texts are borrowed ---- */
     const char *version; /* "0.1.0" */

@@ -89,6 +89,25 @@ enum api_outcome api_outcome_of_status(unsigned status)
     return API_OUTCOME_5XX;
 }
 
+const char *api_outcome_text(enum api_outcome outcome)
+{
+    switch (outcome) {
+    case API_OUTCOME_1XX:
+        return "1xx";
+    case API_OUTCOME_2XX:
+        return "2xx";
+    case API_OUTCOME_3XX:
+        return "3xx";
+    case API_OUTCOME_4XX:
+        return "4xx";
+    case API_OUTCOME_5XX:
+        return "5xx";
+    case API_OUTCOME_ABANDONED:
+        return "abandoned";
+    }
+    return "";
+}
+
 static void add_relaxed(_Atomic(uint64_t) *counter, uint64_t n)
 {
     (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);

@@ -55,6 +55,9 @@ void api_metrics_read(const struct api_metrics *metrics, size_t route,
 /* The outcome class of an HTTP status. */
 enum api_outcome api_outcome_of_status(unsigned status);
 
+/* "2xx", "abandoned" */
+const char *api_outcome_text(enum api_outcome outcome);
+
 /* ---- the histogram's arithmetic ---- */
 
 size_t api_metrics_bucket_of(uint64_t us);

@@ -12,6 +12,7 @@
 #include "api/metrics.h"
 #include "api/multiget.h"
 #include "api/problem.h"
+#include "api/prometheus.h"
 #include "api/range.h"
 #include "api/range_delete.h"
 #include "api/response.h"
@@ -140,6 +141,13 @@ static const struct api_route routes[] = {
         .finish = api_stats_finish,
     },
     {
+        .name = "GET /metrics",
+        .path = "/metrics",
+        .methods = GET_HEAD,
+        .scope = API_SCOPE_READ,
+        .finish = api_prometheus_finish,
+    },
+    {
         .name = "GET /healthz",
         .path = "/healthz",
         .methods = GET_HEAD,
@@ -170,6 +178,12 @@ const struct api_route *api_routes(size_t *out_count)
 size_t api_route_none(void)
 {
     return ROUTE_COUNT;
+}
+
+const char *api_route_label(size_t index)
+{
+    assert(index <= ROUTE_COUNT);
+    return index < ROUTE_COUNT ? routes[index].name : "other";
 }
 
 const char *api_method_text(enum api_method method)

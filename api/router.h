@@ -37,6 +37,9 @@ const struct api_route *api_routes(size_t *out_count);
 /* The metrics' index of requests that no route took (404, 405): the last. */
 size_t api_route_none(void);
 
+/* The name of the route at that index of the metrics; "other" of the last. */
+const char *api_route_label(size_t index);
+
 /* "" for NULL. */
 const char *api_method_text(enum api_method method);
 

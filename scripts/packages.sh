@@ -3,6 +3,8 @@
 #   build   compile leveld         test   compile and run its tests
 #   ci      both compilers, sanitizers, fuzzing, format and lint
 #   bench   the benchmark clients (no servers)
+# Programs whose package would start a service (and start it again at each
+# boot) are unpacked into build/tools instead, unless they are there already.
 # Does nothing, quickly, when all are there. As root, or through sudo; without
 # either it says what to install. A name may list alternatives: a|b.
 set -eu
@@ -13,15 +15,20 @@ build="gcc libc6-dev cmake ninja-build
 test="g++ libcmocka-dev python3 curl strace gnutls-bin
     libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
+test_tools="prometheus"
 ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
     ca-certificates"
 bench="wrk make libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
 
 names=
+tools=
 for set in "$@"; do
     case $set in
     build) names="$names $build" ;;
-    test) names="$names $test" ;;
+    test)
+        names="$names $test"
+        tools=$test_tools
+        ;;
     ci) names="$names $ci" ;;
     bench) names="$names $bench" ;;
     *)
@@ -32,7 +39,8 @@ for set in "$@"; do
 done
 
 if ! command -v dpkg-query >/dev/null; then
-    echo "packages.sh: not Debian; needed are, by Debian's names: $names" >&2
+    echo "packages.sh: not Debian; needed are, by Debian's names:" \
+        "$names $tools" >&2
     exit 0
 fi
 
@@ -50,10 +58,16 @@ for name in $names; do
     done
     [ -n "$found" ] || missing="$missing ${name%%|*}"
 done
-[ -n "$missing" ] || exit 0
+unpacked=$(dirname "$0")/../build/tools
+missing_tools=
+for name in $tools; do
+    command -v "$name" >/dev/null || [ -x "$unpacked/usr/bin/$name" ] ||
+        missing_tools="$missing_tools $name"
+done
+[ -n "$missing$missing_tools" ] || exit 0
 
 sudo=
-if [ "$(id -u)" -ne 0 ]; then
+if [ -n "$missing" ] && [ "$(id -u)" -ne 0 ]; then
     if command -v sudo >/dev/null; then
         sudo=sudo
     else
@@ -63,11 +77,26 @@ if [ "$(id -u)" -ne 0 ]; then
     fi
 fi
 
-echo "installing:$missing" >&2
 apt_get() {
     $sudo env DEBIAN_FRONTEND=noninteractive \
         apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq "$@" >&2
 }
-apt_get update
-# shellcheck disable=SC2086 # words are wanted
-apt_get install -y --no-install-recommends $missing
+if [ -n "$missing" ]; then
+    echo "installing:$missing" >&2
+    apt_get update
+    # shellcheck disable=SC2086 # words are wanted
+    apt_get install -y --no-install-recommends $missing
+fi
+
+# Needs no root, but the list of packages.
+if [ -n "$missing_tools" ]; then
+    echo "unpacking into build/tools:$missing_tools" >&2
+    [ -n "$missing" ] || [ "$(id -u)" -ne 0 ] || apt_get update
+    mkdir -p "$unpacked/deb"
+    # shellcheck disable=SC2086 # words are wanted
+    (cd "$unpacked/deb" && apt-get -qq download $missing_tools >&2)
+    for file in "$unpacked"/deb/*.deb; do
+        dpkg-deb -x "$file" "$unpacked"
+        rm "$file"
+    done
+fi

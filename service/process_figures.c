@@ -51,9 +51,12 @@ static uint64_t to_us(struct timeval time)
 void svc_process_figures_read(struct api_process_figures *out)
 {
     struct rusage usage;
+    struct rlimit files;
 
     out->resident_bytes = read_resident_bytes();
     out->open_files = count_entries("/proc/self/fd");
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+        out->open_files_max = files.rlim_cur;
     out->threads = count_entries("/proc/self/task");
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
         out->resident_max_bytes = (uint64_t)usage.ru_maxrss * 1024;

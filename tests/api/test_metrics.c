@@ -63,6 +63,8 @@ static void statuses_fall_into_their_class(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(api_outcome_of_status(rows[i].status),
                          rows[i].outcome);
+    assert_string_equal(api_outcome_text(API_OUTCOME_2XX), "2xx");
+    assert_string_equal(api_outcome_text(API_OUTCOME_ABANDONED), "abandoned");
 }
 
 static void quantiles_come_from_the_histogram(void **state)

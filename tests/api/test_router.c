@@ -43,6 +43,7 @@ static void a_wrong_method_is_told_the_right_ones(void **state)
         {"/v1/snapshots", "GET, HEAD, POST"},
         {"/v1/snapshots/1", "POST, DELETE"},
         {"/stats", "GET, HEAD"},
+        {"/metrics", "GET, HEAD"},
         {"/healthz", "GET, HEAD"},
         {"/readyz", "GET, HEAD"},
         {"/version", "GET, HEAD"},
@@ -205,6 +206,13 @@ static void every_exchange_is_counted_once_at_its_route(void **state)
     assert_int_equal(counted(f, api_route_none(), API_OUTCOME_4XX), 1);
 }
 
+static void routes_have_their_labels(void **state)
+{
+    (void)state;
+    assert_string_equal(api_route_label(0), "GET /v1/kv/{key}");
+    assert_string_equal(api_route_label(api_route_none()), "other");
+}
+
 static void methods_have_their_texts(void **state)
 {
     (void)state;
@@ -247,6 +255,7 @@ static void requests_without_memory_are_503(void **state)
          "{\"ttl\":\"1m\"}"},
         {"GET", "/v1/snapshots", {NULL}, ""},
         {"GET", "/stats", {NULL}, ""},
+        {"GET", "/metrics", {NULL}, ""},
         {"GET", "/readyz", {NULL}, ""},
         {"GET", "/version", {NULL}, ""},
         {"PATCH", "/v1/kv/a", {NULL}, ""},
@@ -287,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_has_each_method_of_a_path_once),
         cmocka_unit_test(methods_have_their_texts),
+        cmocka_unit_test(routes_have_their_labels),
         FIXTURE_TEST(a_wrong_method_is_told_the_right_ones),
         FIXTURE_TEST(every_answer_says_role_and_epoch),
         FIXTURE_TEST(a_head_is_its_get_without_the_body),

@@ -17,28 +17,6 @@ static json_t *stats_of(struct api_fixture *f)
     return body;
 }
 
-/* A dotted path into objects; fails the test where there is nothing. */
-static const json_t *at(const json_t *root, const char *path)
-{
-    char name[64];
-    size_t len = 0;
-
-    for (;; path++) {
-        if (*path != '.' && *path != '\0') {
-            assert_true(len + 1 < sizeof(name));
-            name[len++] = *path;
-            continue;
-        }
-        name[len] = '\0';
-        len = 0;
-        root = json_object_get(root, name);
-        if (root == NULL)
-            fail_msg("no %s", name);
-        if (*path == '\0')
-            return root;
-    }
-}
-
 static void the_node_says_who_it_is(void **state)
 {
     struct api_fixture *f = *state;
@@ -46,16 +24,17 @@ static void the_node_says_who_it_is(void **state)
 
     (void)api_put(f, "/v1/kv/a", "1");
     body = stats_of(f);
-    assert_string_equal(json_string_value(at(body, "version")), "1.2.3");
-    assert_string_equal(json_string_value(at(body, "commit")), "abcdef");
-    assert_string_equal(json_string_value(at(body, "role")), "leader");
-    assert_string_equal(json_string_value(at(body, "cluster_id")), "cluster");
-    assert_string_equal(json_string_value(at(body, "node_id")), "node");
-    assert_int_equal(json_integer_value(at(body, "epoch")), 7);
-    assert_int_equal(json_integer_value(at(body, "sequence")), 1);
-    assert_true(json_is_number(at(body, "uptime_seconds")));
-    assert_true(json_is_false(at(body, "read_only")));
-    assert_true(json_is_true(at(body, "ready")));
+    assert_string_equal(json_string_value(json_at(body, "version")), "1.2.3");
+    assert_string_equal(json_string_value(json_at(body, "commit")), "abcdef");
+    assert_string_equal(json_string_value(json_at(body, "role")), "leader");
+    assert_string_equal(json_string_value(json_at(body, "cluster_id")),
+                        "cluster");
+    assert_string_equal(json_string_value(json_at(body, "node_id")), "node");
+    assert_int_equal(json_integer_value(json_at(body, "epoch")), 7);
+    assert_int_equal(json_integer_value(json_at(body, "sequence")), 1);
+    assert_true(json_is_number(json_at(body, "uptime_seconds")));
+    assert_true(json_is_false(json_at(body, "read_only")));
+    assert_true(json_is_true(json_at(body, "ready")));
     json_decref(body);
 }
 
@@ -100,9 +79,9 @@ static void every_documented_figure_is_there(void **state)
     json_t *body = stats_of(*state);
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-        assert_true(json_is_number(at(body, paths[i])));
-    assert_true(json_is_boolean(at(body, "engine.stalls.stopped")));
-    assert_int_equal(json_array_size(at(body, "engine.levels")),
+        assert_true(json_is_number(json_at(body, paths[i])));
+    assert_true(json_is_boolean(json_at(body, "engine.stalls.stopped")));
+    assert_int_equal(json_array_size(json_at(body, "engine.levels")),
                      LDB_STATS_LEVELS);
     assert_null(json_object_get(body, "process"));
     json_decref(body);
@@ -118,21 +97,21 @@ static void requests_are_counted_by_route(void **state)
     (void)api_put(f, "/v1/kv/a", "1");
     (void)api_put(f, "/v1/kv/b", "1");
     body = stats_of(f);
-    requests = at(body, "requests");
+    requests = json_at(body, "requests");
     for (size_t i = 0; i < json_array_size(requests); i++) {
         const json_t *route = json_array_get(requests, i);
 
-        if (strcmp(json_string_value(at(route, "route")), "PUT /v1/kv/{key}") !=
-            0)
+        if (strcmp(json_string_value(json_at(route, "route")),
+                   "PUT /v1/kv/{key}") != 0)
             continue;
         found = true;
-        assert_int_equal(json_integer_value(at(route, "count")), 2);
-        assert_int_equal(json_integer_value(at(route, "status.2xx")), 2);
-        assert_int_equal(json_integer_value(at(route, "status.5xx")), 0);
-        assert_true(json_is_integer(at(route, "latency_us.sum")));
-        assert_true(json_is_integer(at(route, "latency_us.p50")));
-        assert_true(json_is_integer(at(route, "latency_us.p999")));
-        assert_true(json_is_integer(at(route, "latency_us.max")));
+        assert_int_equal(json_integer_value(json_at(route, "count")), 2);
+        assert_int_equal(json_integer_value(json_at(route, "status.2xx")), 2);
+        assert_int_equal(json_integer_value(json_at(route, "status.5xx")), 0);
+        assert_true(json_is_integer(json_at(route, "latency_us.sum")));
+        assert_true(json_is_integer(json_at(route, "latency_us.p50")));
+        assert_true(json_is_integer(json_at(route, "latency_us.p999")));
+        assert_true(json_is_integer(json_at(route, "latency_us.max")));
     }
     assert_true(found);
     json_decref(body);
@@ -154,9 +133,9 @@ static void the_process_shows_when_the_service_tells(void **state)
     f->context.process_figures = process_of_test;
     f->context.service = &resident;
     body = stats_of(f);
-    assert_int_equal(json_integer_value(at(body, "process.resident_bytes")),
-                     4242);
-    assert_true(json_is_integer(at(body, "process.connections")));
+    assert_int_equal(
+        json_integer_value(json_at(body, "process.resident_bytes")), 4242);
+    assert_true(json_is_integer(json_at(body, "process.connections")));
     json_decref(body);
 }
 
@@ -167,8 +146,9 @@ static void a_node_that_is_not_ready_says_why(void **state)
 
     f->context.disk_reserve_bytes = INT64_MAX; /* what jansson reads */
     body = stats_of(f);
-    assert_true(json_is_false(at(body, "ready")));
-    assert_string_equal(json_string_value(at(body, "reason")), "disk-full");
+    assert_true(json_is_false(json_at(body, "ready")));
+    assert_string_equal(json_string_value(json_at(body, "reason")),
+                        "disk-full");
     json_decref(body);
 }
 

@@ -133,3 +133,24 @@ json_t *answer_json(const struct fake_answer *answer)
         fail_msg("not JSON: %s", error.text);
     return root;
 }
+
+const json_t *json_at(const json_t *root, const char *path)
+{
+    char name[64];
+    size_t len = 0;
+
+    for (;; path++) {
+        if (*path != '.' && *path != '\0') {
+            assert_true(len + 1 < sizeof(name));
+            name[len++] = *path;
+            continue;
+        }
+        name[len] = '\0';
+        len = 0;
+        root = json_object_get(root, name);
+        if (root == NULL)
+            fail_msg("no %s", name);
+        if (*path == '\0')
+            return root;
+    }
+}

@@ -62,4 +62,7 @@ void assert_header_at(const struct fake_answer *answer, const char *name,
 /* The body as JSON; json_decref() it. */
 json_t *answer_json(const struct fake_answer *answer);
 
+/* A dotted path into objects; fails the test where there is nothing. */
+const json_t *json_at(const json_t *root, const char *path);
+
 #endif

@@ -70,6 +70,14 @@ def is_sanitized():
     return b'__asan_init' in bytes_of_it or b'__tsan_init' in bytes_of_it
 
 
+def tool(name):
+    """A program that scripts/packages.sh unpacks, or the machine's own."""
+    path = shutil.which(name) or os.path.join(ROOT, 'build/tools/usr/bin', name)
+    if not os.path.exists(path):
+        raise Skip(f'there is no {name}: scripts/packages.sh test')
+    return path
+
+
 # ---- the server ----
 
 class Server:

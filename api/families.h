@@ -1,0 +1,195 @@
+/*
+ * The families of /metrics: their names, in Prometheus' sense stable, with
+ * what Prometheus is told of them. Seconds, bytes and plain numbers; a counter
+ * ends in _total. The process_* are the customary names.
+ *
+ * Thread-safety: constant.
+ */
+#ifndef API_FAMILIES_H
+#define API_FAMILIES_H
+
+#include "storage/base/compiler.h"
+
+enum api_family_type {
+    API_COUNTER,
+    API_GAUGE,
+    API_HISTOGRAM,
+};
+
+/* In what the figure is counted here; shown as seconds or as it is. */
+enum api_unit {
+    API_AS_IT_IS,
+    API_MICROSECONDS,
+};
+
+/* id, name, type, unit, help; in the order of /metrics */
+#define API_FAMILY_LIST(X)                                                     \
+    X(BUILD_INFO, "leveld_build_info", GAUGE, AS_IT_IS,                        \
+      "Version and commit of the program; always 1.")                          \
+    X(NODE_INFO, "leveld_node_info", GAUGE, AS_IT_IS,                          \
+      "Cluster, node and role; always 1.")                                     \
+    X(READY, "leveld_ready", GAUGE, AS_IT_IS,                                  \
+      "Whether the node is fit to serve, as /readyz has it.")                  \
+    X(NOT_READY, "leveld_not_ready", GAUGE, AS_IT_IS,                          \
+      "1 for the reason why the node is not ready; no sample when it is.")     \
+    X(READ_ONLY, "leveld_read_only", GAUGE, AS_IT_IS,                          \
+      "Whether the folder is served read-only.")                               \
+    X(EPOCH, "leveld_epoch", GAUGE, AS_IT_IS,                                  \
+      "Epoch in which the node writes.")                                       \
+    X(SEQUENCE, "leveld_sequence", GAUGE, AS_IT_IS,                            \
+      "Sequence of the last write.")                                           \
+    X(UPTIME, "leveld_uptime_seconds", GAUGE, AS_IT_IS,                        \
+      "Time since the node was started.")                                      \
+    X(LIMIT_BYTES, "leveld_limit_bytes", GAUGE, AS_IT_IS,                      \
+      "Limits of requests and answers in bytes.")                              \
+    X(LIMIT_ITEMS, "leveld_limit_items", GAUGE, AS_IT_IS,                      \
+      "Limits of requests and answers in items.")                              \
+    X(HTTP_REQUESTS, "leveld_http_requests_total", COUNTER, AS_IT_IS,          \
+      "Requests by route and by class of status, or abandoned by the client.") \
+    X(HTTP_DURATION, "leveld_http_request_duration_seconds", HISTOGRAM,        \
+      MICROSECONDS, "From a request's headers to the end of its answer.")      \
+    X(HTTP_LONGEST, "leveld_http_request_longest_seconds", GAUGE,              \
+      MICROSECONDS, "The longest request of a route since start.")             \
+    X(HTTP_CONNECTIONS, "leveld_http_connections", GAUGE, AS_IT_IS,            \
+      "Connections that are open.")                                            \
+    X(HTTP_ACCEPTED, "leveld_http_connections_accepted_total", COUNTER,        \
+      AS_IT_IS, "Connections that were accepted.")                             \
+    X(HTTP_UPLOAD, "leveld_http_upload_bytes", GAUGE, AS_IT_IS,                \
+      "Upload budget taken by request bodies under way.")                      \
+    X(HTTP_UPLOAD_BUDGET, "leveld_http_upload_budget_bytes", GAUGE, AS_IT_IS,  \
+      "Upload budget; 0: none.")                                               \
+    X(LEVEL_TABLES, "leveld_level_tables", GAUGE, AS_IT_IS,                    \
+      "Tables of a level.")                                                    \
+    X(LEVEL_BYTES, "leveld_level_bytes", GAUGE, AS_IT_IS,                      \
+      "Bytes of a level's tables.")                                            \
+    X(LEVEL_SCORE, "leveld_level_score_ratio", GAUGE, AS_IT_IS,                \
+      "How full a level is; 1 or more: its compaction is due.")                \
+    X(LEVEL_COMPACTIONS, "leveld_level_compactions_total", COUNTER, AS_IT_IS,  \
+      "Compactions into a level.")                                             \
+    X(LEVEL_SEEKS, "leveld_level_seek_compactions_total", COUNTER, AS_IT_IS,   \
+      "Compactions into a level that reads asked for.")                        \
+    X(LEVEL_READ, "leveld_level_compaction_read_bytes_total", COUNTER,         \
+      AS_IT_IS, "Bytes that compactions into a level read.")                   \
+    X(LEVEL_WRITTEN, "leveld_level_compaction_written_bytes_total", COUNTER,   \
+      AS_IT_IS,                                                                \
+      "Bytes that compactions into a level wrote; of level 0: flushes.")       \
+    X(LEVEL_TIME, "leveld_level_compaction_seconds_total", COUNTER,            \
+      MICROSECONDS, "Time of the compactions into a level.")                   \
+    X(MANIFEST_NUMBER, "leveld_manifest_number", GAUGE, AS_IT_IS,              \
+      "Number of the MANIFEST.")                                               \
+    X(MANIFEST_BYTES, "leveld_manifest_bytes", GAUGE, AS_IT_IS,                \
+      "Length of the MANIFEST.")                                               \
+    X(JOURNAL_NUMBER, "leveld_journal_number", GAUGE, AS_IT_IS,                \
+      "Number of the open journal.")                                           \
+    X(JOURNAL_BYTES, "leveld_journal_bytes", GAUGE, AS_IT_IS,                  \
+      "Length of the open journal.")                                           \
+    X(JOURNAL_SYNCED, "leveld_journal_synced_bytes", GAUGE, AS_IT_IS,          \
+      "How much of the open journal is durable.")                              \
+    X(JOURNAL_WRITTEN, "leveld_journal_written_bytes_total", COUNTER,          \
+      AS_IT_IS, "Bytes written to journals.")                                  \
+    X(JOURNAL_SYNCS, "leveld_journal_syncs_total", COUNTER, AS_IT_IS,          \
+      "Syncs of journals.")                                                    \
+    X(JOURNAL_SYNC_TIME, "leveld_journal_sync_seconds_total", COUNTER,         \
+      MICROSECONDS, "Time that syncs of journals took.")                       \
+    X(MEMTABLE_BYTES, "leveld_memtable_bytes", GAUGE, AS_IT_IS,                \
+      "Memory of the memtable.")                                               \
+    X(IMMUTABLES, "leveld_immutable_memtables", GAUGE, AS_IT_IS,               \
+      "Memtables that wait for their flush.")                                  \
+    X(IMMUTABLE_BYTES, "leveld_immutable_memtable_bytes", GAUGE, AS_IT_IS,     \
+      "Memory of the memtables that wait for their flush.")                    \
+    X(WRITES, "leveld_writes_total", COUNTER, AS_IT_IS,                        \
+      "Write requests committed.")                                             \
+    X(WRITE_OPERATIONS, "leveld_write_operations_total", COUNTER, AS_IT_IS,    \
+      "Puts and deletes in them.")                                             \
+    X(WRITE_BYTES, "leveld_write_user_bytes_total", COUNTER, AS_IT_IS,         \
+      "Bytes of keys and values in them.")                                     \
+    X(WRITE_GROUPS, "leveld_write_groups_total", COUNTER, AS_IT_IS,            \
+      "Commits: groups of writes with one journal write each.")                \
+    X(WRITE_QUEUE, "leveld_write_queue_length", GAUGE, AS_IT_IS,               \
+      "Writes that wait to be committed.")                                     \
+    X(WRITE_QUEUE_BYTES, "leveld_write_queue_bytes", GAUGE, AS_IT_IS,          \
+      "Bytes of the writes that wait to be committed.")                        \
+    X(GETS, "leveld_gets_total", COUNTER, AS_IT_IS, "Reads of single keys.")   \
+    X(CURSORS, "leveld_cursors", GAUGE, AS_IT_IS, "Cursors that are open.")    \
+    X(SNAPSHOTS, "leveld_snapshots", GAUGE, AS_IT_IS,                          \
+      "Snapshots that are held.")                                              \
+    X(FLUSHES, "leveld_flushes_total", COUNTER, AS_IT_IS,                      \
+      "Memtables written to tables.")                                          \
+    X(FLUSH_BYTES, "leveld_flush_bytes_total", COUNTER, AS_IT_IS,              \
+      "Bytes of the tables that flushes wrote.")                               \
+    X(COMPACTIONS, "leveld_compactions_total", COUNTER, AS_IT_IS,              \
+      "Compactions.")                                                          \
+    X(TRIVIAL_MOVES, "leveld_trivial_moves_total", COUNTER, AS_IT_IS,          \
+      "Tables moved down a level as they are.")                                \
+    X(COMPACTIONS_RUNNING, "leveld_compactions_running", GAUGE, AS_IT_IS,      \
+      "Compactions under way.")                                                \
+    X(PENDING_BYTES, "leveld_compaction_pending_bytes", GAUGE, AS_IT_IS,       \
+      "About how much is to be merged until nothing is due.")                  \
+    X(MERGE_RATE, "leveld_compaction_bytes_per_second", GAUGE, AS_IT_IS,       \
+      "What compactions merged lately; 0: none yet.")                          \
+    X(PENDING_SECONDS, "leveld_compaction_pending_seconds", GAUGE, AS_IT_IS,   \
+      "Time for the pending bytes at that rate.")                              \
+    X(WRITE_AMPLIFICATION, "leveld_write_amplification_ratio", GAUGE,          \
+      AS_IT_IS, "Bytes written to disk for each byte of user data.")           \
+    X(STALLS, "leveld_stalls_total", COUNTER, AS_IT_IS,                        \
+      "Groups of writes held back, by cause.")                                 \
+    X(STALL_TIME, "leveld_stall_seconds_total", COUNTER, MICROSECONDS,         \
+      "Time that groups of writes were held back, by cause.")                  \
+    X(STOPPED, "leveld_writes_stopped", GAUGE, AS_IT_IS,                       \
+      "Whether writes wait for a flush or a compaction.")                      \
+    X(CACHE_HITS, "leveld_cache_hits_total", COUNTER, AS_IT_IS,                \
+      "Look-ups that the cache answered.")                                     \
+    X(CACHE_MISSES, "leveld_cache_misses_total", COUNTER, AS_IT_IS,            \
+      "Look-ups that the cache did not answer.")                               \
+    X(BLOCK_CACHE, "leveld_block_cache_bytes", GAUGE, AS_IT_IS,                \
+      "Bytes in the block cache.")                                             \
+    X(BLOCK_CACHE_CAPACITY, "leveld_block_cache_capacity_bytes", GAUGE,        \
+      AS_IT_IS, "Bytes that the block cache may hold.")                        \
+    X(OPEN_TABLES, "leveld_open_tables", GAUGE, AS_IT_IS,                      \
+      "Tables that are open.")                                                 \
+    X(OPEN_TABLES_MAX, "leveld_open_tables_max", GAUGE, AS_IT_IS,              \
+      "Tables that may be open.")                                              \
+    X(TABLE_MEMORY, "leveld_table_pinned_bytes", GAUGE, AS_IT_IS,              \
+      "Memory of the open tables' indexes and filters.")                       \
+    X(DISK_FREE, "leveld_disk_free_bytes", GAUGE, AS_IT_IS,                    \
+      "Free space of the folder's file system.")                               \
+    X(DISK_RESERVE, "leveld_disk_reserve_bytes", GAUGE, AS_IT_IS,              \
+      "Free space below which the node is not ready.")                         \
+    X(START_TIME, "process_start_time_seconds", GAUGE, AS_IT_IS,               \
+      "When the node was started, in seconds since 1970.")                     \
+    X(CPU, "process_cpu_seconds_total", COUNTER, MICROSECONDS,                 \
+      "CPU time of the process.")                                              \
+    X(CPU_BY_MODE, "leveld_cpu_seconds_total", COUNTER, MICROSECONDS,          \
+      "CPU time of the process by mode.")                                      \
+    X(RESIDENT, "process_resident_memory_bytes", GAUGE, AS_IT_IS,              \
+      "Resident memory of the process.")                                       \
+    X(RESIDENT_MAX, "leveld_resident_memory_max_bytes", GAUGE, AS_IT_IS,       \
+      "The most resident memory there was.")                                   \
+    X(OPEN_FILES, "process_open_fds", GAUGE, AS_IT_IS,                         \
+      "File descriptors that are open.")                                       \
+    X(OPEN_FILES_MAX, "process_max_fds", GAUGE, AS_IT_IS,                      \
+      "File descriptors that may be open.")                                    \
+    X(THREADS, "leveld_threads", GAUGE, AS_IT_IS, "Threads of the process.")
+
+enum api_family_id {
+    API_FAMILY_NONE, /* of what is not shown there */
+#define API_FAMILY_ENUM(id, name, type, unit, help) API_FAMILY_##id,
+    API_FAMILY_LIST(API_FAMILY_ENUM)
+#undef API_FAMILY_ENUM
+    API_FAMILY_END
+};
+
+struct api_family {
+    const char *name;
+    const char *help; /* one line, without backslashes */
+    enum api_family_type type;
+    enum api_unit unit;
+};
+
+/* id is between NONE and END. */
+const struct api_family *api_family_get(enum api_family_id id);
+
+/* "counter", "gauge", "histogram" */
+const char *api_family_type_text(enum api_family_type type);
+
+#endif

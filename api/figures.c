@@ -1,0 +1,301 @@
+#include "api/figures.h"
+
+#include "api/health.h"
+#include "api/problem.h"
+
+#define FIELD(field) (((struct api_figures *)NULL)->field)
+
+#define ROW_IF(needed, group_text, name_text, field, family_id, label_text)    \
+    {                                                                          \
+        .group = (group_text), .name = (name_text),                            \
+        .kind = _Generic(FIELD(field), bool                                    \
+                         : API_FIGURE_BOOL, double                             \
+                         : API_FIGURE_DOUBLE, default                          \
+                         : API_FIGURE_NUMBER),                                 \
+        .size = sizeof(FIELD(field)),                                          \
+        .offset = offsetof(struct api_figures, field),                         \
+        .family = API_FAMILY_##family_id, .labels = (label_text),              \
+        .need = API_NEEDS_##needed,                                            \
+    }
+#define ROW(group_text, name_text, field, family_id, label_text)               \
+    ROW_IF(NOTHING, group_text, name_text, field, family_id, label_text)
+#define STALL(group_text, cause, label_text)                                   \
+    ROW(group_text, "count", stats.stalls[cause].count, STALLS, label_text),   \
+        ROW(group_text, "us", stats.stalls[cause].us, STALL_TIME, label_text)
+
+/* Those of family NONE are sums and ratios, which Prometheus makes itself. */
+static const struct api_figure figures_table[] = {
+    ROW("", "epoch", epoch, EPOCH, NULL),
+    ROW("", "sequence", stats.last_sequence, SEQUENCE, NULL),
+    ROW("", "start_time_seconds", start_time_seconds, START_TIME, NULL),
+    ROW("", "uptime_seconds", uptime_seconds, UPTIME, NULL),
+    ROW("", "read_only", read_only, READ_ONLY, NULL),
+    ROW("", "ready", ready, READY, NULL),
+    ROW("limits", "key_bytes", limits.key_bytes, LIMIT_BYTES, "limit=\"key\""),
+    ROW("limits", "value_bytes", limits.value_bytes, LIMIT_BYTES,
+        "limit=\"value\""),
+    ROW("limits", "batch_bytes", limits.batch_bytes, LIMIT_BYTES,
+        "limit=\"batch\""),
+    ROW("limits", "json_batch_bytes", limits.json_batch_bytes, LIMIT_BYTES,
+        "limit=\"json_batch\""),
+    ROW("limits", "multiget_bytes", limits.multiget_bytes, LIMIT_BYTES,
+        "limit=\"multiget\""),
+    ROW("limits", "range_items_default", limits.range_items_default,
+        LIMIT_ITEMS, "limit=\"range_default\""),
+    ROW("limits", "range_items_max", limits.range_items_max, LIMIT_ITEMS,
+        "limit=\"range_max\""),
+    ROW("limits", "snapshots", limits.snapshots_max, LIMIT_ITEMS,
+        "limit=\"snapshots\""),
+    ROW("limits", "page_bytes", limits.page_bytes, LIMIT_BYTES,
+        "limit=\"page\""),
+    ROW("limits", "delete_range_keys", delete_range_keys, LIMIT_ITEMS,
+        "limit=\"delete_range_keys\""),
+    ROW(API_GROUP_LEVELS, "tables", stats.levels[0].tables, LEVEL_TABLES, NULL),
+    ROW(API_GROUP_LEVELS, "bytes", stats.levels[0].bytes, LEVEL_BYTES, NULL),
+    ROW(API_GROUP_LEVELS, "score", stats.levels[0].score, LEVEL_SCORE, NULL),
+    ROW(API_GROUP_LEVELS, "compactions", stats.levels[0].compactions,
+        LEVEL_COMPACTIONS, NULL),
+    ROW(API_GROUP_LEVELS, "seek_compactions", stats.levels[0].seek_compactions,
+        LEVEL_SEEKS, NULL),
+    ROW(API_GROUP_LEVELS, "read_bytes", stats.levels[0].compaction_read_bytes,
+        LEVEL_READ, NULL),
+    ROW(API_GROUP_LEVELS, "written_bytes",
+        stats.levels[0].compaction_write_bytes, LEVEL_WRITTEN, NULL),
+    ROW(API_GROUP_LEVELS, "compaction_us", stats.levels[0].compaction_us,
+        LEVEL_TIME, NULL),
+    ROW("engine.manifest", "number", stats.manifest_number, MANIFEST_NUMBER,
+        NULL),
+    ROW("engine.manifest", "bytes", stats.manifest_bytes, MANIFEST_BYTES, NULL),
+    ROW("engine.journal", "number", stats.journal_number, JOURNAL_NUMBER, NULL),
+    ROW("engine.journal", "bytes", stats.journal_bytes, JOURNAL_BYTES, NULL),
+    ROW("engine.journal", "synced_bytes", stats.journal_synced_bytes,
+        JOURNAL_SYNCED, NULL),
+    ROW("engine.journal", "written_bytes_total", stats.journal_written_bytes,
+        JOURNAL_WRITTEN, NULL),
+    ROW("engine.journal", "syncs", stats.syncs, JOURNAL_SYNCS, NULL),
+    ROW("engine.journal", "sync_us", stats.sync_us, JOURNAL_SYNC_TIME, NULL),
+    ROW("engine.memtable", "bytes", stats.memtable_bytes, MEMTABLE_BYTES, NULL),
+    ROW("engine.memtable", "immutable_count", stats.immutable_memtables,
+        IMMUTABLES, NULL),
+    ROW("engine.memtable", "immutable_bytes", stats.immutable_bytes,
+        IMMUTABLE_BYTES, NULL),
+    ROW("engine.writes", "count", stats.writes, WRITES, NULL),
+    ROW("engine.writes", "operations", stats.operations, WRITE_OPERATIONS,
+        NULL),
+    ROW("engine.writes", "user_bytes", stats.user_bytes, WRITE_BYTES, NULL),
+    ROW("engine.writes", "groups", stats.groups, WRITE_GROUPS, NULL),
+    ROW("engine.reads", "gets", stats.gets, GETS, NULL),
+    ROW("engine.reads", "live_cursors", stats.live_cursors, CURSORS, NULL),
+    ROW("engine.reads", "live_snapshots", stats.live_snapshots, SNAPSHOTS,
+        NULL),
+    ROW("engine.compaction", "flushes", stats.flushes, FLUSHES, NULL),
+    ROW("engine.compaction", "flush_bytes", stats.flush_bytes, FLUSH_BYTES,
+        NULL),
+    ROW("engine.compaction", "compactions", stats.compactions, COMPACTIONS,
+        NULL),
+    ROW("engine.compaction", "trivial_moves", stats.trivial_moves,
+        TRIVIAL_MOVES, NULL),
+    ROW("engine.compaction", "running", stats.running_compactions,
+        COMPACTIONS_RUNNING, NULL),
+    ROW("engine.compaction", "pending_bytes", stats.pending_compaction_bytes,
+        PENDING_BYTES, NULL),
+    ROW("engine.compaction", "merged_bytes_per_second",
+        stats.merged_bytes_per_second, MERGE_RATE, NULL),
+    ROW("engine.compaction", "pending_seconds", stats.pending_seconds,
+        PENDING_SECONDS, NULL),
+    ROW("engine.compaction", "write_amplification", write_amplification,
+        WRITE_AMPLIFICATION, NULL),
+    ROW("engine.stalls", "slowdown_count", stats.slowdown_count, NONE, NULL),
+    ROW("engine.stalls", "slowdown_us", stats.slowdown_us, NONE, NULL),
+    ROW("engine.stalls", "stop_count", stats.stop_count, NONE, NULL),
+    ROW("engine.stalls", "stop_us", stats.stop_us, NONE, NULL),
+    ROW("engine.stalls", "stopped", stats.stopped, STOPPED, NULL),
+    ROW("engine.stalls", "queue_writes", stats.queue_writes, WRITE_QUEUE, NULL),
+    ROW("engine.stalls", "queue_bytes", stats.queue_bytes, WRITE_QUEUE_BYTES,
+        NULL),
+    STALL("engine.stalls.level0_slowdown", LDB_STALL_LEVEL0_SLOWDOWN,
+          "cause=\"level0_slowdown\""),
+    STALL("engine.stalls.pending_slowdown", LDB_STALL_PENDING_SLOWDOWN,
+          "cause=\"pending_slowdown\""),
+    STALL("engine.stalls.memtables_stop", LDB_STALL_MEMTABLES_STOP,
+          "cause=\"memtables_stop\""),
+    STALL("engine.stalls.level0_stop", LDB_STALL_LEVEL0_STOP,
+          "cause=\"level0_stop\""),
+    ROW("engine.caches.block", "hits", stats.block_cache_hits, CACHE_HITS,
+        "cache=\"block\""),
+    ROW("engine.caches.block", "misses", stats.block_cache_misses, CACHE_MISSES,
+        "cache=\"block\""),
+    ROW("engine.caches.block", "hit_rate", block_hit_rate, NONE, NULL),
+    ROW("engine.caches.block", "bytes", stats.block_cache_bytes, BLOCK_CACHE,
+        NULL),
+    ROW("engine.caches.block", "capacity_bytes",
+        stats.block_cache_capacity_bytes, BLOCK_CACHE_CAPACITY, NULL),
+    ROW("engine.caches.table", "hits", stats.table_cache_hits, CACHE_HITS,
+        "cache=\"table\""),
+    ROW("engine.caches.table", "misses", stats.table_cache_misses, CACHE_MISSES,
+        "cache=\"table\""),
+    ROW("engine.caches.table", "hit_rate", table_hit_rate, NONE, NULL),
+    ROW("engine.caches.table", "open", stats.open_tables, OPEN_TABLES, NULL),
+    ROW("engine.caches.table", "capacity", stats.open_tables_max,
+        OPEN_TABLES_MAX, NULL),
+    ROW("engine.caches.table", "pinned_bytes", stats.table_memory_bytes,
+        TABLE_MEMORY, NULL),
+    ROW("disk", "table_bytes", table_bytes, NONE, NULL),
+    ROW_IF(FREE_BYTES, "disk", "free_bytes", free_bytes, DISK_FREE, NULL),
+    ROW("disk", "reserve_bytes", reserve_bytes, DISK_RESERVE, NULL),
+    ROW_IF(PROCESS, "process", "resident_bytes", process.resident_bytes,
+           RESIDENT, NULL),
+    ROW_IF(PROCESS, "process", "resident_max_bytes", process.resident_max_bytes,
+           RESIDENT_MAX, NULL),
+    ROW_IF(PROCESS, "process", "cpu_user_us", process.cpu_user_us, CPU_BY_MODE,
+           "mode=\"user\""),
+    ROW_IF(PROCESS, "process", "cpu_system_us", process.cpu_system_us,
+           CPU_BY_MODE, "mode=\"system\""),
+    ROW_IF(PROCESS, "process", NULL, cpu_us, CPU, NULL),
+    ROW_IF(PROCESS, "process", "open_files", process.open_files, OPEN_FILES,
+           NULL),
+    ROW_IF(PROCESS, "process", "open_files_max", process.open_files_max,
+           OPEN_FILES_MAX, NULL),
+    ROW_IF(PROCESS, "process", "threads", process.threads, THREADS, NULL),
+    ROW_IF(PROCESS, "process", "connections", process.connections,
+           HTTP_CONNECTIONS, NULL),
+    ROW_IF(PROCESS, "process", "connections_total", process.connections_total,
+           HTTP_ACCEPTED, NULL),
+    ROW_IF(PROCESS, "process", "upload_bytes", process.upload_bytes,
+           HTTP_UPLOAD, NULL),
+    ROW_IF(PROCESS, "process", "upload_bytes_max", process.upload_bytes_max,
+           HTTP_UPLOAD_BUDGET, NULL),
+};
+
+#undef STALL
+#undef ROW
+#undef ROW_IF
+#undef FIELD
+
+const struct api_figure *api_figures_table(size_t *out_count)
+{
+    *out_count = sizeof(figures_table) / sizeof(figures_table[0]);
+    return figures_table;
+}
+
+/* ---- gathering ---- */
+
+/* Bytes written to disk for each byte that users wrote. */
+static double write_amplification(const struct ldb_stats *stats)
+{
+    uint64_t written = stats->journal_written_bytes;
+
+    if (stats->user_bytes == 0)
+        return 0;
+    for (size_t i = 0; i < LDB_STATS_LEVELS; i++)
+        written += stats->levels[i].compaction_write_bytes;
+    return (double)written / (double)stats->user_bytes;
+}
+
+static double hit_rate(uint64_t hits, uint64_t misses)
+{
+    uint64_t all = hits + misses;
+
+    return all == 0 ? 0 : (double)hits / (double)all;
+}
+
+static void gather_engine(const struct api_context *context,
+                          struct api_figures *out)
+{
+    const struct ldb_stats *stats = &out->stats;
+
+    ldb_stats(context->db, &out->stats);
+    out->table_bytes = 0;
+    for (size_t i = 0; i < LDB_STATS_LEVELS; i++)
+        out->table_bytes += stats->levels[i].bytes;
+    out->write_amplification = write_amplification(stats);
+    out->block_hit_rate =
+        hit_rate(stats->block_cache_hits, stats->block_cache_misses);
+    out->table_hit_rate =
+        hit_rate(stats->table_cache_hits, stats->table_cache_misses);
+}
+
+void api_figures_gather(const struct api_context *context,
+                        struct api_figures *out)
+{
+    struct ldb_env *env = context->env;
+    struct api_problem problem;
+
+    *out = (struct api_figures){
+        .epoch = context->epoch,
+        .start_time_seconds = (double)context->started_wall_us / 1e6,
+        .uptime_seconds =
+            (double)(api_now_us(context) - context->started_us) / 1e6,
+        .read_only = context->read_only,
+        .reason = api_not_ready_reason(context, &problem),
+        .limits = context->limits,
+        .delete_range_keys = LDB_DELETE_RANGE_KEYS_MAX,
+        .reserve_bytes = context->disk_reserve_bytes,
+        .has_process = context->process_figures != NULL,
+    };
+    out->ready = out->reason == NULL;
+    gather_engine(context, out);
+    out->has_free_bytes = env->ops->free_space(env, context->data_dir, NULL,
+                                               &out->free_bytes) == LDB_OK;
+    if (out->has_process)
+        context->process_figures(context->service, &out->process);
+    out->cpu_us = out->process.cpu_user_us + out->process.cpu_system_us;
+}
+
+/* ---- reading ---- */
+
+bool api_figure_is_of_level(const struct api_figure *row)
+{
+    const size_t first = offsetof(struct api_figures, stats.levels);
+
+    return row->offset >= first &&
+           row->offset < first + sizeof(((struct ldb_stats *)NULL)->levels);
+}
+
+bool api_figure_is_known(const struct api_figures *figures,
+                         const struct api_figure *row)
+{
+    switch (row->need) {
+    case API_NEEDS_NOTHING:
+        break;
+    case API_NEEDS_FREE_BYTES:
+        return figures->has_free_bytes;
+    case API_NEEDS_PROCESS:
+        return figures->has_process;
+    }
+    return true;
+}
+
+static const void *place_of(const struct api_figures *figures,
+                            const struct api_figure *row, size_t level)
+{
+    assert(level < LDB_STATS_LEVELS);
+    return (const char *)figures + row->offset +
+           level * sizeof(figures->stats.levels[0]);
+}
+
+uint64_t api_figure_number(const struct api_figures *figures,
+                           const struct api_figure *row, size_t level)
+{
+    const void *place = place_of(figures, row, level);
+
+    assert(row->kind == API_FIGURE_NUMBER);
+    if (row->size == sizeof(uint64_t))
+        return *(const uint64_t *)place;
+    assert(row->size == sizeof(uint32_t));
+    return *(const uint32_t *)place;
+}
+
+bool api_figure_bool(const struct api_figures *figures,
+                     const struct api_figure *row)
+{
+    assert(row->kind == API_FIGURE_BOOL);
+    return *(const bool *)place_of(figures, row, 0);
+}
+
+double api_figure_double(const struct api_figures *figures,
+                         const struct api_figure *row, size_t level)
+{
+    assert(row->kind == API_FIGURE_DOUBLE);
+    return *(const double *)place_of(figures, row, level);
+}

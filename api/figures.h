@@ -1,0 +1,96 @@
+/*
+ * The figures of this node. One table names each of them twice: where it
+ * stands in the JSON of /stats, and as what sample it goes to /metrics. Both
+ * are written from the table, so that neither can have a figure that the
+ * other lacks; what is in one of them alone says so in its row.
+ *
+ * Requests by route, whose figures are api/metrics.h's, and texts (version,
+ * role, ...) are no rows: api/stats.c and api/prometheus.c write them.
+ *
+ * Thread-safety: functions of their arguments; the table is constant.
+ */
+#ifndef API_FIGURES_H
+#define API_FIGURES_H
+
+#include "api/context.h"
+#include "api/families.h"
+#include "storage/include/ldb.h"
+
+/* All at one time, but for what moves while they are read. */
+struct api_figures {
+    uint64_t epoch;
+    double start_time_seconds; /* since 1970, of the node */
+    double uptime_seconds;
+    bool read_only;
+    bool ready;
+    const char *reason; /* not ready: why; else NULL */
+
+    struct api_limits limits;
+    uint64_t delete_range_keys;
+
+    struct ldb_stats stats;
+    uint64_t table_bytes; /* of all levels */
+    double write_amplification;
+    double block_hit_rate;
+    double table_hit_rate;
+
+    bool has_free_bytes; /* the system tells */
+    uint64_t free_bytes;
+    uint64_t reserve_bytes;
+
+    bool has_process; /* the service tells */
+    struct api_process_figures process;
+    uint64_t cpu_us; /* user and system */
+};
+
+/* Constant work; allocates nothing. */
+void api_figures_gather(const struct api_context *context,
+                        struct api_figures *out);
+
+/* ---- the table ---- */
+
+enum api_figure_kind {
+    API_FIGURE_NUMBER, /* unsigned, of size bytes */
+    API_FIGURE_BOOL,
+    API_FIGURE_DOUBLE,
+};
+
+enum api_figure_need {
+    API_NEEDS_NOTHING,
+    API_NEEDS_FREE_BYTES,
+    API_NEEDS_PROCESS,
+};
+
+/* The rows of this group are written once for each level. */
+#define API_GROUP_LEVELS "engine.levels"
+
+struct api_figure {
+    const char *group; /* objects of /stats around it: "engine.journal", "" */
+    const char *name;  /* in /stats; NULL: in /metrics alone */
+    enum api_figure_kind kind;
+    size_t size;
+    size_t offset; /* in struct api_figures; of a level: in level 0 */
+    enum api_family_id family;
+    const char *labels; /* of its sample: cause="level0_stop"; NULL: none */
+    enum api_figure_need need;
+};
+
+/* The rows of one group stand together. */
+const struct api_figure *api_figures_table(size_t *out_count);
+
+/* The row is one of API_GROUP_LEVELS. */
+bool api_figure_is_of_level(const struct api_figure *row);
+
+/* Whether there is such a figure here. */
+bool api_figure_is_known(const struct api_figures *figures,
+                         const struct api_figure *row);
+
+/* level: 0 but for rows of API_GROUP_LEVELS. */
+uint64_t api_figure_number(const struct api_figures *figures,
+                           const struct api_figure *row, size_t level);
+bool api_figure_bool(const struct api_figures *figures,
+                     const struct api_figure *row);
+double api_figure_double(const struct api_figures *figures,
+                         const struct api_figure *row, size_t level);
+
+#endif

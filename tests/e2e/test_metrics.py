@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""/metrics as its readers see it: promtool finds no fault with it, a real
+Prometheus scrapes it and gives our figures back, and docs/http_api.md lists
+what it and /stats hold, no more and no less."""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                '..', 'support'))
+from leveld import (ROOT, Client, Failure, Server, Suite, expect, expect_equal,
+                    tool)
+
+# Seconds for Prometheus to start and to have scraped. Chosen: many times what
+# it took beside a full build.
+SCRAPE_LIMIT = 90
+
+WRITES = 7
+
+CONFIG = """global:
+  scrape_interval: 200ms
+  scrape_timeout: 200ms
+scrape_configs:
+  - job_name: leveld
+    static_configs:
+      - targets: ["127.0.0.1:{port}"]
+"""
+
+
+def load(server):
+    """Requests of several routes and outcomes."""
+    with Client(server) as client:
+        for i in range(WRITES):
+            expect_equal(client.put(b'k%d' % i, b'v' * 100).status, 204, 'PUT')
+        expect_equal(client.get('/v1/kv/k0').status, 200, 'GET')
+        expect_equal(client.get('/v1/kv/none').status, 404, 'GET')
+        expect_equal(client.get('/none').status, 404, 'GET')
+        return client.get('/stats').json(), client.get('/metrics')
+
+
+def promtool_case(folder):
+    promtool = tool('promtool')
+    with Server(os.path.join(folder, 'data')) as server:
+        _, answer = load(server)
+    expect_equal(answer.headers['content-type'],
+                 'text/plain; version=0.0.4; charset=utf-8', 'Content-Type')
+    done = subprocess.run([promtool, 'check', 'metrics'], input=answer.body,
+                          capture_output=True, timeout=60, check=False)
+    expect_equal((done.returncode, done.stdout, done.stderr), (0, b'', b''),
+                 'promtool check metrics')
+    return f'{len(answer.body)} bytes'
+
+
+# ---- Prometheus ----
+
+class Prometheus:
+    """A Prometheus of our own on loopback, ended by its id."""
+
+    def __init__(self, folder, target_port):
+        self.folder = folder
+        self.target_port = target_port
+
+    def __enter__(self):
+        config = os.path.join(self.folder, 'prometheus.yml')
+        with open(config, 'w', encoding='ascii') as file:
+            file.write(CONFIG.format(port=self.target_port))
+        # It takes no socket and does not tell a port that it chose itself.
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            self.port = probe.getsockname()[1]
+        self.log_path = os.path.join(self.folder, 'prometheus.log')
+        with open(self.log_path, 'wb') as log:
+            self.process = subprocess.Popen(
+                [tool('prometheus'), f'--config.file={config}',
+                 f'--storage.tsdb.path={self.folder}/tsdb',
+                 f'--web.listen-address=127.0.0.1:{self.port}'],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True)
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait(20)
+
+    def log(self):
+        with open(self.log_path, 'rb') as log:
+            return log.read()[-3000:].decode('utf-8', 'replace')
+
+    def ask(self, path, **query):
+        url = (f'http://127.0.0.1:{self.port}/api/v1/{path}?'
+               + urllib.parse.urlencode(query))
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)['data']
+
+    def value(self, expression):
+        """Of the one series that the expression gives; None: not there."""
+        found = self.ask('query', query=expression)['result']
+        expect(len(found) <= 1, f'{expression}: {found}')
+        return float(found[0]['value'][1]) if found else None
+
+    def wait_value(self, expression, expected):
+        limit = time.monotonic() + SCRAPE_LIMIT
+        last = None
+        while time.monotonic() < limit:
+            if self.process.poll() is not None:
+                break
+            try:
+                last = self.value(expression)
+            except OSError as error:  # it starts
+                last = error
+            if last == expected:
+                return
+            time.sleep(0.05)
+        raise Failure(f'{expression} is {last}, not {expected}\n{self.log()}')
+
+
+def scrape_case(folder):
+    tool('prometheus')
+    with Server(os.path.join(folder, 'data')) as server:
+        stats, _ = load(server)
+        with Prometheus(folder, server.port) as prometheus:
+            prometheus.wait_value('leveld_sequence', stats['sequence'])
+            for expression, expected in (
+                    ('up{job="leveld"}', 1),
+                    ('leveld_writes_total', WRITES),
+                    ('sum(leveld_level_tables)', 0),
+                    ('leveld_http_requests_total{route="PUT /v1/kv/{key}",'
+                     'status="2xx"}', WRITES),
+                    ('leveld_http_request_duration_seconds_bucket{le="+Inf",'
+                     'route="PUT /v1/kv/{key}"}', WRITES),
+                    ('leveld_http_request_duration_seconds_count{'
+                     'route="GET /v1/kv/{key}"}', 2)):
+                expect_equal(prometheus.value(expression), expected,
+                             expression)
+            median = prometheus.value(
+                'histogram_quantile(0.5, '
+                'leveld_http_request_duration_seconds_bucket{'
+                'route="PUT /v1/kv/{key}"})')
+            expect(0 < median < 60, f'the median of PUTs is {median} s')
+            told = prometheus.ask('metadata', metric='leveld_writes_total')
+            expect_equal(told['leveld_writes_total'][0]['type'], 'counter',
+                         'type of leveld_writes_total')
+
+
+# ---- the page ----
+
+def section(page, title):
+    found = re.search(rf'^## {re.escape(title)}\n(.*?)(?=^## )', page,
+                      re.MULTILINE | re.DOTALL)
+    expect(found, f'docs/http_api.md has no section {title}')
+    return found.group(1)
+
+
+def rows_of(text):
+    """(first cell, rest) of each row of the section's tables."""
+    for line in text.splitlines():
+        cells = re.match(r'\| (.*?) ?\| (.*) \|$', line)
+        if cells and cells.group(1) not in ('group', 'label', '---'):
+            yield cells.group(1).strip('`'), cells.group(2)
+
+
+def names_in(value):
+    """Every member's name in a JSON value, however deep."""
+    if isinstance(value, list):
+        return names_in(value[0]) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    names = set(value)
+    for member in value.values():
+        names |= names_in(member)
+    return names
+
+
+def group_of(stats, path):
+    for name in path.split('.'):
+        stats = stats[name.removesuffix('[]')]
+    return stats
+
+
+def page_case(folder):
+    with open(os.path.join(ROOT, 'docs/http_api.md'), encoding='utf-8') as file:
+        page = file.read()
+    with Server(os.path.join(folder, 'data')) as server:
+        stats, answer = load(server)
+
+    families = set(re.findall(r'^# TYPE (\S+) ', answer.body.decode(),
+                              re.MULTILINE))
+    listed = [name for _, cell in rows_of(section(page, '/metrics'))
+              for name in re.findall(r'`((?:leveld|process)_\w+)`', cell)]
+    expect_equal(sorted(listed), sorted(families), 'families on the page')
+
+    groups = dict(rows_of(section(page, '/stats')))
+    seen = set()
+    for path, cell in groups.items():
+        named = set(re.findall(r'`(\w+)`', cell))
+        if path == 'top':
+            have = {name for name, value in stats.items()
+                    if not isinstance(value, (dict, list))} | {'reason'}
+        else:
+            have = names_in(group_of(stats, path))
+            seen.add(path.removesuffix('[]'))
+        expect_equal(sorted(named), sorted(have), f'members of {path}')
+    for name, value in stats.items():
+        paths = [name] if name != 'engine' else \
+            [f'engine.{member}' for member in value]
+        for path in paths:
+            if isinstance(group_of(stats, path), (dict, list)):
+                expect(any(s == path or s.startswith(path + '.')
+                           for s in seen), f'{path} is not on the page')
+    return f'{len(families)} families'
+
+
+def main():
+    suite = Suite()
+    suite.run('promtool finds no fault', promtool_case)
+    suite.run('Prometheus scrapes it', scrape_case)
+    suite.run('the page lists it all', page_case)
+    return suite.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
