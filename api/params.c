@@ -1,5 +1,6 @@
 #include "api/params.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -107,6 +108,32 @@ static bool is_allowed(const char *const *allowed, struct ldb_slice name)
     return false;
 }
 
+/* "enc, sync", or "none"; cut where it is too long. */
+#define NAMES_SIZE 160
+static const char *list_names(const char *const *names, char out[NAMES_SIZE])
+{
+    size_t len = 0;
+
+    if (*names == NULL)
+        return "none";
+    out[0] = '\0';
+    for (; *names != NULL && len < NAMES_SIZE; names++)
+        len += (size_t)snprintf(out + len, NAMES_SIZE - len, "%s%s",
+                                len == 0 ? "" : ", ", *names);
+    return out;
+}
+
+static void answer_unknown(struct api_exchange *x, struct ldb_slice name,
+                           const char *const *allowed)
+{
+    char text[SHOWN_SIZE];
+    char names[NAMES_SIZE];
+
+    api_answer_problemf(x, API_PROBLEM_MALFORMED,
+                        "unknown parameter '%s'; known here: %s",
+                        shown(name, text), list_names(allowed, names));
+}
+
 static bool is_repeated(const struct api_params *params, struct ldb_slice name)
 {
     for (size_t i = 0; i < params->count; i++) {
@@ -137,8 +164,7 @@ static bool parse_pair(struct api_exchange *x, struct ldb_slice pair,
                      &item.value))
         return false;
     if (!is_allowed(allowed, item.name)) {
-        api_answer_problemf(x, API_PROBLEM_MALFORMED, "unknown parameter '%s'",
-                            shown(item.name, text));
+        answer_unknown(x, item.name, allowed);
         return false;
     }
     if (is_repeated(params, item.name)) {

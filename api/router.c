@@ -11,6 +11,7 @@
 #include "api/kv.h"
 #include "api/metrics.h"
 #include "api/multiget.h"
+#include "api/openapi.h"
 #include "api/problem.h"
 #include "api/prometheus.h"
 #include "api/range.h"
@@ -146,6 +147,12 @@ static const struct api_route routes[] = {
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
         .finish = api_prometheus_finish,
+    },
+    {
+        .name = "GET /openapi.json",
+        .path = "/openapi.json",
+        .methods = GET_HEAD,
+        .finish = api_openapi_finish,
     },
     {
         .name = "GET /healthz",

@@ -12,7 +12,7 @@ set -eu
 build="gcc libc6-dev cmake ninja-build
     libmicrohttpd-dev libjansson-dev libsnappy-dev libisal-dev libxxhash-dev
     nettle-dev libgnutls28-dev"
-test="g++ libcmocka-dev python3 curl strace gnutls-bin
+test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
     libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
 test_tools="prometheus"

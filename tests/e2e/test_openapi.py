@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+"""/openapi.json is an OpenAPI 3.1 document, and the answers of a server are as
+it says: status, media type, headers and body of each operation."""
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                '..', 'support'))
+from leveld import (BATCH, JSON, NDJSON, Client, Server, Skip, Suite, expect,
+                    expect_equal)
+
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
+# The objects of OpenAPI 3.1 that the document uses: fields that each must
+# have, and those that it may have. "x-" is allowed everywhere.
+DOCUMENT = ({'openapi', 'info', 'paths'}, {'servers', 'tags', 'components'})
+INFO = ({'title', 'version'}, {'summary', 'description', 'license'})
+LICENSE = ({'name'}, {'identifier'})
+OPERATION = ({'operationId', 'responses', 'summary', 'tags'},
+             {'description', 'parameters', 'requestBody', 'security'})
+PARAMETER = ({'name', 'in', 'schema'}, {'description', 'required'})
+BODY = ({'content'}, {'description', 'required'})
+RESPONSE = ({'description'}, {'headers', 'content'})
+HEADER = ({'schema'}, {'description'})
+MEDIA = (set(), {'schema'})
+METHODS = {'get', 'head', 'put', 'post', 'delete'}
+COMPONENTS = (set(), {'parameters', 'headers', 'responses', 'schemas',
+                      'securitySchemes'})
+SECURITY = ({'type', 'scheme'}, {'description'})
+
+
+class Document:
+    def __init__(self, root):
+        self.root = root
+        self.used = set()
+
+    def follow(self, value):
+        """What a reference points to; anything else is itself."""
+        while '$ref' in value:
+            expect_equal(set(value), {'$ref'}, 'members beside $ref')
+            self.used.add(value['$ref'])
+            found = self.root
+            expect(value['$ref'].startswith('#/'), f'{value} points outside')
+            for name in value['$ref'][2:].split('/'):
+                expect(name in found, f'{value["$ref"]} points to nothing')
+                found = found[name]
+            value = found
+        return value
+
+    def check(self, value, fields, where):
+        must, may = fields
+        expect(isinstance(value, dict), f'{where} is no object')
+        names = {name for name in value if not name.startswith('x-')}
+        expect(must <= names, f'{where} lacks {must - names}')
+        expect(names <= must | may, f'{where} has {names - must - may}')
+
+    def check_schema(self, schema):
+        """A schema and each that it refers to."""
+        jsonschema.Draft202012Validator.check_schema(schema)
+        self.check_references(schema)
+
+    def check_references(self, value):
+        if isinstance(value, dict) and '$ref' in value:
+            is_new = value['$ref'] not in self.used
+            found = self.follow(value)
+            if is_new:
+                self.check_schema(found)
+        elif isinstance(value, dict):
+            for member in value.values():
+                self.check_references(member)
+        elif isinstance(value, list):
+            for member in value:
+                self.check_references(member)
+
+    def check_content(self, content, where):
+        for kind, media in content.items():
+            expect(re.fullmatch(r'[\w*]+/[\w.+*-]+(; .*)?', kind),
+                   f'{where}: media type {kind}')
+            self.check(media, MEDIA, f'{where} {kind}')
+            if 'schema' in media:
+                self.check_schema(media['schema'])
+
+    def check_response(self, response, where):
+        response = self.follow(response)
+        self.check(response, RESPONSE, where)
+        for name, header in response.get('headers', {}).items():
+            header = self.follow(header)
+            self.check(header, HEADER, f'{where} {name}')
+            self.check_schema(header['schema'])
+        self.check_content(response.get('content', {}), where)
+
+    def check_parameters(self, parameters, path, where):
+        seen = set()
+        for parameter in map(self.follow, parameters):
+            self.check(parameter, PARAMETER, where)
+            name = (parameter['in'], parameter['name'])
+            expect(name not in seen, f'{where} has {name} twice')
+            expect(parameter['in'] in ('path', 'query', 'header'),
+                   f'{where}: {name}')
+            expect(parameter['in'] != 'path' or parameter.get('required'),
+                   f'{where}: {name} must be required')
+            seen.add(name)
+            self.check_schema(parameter['schema'])
+        expect_equal({name for place, name in seen if place == 'path'},
+                     set(re.findall(r'\{(\w+)\}', path)),
+                     f'{where}: parameters of the path')
+
+    def check_operation(self, operation, path, where):
+        self.check(operation, OPERATION, where)
+        self.check_parameters(operation.get('parameters', []), path, where)
+        for need in operation.get('security', []):
+            expect(set(need) <= set(
+                self.root['components']['securitySchemes']), f'{where}: {need}')
+        if 'requestBody' in operation:
+            self.check(operation['requestBody'], BODY, where)
+            self.check_content(operation['requestBody']['content'], where)
+        expect(operation['responses'], f'{where} has no response')
+        for status, response in operation['responses'].items():
+            expect(re.fullmatch(r'[1-5]\d\d', status), f'{where}: {status}')
+            self.check_response(response, f'{where} {status}')
+
+    def check_all(self):
+        self.check(self.root, DOCUMENT, 'the document')
+        expect_equal(self.root['openapi'], '3.1.0', 'openapi')
+        self.check(self.root['info'], INFO, 'info')
+        self.check(self.root['info']['license'], LICENSE, 'license')
+        self.check(self.root['components'], COMPONENTS, 'components')
+        tags = {tag['name'] for tag in self.root['tags']}
+        ids = []
+        for path, methods in self.root['paths'].items():
+            expect(path.startswith('/'), f'path {path}')
+            expect(set(methods) <= METHODS, f'{path}: {set(methods)}')
+            for method, operation in methods.items():
+                self.check_operation(operation, path, f'{method} {path}')
+                expect(set(operation['tags']) <= tags, f'{path}: tags')
+                ids.append(operation['operationId'])
+        expect_equal(len(set(ids)), len(ids), 'different operationIds')
+        for name, scheme in self.root['components']['securitySchemes'].items():
+            self.check(scheme, SECURITY, f'scheme {name}')
+        for kind, things in self.root['components'].items():
+            for name in things if kind != 'securitySchemes' else ():
+                reference = f'#/components/{kind}/{name}'
+                expect(reference in self.used, f'{reference} is not used')
+
+
+def fetch(client):
+    answer = client.get('/openapi.json')
+    expect_equal(answer.status, 200, 'GET /openapi.json')
+    return answer.json()
+
+
+def document_case(folder):
+    if jsonschema is None:
+        raise Skip('there is no python3-jsonschema: scripts/packages.sh test')
+    with Server(os.path.join(folder, 'data')) as server, \
+            Client(server) as client:
+        root = fetch(client)
+        version = client.get('/version').json()['version']
+    expect_equal(root['info']['version'], version, 'info.version')
+    Document(root).check_all()
+
+
+# ---- answers ----
+
+# Headers that are HTTP's own, in every answer or with every body.
+OWN_HEADERS = {'date', 'content-type', 'content-length', 'connection',
+               'transfer-encoding'}
+
+BODY_JSON = {'Content-Type': JSON}
+
+# (method, path of the document, path sent, status, body, headers)
+REQUESTS = (
+    ('PUT', '/v1/kv/{key}', '/v1/kv/a', 204, b'value', {}),
+    ('PUT', '/v1/kv/{key}', '/v1/kv/%ff?sync=false', 204, b'\xff', {}),
+    ('PUT', '/v1/kv/{key}', '/v1/kv/a', 412, b'x', {'If-None-Match': '*'}),
+    ('PUT', '/v1/kv/{key}', '/v1/kv/a?replicas=1', 409, b'x', {}),
+    ('PUT', '/v1/kv/{key}', '/v1/kv/a?nosuch=1', 400, b'x', {}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 200, None, {}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 200, None, {'Accept': JSON}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/%ff', 200, None, {'Accept': JSON}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 206, None, {'Range': 'bytes=0-1'}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 416, None, {'Range': 'bytes=99-'}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 304, None, {'If-None-Match': '*'}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 412, None, {'If-Match': '"99"'}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 406, None, {'Accept': 'text/html'}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/none', 404, None, {}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/none', 412, None, {'If-Match': '*'}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a?snapshot=ID', 200, None, {}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a?snapshot=' + 32 * '0', 410, None, {}),
+    ('GET', '/v1/kv/{key}', '/v1/kv/a', 503, None,
+     {'Leveld-Min-Sequence': '99999999999'}),
+    ('HEAD', '/v1/kv/{key}', '/v1/kv/a', 200, None, {}),
+    ('HEAD', '/v1/kv/{key}', '/v1/kv/none', 404, None, {}),
+    ('POST', '/v1/batch', '/v1/batch', 200,
+     b'{"ops":[{"op":"put","key":"b","value":"1"},{"op":"delete","key":"b"},'
+     b'{"op":"delete-range","start":"x"}],'
+     b'"if":[{"key":"none","exists":false}]}', BODY_JSON),
+    ('POST', '/v1/batch', '/v1/batch', 200, 12 * b'\0', {'Content-Type': BATCH}),
+    ('POST', '/v1/batch', '/v1/batch?encoding=base64', 200,
+     b'{"op":"put","key":"YWE=","value":"MQ=="}\n', {'Content-Type': NDJSON}),
+    ('POST', '/v1/batch', '/v1/batch', 400,
+     b'{"op":"delete","key":"b"}\n{"op":1}\n', {'Content-Type': NDJSON}),
+    ('POST', '/v1/batch', '/v1/batch', 412,
+     b'{"ops":[],"if":[{"key":"a","exists":false}]}', BODY_JSON),
+    ('POST', '/v1/batch', '/v1/batch', 400, b'{"ops":[1]}', BODY_JSON),
+    ('POST', '/v1/batch', '/v1/batch', 415, b'', {'Content-Type': 'text/css'}),
+    ('POST', '/v1/multiget', '/v1/multiget', 200,
+     b'{"keys":["a","none"],"values":false}', BODY_JSON),
+    ('POST', '/v1/multiget', '/v1/multiget', 400, b'{"keys":[1]}', BODY_JSON),
+    ('GET', '/v1/range', '/v1/range?limit=1', 200, None, {}),
+    ('GET', '/v1/range', '/v1/range?values=false', 200, None, {}),
+    ('GET', '/v1/range', '/v1/range?limit=1', 200, None, {'Accept': NDJSON}),
+    ('GET', '/v1/range', '/v1/range?limit=0', 400, None, {}),
+    ('HEAD', '/v1/range', '/v1/range', 200, None, {}),
+    ('DELETE', '/v1/range', '/v1/range?prefix=zz', 200, None, {}),
+    ('DELETE', '/v1/range', '/v1/range', 400, None, {}),
+    ('GET', '/v1/size', '/v1/size', 200, None, {}),
+    ('HEAD', '/v1/size', '/v1/size', 200, None, {}),
+    ('POST', '/v1/snapshots', '/v1/snapshots', 201, b'{"ttl":"5m"}',
+     BODY_JSON),
+    ('POST', '/v1/snapshots', '/v1/snapshots', 400, b'{"ttl":"5y"}',
+     BODY_JSON),
+    ('GET', '/v1/snapshots', '/v1/snapshots', 200, None, {}),
+    ('HEAD', '/v1/snapshots', '/v1/snapshots', 200, None, {}),
+    ('POST', '/v1/snapshots/{id}', '/v1/snapshots/ID', 200, b'', {}),
+    ('DELETE', '/v1/snapshots/{id}', '/v1/snapshots/ID', 204, None, {}),
+    ('DELETE', '/v1/snapshots/{id}', '/v1/snapshots/ID', 410, None, {}),
+    ('DELETE', '/v1/kv/{key}', '/v1/kv/none', 204, None, {}),
+    ('DELETE', '/v1/kv/{key}', '/v1/kv/a', 412, None, {'If-Match': '"99"'}),
+    ('GET', '/stats', '/stats', 200, None, {}),
+    ('HEAD', '/stats', '/stats', 200, None, {}),
+    ('GET', '/metrics', '/metrics', 200, None, {}),
+    ('HEAD', '/metrics', '/metrics', 200, None, {}),
+    ('GET', '/openapi.json', '/openapi.json', 200, None, {}),
+    ('HEAD', '/openapi.json', '/openapi.json', 200, None, {}),
+    ('GET', '/healthz', '/healthz', 200, None, {}),
+    ('HEAD', '/healthz', '/healthz', 200, None, {}),
+    ('GET', '/readyz', '/readyz', 200, None, {}),
+    ('HEAD', '/readyz', '/readyz', 200, None, {}),
+    ('GET', '/version', '/version', 200, None, {}),
+    ('HEAD', '/version', '/version', 200, None, {}),
+)
+
+
+def validate(root, schema, value, where):
+    """The value against a schema of the document."""
+    whole = dict(schema, components=root['components'])
+    errors = list(jsonschema.Draft202012Validator(whole).iter_errors(value))
+    expect(not errors, f'{where}: {errors[0].message if errors else ""}')
+
+
+def check_body(root, schema, kind, body, where):
+    if kind == NDJSON:
+        for line in body.splitlines():
+            validate(root, schema, json.loads(line), where)
+    elif kind in (JSON, 'application/problem+json'):
+        validate(root, schema, json.loads(body), where)
+
+
+def check_answer(document, operation, answer, where):
+    told = operation['responses'].get(str(answer.status))
+    expect(told, f'{where}: the document has no {answer.status}')
+    told = document.follow(told)
+    known = {name.lower() for name in told.get('headers', {})} | OWN_HEADERS
+    expect(set(answer.headers) <= known,
+           f'{where}: headers {set(answer.headers) - known} are not documented')
+    if where.startswith('HEAD'):
+        return
+    kind = answer.headers.get('content-type')
+    if kind is None:
+        expect('content' not in told, f'{where}: an answer without a body')
+        return
+    expect(kind in told.get('content', {}), f'{where}: {kind}')
+    schema = told['content'][kind].get('schema')
+    if schema is not None:
+        check_body(document.root, schema, kind, answer.body, where)
+
+
+def check_request(document, operation, body, headers, where):
+    """A JSON body that is taken is one by its schema."""
+    kind = headers.get('Content-Type')
+    if body and kind:
+        content = operation['requestBody']['content']
+        expect(kind in content, f'{where}: {kind} is not documented')
+        check_body(document.root, content[kind].get('schema'), kind, body,
+                   where)
+
+
+def answers_case(folder):
+    if jsonschema is None:
+        raise Skip('there is no python3-jsonschema: scripts/packages.sh test')
+    seen = set()
+    with Server(os.path.join(folder, 'data')) as server, \
+            Client(server) as client:
+        document = Document(fetch(client))
+        client.put(b'a', b'in the snapshot')
+        snapshot = client.request('POST', '/v1/snapshots').json()['id']
+        for method, path, target, status, body, headers in REQUESTS:
+            answer = client.request(method, target.replace('ID', snapshot),
+                                    body, headers)
+            where = f'{method} {target[:60]} {answer.status}'
+            expect_equal(answer.status, status, where)
+            operation = document.root['paths'][path][method.lower()]
+            check_answer(document, operation, answer, where)
+            if status < 300:
+                check_request(document, operation, body, headers, where)
+            seen.add((path, method.lower()))
+    told = {(path, method) for path, methods in document.root['paths'].items()
+            for method in methods}
+    expect_equal(sorted(told - seen), [], 'operations that were not asked')
+    return f'{len(REQUESTS)} requests'
+
+
+def main():
+    suite = Suite()
+    suite.run('it is an OpenAPI 3.1 document', document_case)
+    suite.run('answers are as it says', answers_case)
+    return suite.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
