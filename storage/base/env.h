@@ -87,6 +87,13 @@ enum ldb_open_mode {
     LDB_OPEN_APPEND,   /* create, or go on at the end */
 };
 
+/*
+ * Windows of open_mapped() have a length of so many bytes times n. A file that
+ * has such a length may have lost any page of what was not synced of it; one
+ * of another length has lost none in its middle. 64 KiB: any page is smaller.
+ */
+#define LDB_WINDOW_UNIT (UINT64_C(64) * 1024)
+
 /* ---- the environment ---- */
 
 /*
@@ -100,6 +107,18 @@ struct ldb_env_ops {
                                      enum ldb_open_mode mode,
                                      struct ldb_error *err,
                                      struct ldb_writable_file **out);
+    /*
+     * A file of no bytes at path, whose first window bytes (a multiple of
+     * LDB_WINDOW_UNIT) take appends without a system call. They are allocated,
+     * zeros and durable when it returns: a full disk is NO_SPACE here, and
+     * then there is no file. Until close, or until it is cut, the file has the
+     * window's length at least, with zeros after what was appended; close cuts
+     * it when all of it is synced. After a failed sync no other succeeds. An
+     * environment that cannot do so gives a file of open_writable().
+     */
+    enum ldb_status (*open_mapped)(struct ldb_env *env, const char *path,
+                                   uint64_t window, struct ldb_error *err,
+                                   struct ldb_writable_file **out);
     enum ldb_status (*open_random)(struct ldb_env *env, const char *path,
                                    struct ldb_error *err,
                                    struct ldb_random_file **out);

@@ -288,6 +288,16 @@ static enum ldb_status memory_open_writable(struct ldb_env *base,
     return LDB_OK;
 }
 
+/* Nothing here is a system call. */
+static enum ldb_status memory_open_mapped(struct ldb_env *env, const char *path,
+                                          uint64_t window,
+                                          struct ldb_error *err,
+                                          struct ldb_writable_file **out)
+{
+    (void)window;
+    return memory_open_writable(env, path, LDB_OPEN_TRUNCATE, err, out);
+}
+
 /* ---- random files ---- */
 
 static struct memory_random *random_of(struct ldb_random_file *file)
@@ -835,6 +845,7 @@ static void memory_thread_join(struct ldb_env *base, struct ldb_thread *thread)
 
 static const struct ldb_env_ops memory_ops = {
     .open_writable = memory_open_writable,
+    .open_mapped = memory_open_mapped,
     .open_random = memory_open_random,
     .open_sequential = memory_open_sequential,
     .file_size = memory_file_size,

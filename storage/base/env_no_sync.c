@@ -64,25 +64,44 @@ static const struct ldb_writable_file_ops file_ops = {
     .close = file_close,
 };
 
+/* Takes opened, also on failure, when it is closed. */
+static enum ldb_status wrap(struct ldb_writable_file *opened,
+                            struct ldb_error *err,
+                            struct ldb_writable_file **out)
+{
+    struct no_sync_file *file = ldb_mem_zalloc(1, sizeof(*file));
+
+    if (file == NULL) {
+        (void)ldb_file_close(opened, NULL);
+        return ldb_error_no_memory(err);
+    }
+    file->base.ops = &file_ops;
+    file->below = opened;
+    *out = &file->base;
+    return LDB_OK;
+}
+
 static enum ldb_status open_writable(struct ldb_env *env, const char *path,
                                      enum ldb_open_mode mode,
                                      struct ldb_error *err,
                                      struct ldb_writable_file **out)
 {
-    struct no_sync_file *file = ldb_mem_zalloc(1, sizeof(*file));
-    enum ldb_status s;
+    struct ldb_writable_file *opened = NULL;
+    enum ldb_status s =
+        below(env)->ops->open_writable(below(env), path, mode, err, &opened);
 
-    if (file == NULL)
-        return ldb_error_no_memory(err);
-    file->base.ops = &file_ops;
-    s = below(env)->ops->open_writable(below(env), path, mode, err,
-                                       &file->below);
-    if (s != LDB_OK) {
-        ldb_mem_free(file);
-        return s;
-    }
-    *out = &file->base;
-    return LDB_OK;
+    return s == LDB_OK ? wrap(opened, err, out) : s;
+}
+
+static enum ldb_status open_mapped(struct ldb_env *env, const char *path,
+                                   uint64_t window, struct ldb_error *err,
+                                   struct ldb_writable_file **out)
+{
+    struct ldb_writable_file *opened = NULL;
+    enum ldb_status s =
+        below(env)->ops->open_mapped(below(env), path, window, err, &opened);
+
+    return s == LDB_OK ? wrap(opened, err, out) : s;
 }
 
 /* ---- the rest ---- */
@@ -211,6 +230,7 @@ static void thread_join(struct ldb_env *env, struct ldb_thread *thread)
 
 static const struct ldb_env_ops no_sync_ops = {
     .open_writable = open_writable,
+    .open_mapped = open_mapped,
     .open_random = open_random,
     .open_sequential = open_sequential,
     .file_size = file_size,

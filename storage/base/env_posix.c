@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "storage/base/lock_holder.h"
+#include "storage/base/mapped_file.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
@@ -186,11 +187,9 @@ static const struct ldb_writable_file_ops writable_ops = {
     .close = writable_close,
 };
 
-static enum ldb_status posix_open_writable(struct ldb_env *env,
-                                           const char *path,
-                                           enum ldb_open_mode mode,
-                                           struct ldb_error *err,
-                                           struct ldb_writable_file **out)
+static enum ldb_status open_writable(const char *path, int flags,
+                                     struct ldb_error *err,
+                                     struct posix_writable **out)
 {
     struct posix_writable *file = ldb_mem_zalloc(1, sizeof(*file));
     char *path_copy = ldb_mem_strdup(path);
@@ -198,14 +197,12 @@ static enum ldb_status posix_open_writable(struct ldb_env *env,
     off_t end = 0;
     enum ldb_status s;
 
-    (void)env;
     if (file == NULL || path_copy == NULL) {
         s = ldb_error_no_memory(err);
         goto out;
     }
-    fd = open_retry(path, O_WRONLY | O_CREAT |
-                              (mode == LDB_OPEN_TRUNCATE ? O_TRUNC : 0));
-    if (fd >= 0 && mode == LDB_OPEN_APPEND)
+    fd = open_retry(path, flags | O_CREAT);
+    if (fd >= 0 && (flags & O_TRUNC) == 0)
         end = lseek(fd, 0, SEEK_END);
     if (fd < 0 || end < 0) {
         s = ldb_error_set_errno(err, errno, "open %s for writing", path);
@@ -217,7 +214,7 @@ static enum ldb_status posix_open_writable(struct ldb_env *env,
         .offset = (uint64_t)end,
         .path = path_copy,
     };
-    *out = &file->base;
+    *out = file;
     return LDB_OK;
 out:
     if (fd >= 0)
@@ -225,6 +222,45 @@ out:
     ldb_mem_free(path_copy);
     ldb_mem_free(file);
     return s;
+}
+
+static enum ldb_status posix_open_writable(struct ldb_env *env,
+                                           const char *path,
+                                           enum ldb_open_mode mode,
+                                           struct ldb_error *err,
+                                           struct ldb_writable_file **out)
+{
+    struct posix_writable *file = NULL;
+    enum ldb_status s = open_writable(
+        path, O_WRONLY | (mode == LDB_OPEN_TRUNCATE ? O_TRUNC : 0), err, &file);
+
+    (void)env;
+    if (s == LDB_OK)
+        *out = &file->base;
+    return s;
+}
+
+static enum ldb_status posix_open_mapped(struct ldb_env *env, const char *path,
+                                         uint64_t window, struct ldb_error *err,
+                                         struct ldb_writable_file **out)
+{
+    struct posix_writable *file = NULL;
+    enum ldb_status s = open_writable(path, O_RDWR | O_TRUNC, err, &file);
+
+    (void)env;
+    if (s != LDB_OK)
+        return s;
+    if (!ldb_mapped_file_is_safe(file->fd)) {
+        *out = &file->base;
+        return LDB_OK;
+    }
+    s = ldb_mapped_file_create(&file->base, file->fd, window, err, out);
+    if (s != LDB_OK) {
+        (void)ldb_file_close(&file->base, NULL);
+        (void)unlink(path);
+        return ldb_error_prefix(err, s, "prepare %s", path);
+    }
+    return LDB_OK;
 }
 
 /* ---- random files ---- */
@@ -818,6 +854,7 @@ static void posix_thread_join(struct ldb_env *env, struct ldb_thread *thread)
 
 static const struct ldb_env_ops posix_ops = {
     .open_writable = posix_open_writable,
+    .open_mapped = posix_open_mapped,
     .open_random = posix_open_random,
     .open_sequential = posix_open_sequential,
     .file_size = posix_file_size,

@@ -117,6 +117,85 @@ static void appended_bytes_are_read_back_by_every_kind_of_file(void **state)
     ldb_random_close(random);
 }
 
+/* text, then zeros alone: as long as a mapped file is open. */
+static void assert_begins(struct ldb_env *env, const char *path,
+                          const char *text)
+{
+    struct ldb_error err = {0};
+    struct ldb_buf content = LDB_BUF_INIT(SIZE_MAX);
+    size_t len = strlen(text);
+
+    assert_ldb_ok(ldb_env_read_file(env, path, &err, &content), &err);
+    assert_true(content.len >= len);
+    assert_memory_equal(content.data, text, len);
+    for (size_t i = len; i < content.len; i++)
+        assert_int_equal(content.data[i], 0);
+    ldb_buf_release(&content);
+}
+
+static void a_mapped_file_holds_what_was_appended(void **state)
+{
+    const struct env_fixture *f = *state;
+    const char *path = env_path(f, "m");
+    struct ldb_error err = {0};
+    struct ldb_writable_file *file = NULL;
+
+    env_put_file(f->env, path, "what was there", false);
+    assert_ldb_ok(
+        f->env->ops->open_mapped(f->env, path, LDB_WINDOW_UNIT, &err, &file),
+        &err);
+    assert_begins(f->env, path, "");
+    append(file, "hello ");
+    append(file, "");
+    append(file, "world");
+    assert_begins(f->env, path, "hello world");
+    assert_ldb_ok(ldb_file_sync(file, &err), &err);
+    assert_ldb_ok(ldb_file_close(file, &err), &err);
+    env_assert_file(f->env, path, "hello world");
+
+    assert_ldb_ok(
+        f->env->ops->open_mapped(f->env, path, LDB_WINDOW_UNIT, &err, &file),
+        &err);
+    append(file, "12345");
+    assert_ldb_ok(ldb_file_truncate(file, 3, &err), &err);
+    append(file, "abc");
+    assert_ldb_ok(ldb_file_sync(file, &err), &err);
+    assert_ldb_ok(ldb_file_close(file, &err), &err);
+    env_assert_file(f->env, path, "123abc");
+}
+
+/* Longer than its window it goes on as any other. */
+static void a_mapped_file_outgrows_its_window(void **state)
+{
+    enum {
+        PIECE = 1000
+    };
+    const struct env_fixture *f = *state;
+    const char *path = env_path(f, "m");
+    struct ldb_error err = {0};
+    struct ldb_writable_file *file = NULL;
+    struct ldb_buf content = LDB_BUF_INIT(SIZE_MAX);
+    uint8_t piece[PIECE];
+    size_t count = 2 * LDB_WINDOW_UNIT / PIECE;
+
+    assert_ldb_ok(
+        f->env->ops->open_mapped(f->env, path, LDB_WINDOW_UNIT, &err, &file),
+        &err);
+    for (size_t i = 0; i < count; i++) {
+        memset(piece, (int)(1 + i % 250), PIECE);
+        assert_ldb_ok(ldb_file_append(file, ldb_slice_make(piece, PIECE), &err),
+                      &err);
+    }
+    assert_ldb_ok(ldb_file_sync(file, &err), &err);
+    assert_ldb_ok(ldb_file_close(file, &err), &err);
+    assert_ldb_ok(ldb_env_read_file(f->env, path, &err, &content), &err);
+    assert_int_equal(content.len, count * PIECE);
+    for (size_t i = 0; i < content.len; i++)
+        if (content.data[i] != 1 + i / PIECE % 250)
+            fail_msg("byte %zu is %u", i, content.data[i]);
+    ldb_buf_release(&content);
+}
+
 static void truncate_mode_empties_and_append_mode_goes_on(void **state)
 {
     const struct env_fixture *f = *state;
@@ -751,6 +830,8 @@ int env_conformance_run(const char *name, int (*setup)(void **state),
     }
     const struct CMUnitTest env_tests[] = {
         TEST(appended_bytes_are_read_back_by_every_kind_of_file),
+        TEST(a_mapped_file_holds_what_was_appended),
+        TEST(a_mapped_file_outgrows_its_window),
         TEST(truncate_mode_empties_and_append_mode_goes_on),
         TEST(appends_after_a_truncate_follow_the_cut),
         TEST(a_read_past_the_end_is_corruption_with_file_and_size),

@@ -144,16 +144,53 @@ void env_crash_names_release(struct env_crash_names *names)
 
 /* ---- files ---- */
 
+/* A mapped file is as storage/base/mapped_file.c has it; base holds what was
+ * appended alone. */
 struct crash_writable {
     struct ldb_writable_file base;
     struct ldb_writable_file *file;
     struct env_crash *crash;
     uint32_t inode;
+    uint64_t window; /* 0: not mapped, or not any more */
+    uint64_t len;    /* of a mapped one; guarded by crash->mu */
+    uint64_t synced_len;
 };
 
 static struct crash_writable *writable_of(struct ldb_writable_file *file)
 {
     return (struct crash_writable *)(void *)file;
+}
+
+static void leave_window(struct crash_writable *file)
+    LDB_REQUIRES(file->crash->mu)
+{
+    if (file->window > 0 && file->len != file->synced_len)
+        add_event(file->crash, ENV_CRASH_EVENT_SYNC, file->inode);
+    file->window = 0;
+}
+
+static void record_append(struct crash_writable *file, struct ldb_slice bytes)
+    LDB_REQUIRES(file->crash->mu)
+{
+    size_t stored = 0;
+
+    if (file->window > 0) {
+        struct env_crash_event *event =
+            add_event(file->crash, ENV_CRASH_EVENT_STORE, file->inode);
+
+        stored = (size_t)(file->window - file->len);
+        stored = stored < bytes.len ? stored : bytes.len;
+        event->bytes = allocate(stored);
+        memcpy(event->bytes, bytes.data, stored);
+        event->len = stored;
+        event->offset = file->len;
+        file->len += stored;
+    }
+    if (stored == bytes.len)
+        return;
+    leave_window(file);
+    add_append(file->crash, file->inode,
+               ldb_slice_make(bytes.data + stored, bytes.len - stored));
 }
 
 static enum ldb_status crash_append(struct ldb_writable_file *base,
@@ -166,7 +203,7 @@ static enum ldb_status crash_append(struct ldb_writable_file *base,
     ldb_mutex_lock(&file->crash->mu);
     s = ldb_file_append(file->file, bytes, err);
     if (s == LDB_OK && bytes.len > 0)
-        add_append(file->crash, file->inode, bytes);
+        record_append(file, bytes);
     ldb_mutex_unlock(&file->crash->mu);
     return s;
 }
@@ -179,8 +216,10 @@ static enum ldb_status crash_sync(struct ldb_writable_file *base,
 
     ldb_mutex_lock(&file->crash->mu);
     s = ldb_file_sync(file->file, err);
-    if (s == LDB_OK)
+    if (s == LDB_OK) {
         add_event(file->crash, ENV_CRASH_EVENT_SYNC, file->inode);
+        file->synced_len = file->len;
+    }
     ldb_mutex_unlock(&file->crash->mu);
     return s;
 }
@@ -194,6 +233,8 @@ static enum ldb_status crash_truncate(struct ldb_writable_file *base,
     ldb_mutex_lock(&file->crash->mu);
     s = ldb_file_truncate(file->file, len, err);
     if (s == LDB_OK)
+        leave_window(file);
+    if (s == LDB_OK)
         add_event(file->crash, ENV_CRASH_EVENT_TRUNCATE, file->inode)->len =
             len;
     ldb_mutex_unlock(&file->crash->mu);
@@ -204,8 +245,14 @@ static enum ldb_status crash_close(struct ldb_writable_file *base,
                                    struct ldb_error *err)
 {
     struct crash_writable *file = writable_of(base);
-    enum ldb_status s = ldb_file_close(file->file, err);
+    enum ldb_status s;
 
+    ldb_mutex_lock(&file->crash->mu);
+    s = ldb_file_close(file->file, err);
+    if (file->window > 0 && file->len == file->synced_len)
+        add_event(file->crash, ENV_CRASH_EVENT_TRUNCATE, file->inode)->len =
+            file->len;
+    ldb_mutex_unlock(&file->crash->mu);
     free(file);
     return s;
 }
@@ -217,13 +264,23 @@ static const struct ldb_writable_file_ops writable_ops = {
     .close = crash_close,
 };
 
-static enum ldb_status crash_open_writable(struct ldb_env *env,
-                                           const char *path,
-                                           enum ldb_open_mode mode,
-                                           struct ldb_error *err,
-                                           struct ldb_writable_file **out)
+/* Its zeros, and their sync. */
+static void add_window(struct env_crash *crash, uint32_t inode, uint64_t window)
+    LDB_REQUIRES(crash->mu)
 {
-    struct env_crash *crash = crash_of(env);
+    uint8_t *zeros = allocate((size_t)window);
+
+    add_append(crash, inode, ldb_slice_make(zeros, (size_t)window));
+    add_event(crash, ENV_CRASH_EVENT_SYNC, inode);
+    free(zeros);
+}
+
+/* window 0: not mapped. */
+static enum ldb_status open_file(struct env_crash *crash, const char *path,
+                                 enum ldb_open_mode mode, uint64_t window,
+                                 struct ldb_error *err,
+                                 struct ldb_writable_file **out)
+{
     struct ldb_writable_file *opened = NULL;
     struct crash_writable *file;
     struct env_crash_name *name;
@@ -242,11 +299,30 @@ static enum ldb_status crash_open_writable(struct ldb_env *env,
     *file = (struct crash_writable){.base.ops = &writable_ops,
                                     .file = opened,
                                     .crash = crash,
-                                    .inode = inode};
+                                    .inode = inode,
+                                    .window = window};
+    if (window > 0)
+        add_window(crash, inode, window);
     *out = &file->base;
 out:
     ldb_mutex_unlock(&crash->mu);
     return s;
+}
+
+static enum ldb_status crash_open_writable(struct ldb_env *env,
+                                           const char *path,
+                                           enum ldb_open_mode mode,
+                                           struct ldb_error *err,
+                                           struct ldb_writable_file **out)
+{
+    return open_file(crash_of(env), path, mode, 0, err, out);
+}
+
+static enum ldb_status crash_open_mapped(struct ldb_env *env, const char *path,
+                                         uint64_t window, struct ldb_error *err,
+                                         struct ldb_writable_file **out)
+{
+    return open_file(crash_of(env), path, LDB_OPEN_TRUNCATE, window, err, out);
 }
 
 static enum ldb_status crash_open_random(struct ldb_env *env, const char *path,
@@ -453,6 +529,7 @@ static void crash_thread_join(struct ldb_env *env, struct ldb_thread *thread)
 
 static const struct ldb_env_ops env_ops = {
     .open_writable = crash_open_writable,
+    .open_mapped = crash_open_mapped,
     .open_random = crash_open_random,
     .open_sequential = crash_open_sequential,
     .file_size = crash_file_size,

@@ -16,7 +16,8 @@
  * One run gives all states: nothing is run again for each. The rule is that of
  * env_fault.h: bytes are durable by the sync of their file, names by that of
  * their directory, and by nothing else. What was not may be there or not: of
- * a file any part, of a directory any set of its changes, whatever their order.
+ * a file any part, of a directory any set of its changes, whatever their order;
+ * of a mapped file, whose window is durable once it is open, any pages.
  *
  * Below an env_fault, failed calls never come here, and a failed sync makes
  * nothing durable.
@@ -54,6 +55,9 @@ enum env_crash_mistake {
     ENV_CRASH_DIRECTORY_NOT_SYNCED,
     /* A journal goes before the MANIFEST's next sync, not after it. */
     ENV_CRASH_JOURNAL_REMOVED_EARLY,
+    /* The length of a window is lost with its zeros: nothing tells that the
+     * file was mapped, and its readers go on behind a gap. */
+    ENV_CRASH_WINDOW_NOT_SYNCED,
 };
 
 /* The disk at position 0 of the record. */
@@ -76,7 +80,10 @@ void env_crash_disk_advance(struct env_crash_disk *disk, uint64_t position);
     /* Files have all their length, but unsynced bytes are zeros. */           \
     X(ENV_CRASH_KEEP_ZEROS, "names, zeros for bytes")                          \
     /* As a part, but from there on zeros, or (no MANIFEST) garbage. */        \
-    X(ENV_CRASH_KEEP_GARBLED, "a part, then garbage")
+    X(ENV_CRASH_KEEP_GARBLED, "a part, then garbage")                          \
+    /* Of a mapped file each page or sector by itself, as it was at any moment \
+     * since the sync; else as a part. */                                      \
+    X(ENV_CRASH_KEEP_PAGES, "pages by themselves")
 
 enum env_crash_keep {
 #define ENV_CRASH_ENUM(code, text) code,

@@ -5,13 +5,15 @@
 #include "tests/support/bytes.h"
 #include "tests/support/env_crash_record.h"
 
-/* What a disk writes whole. */
+/* What a disk writes whole, and what a system does. */
 #define SECTOR 512u
+#define PAGE   4096u
 /* How far ahead ENV_CRASH_JOURNAL_REMOVED_EARLY looks for the removal. */
 #define LOOK_AHEAD 40
 
 struct file {
     bool is_dir;
+    bool is_mapped;        /* was stored into */
     const char *name;      /* the first it got; NULL: none yet */
     struct ldb_buf stable; /* as of its last sync */
     size_t *pending;       /* events since, in order */
@@ -78,12 +80,29 @@ static bool is_in(const char *path, const char *dir)
 
 /* ---- bytes ---- */
 
-/* The first n bytes (of an append) or all of the event. */
+/* Those bytes of a store that lie in [from, to) of the file; what was cut off
+ * meanwhile they do not bring back. */
+static void store(struct ldb_buf *bytes, const struct env_crash_event *event,
+                  uint64_t from, uint64_t to)
+{
+    uint64_t begin = event->offset > from ? event->offset : from;
+    uint64_t end = event->offset + event->len;
+
+    end = end < to ? end : to;
+    end = end < bytes->len ? end : bytes->len;
+    if (begin < end)
+        memcpy(bytes->data + begin, event->bytes + (begin - event->offset),
+               (size_t)(end - begin));
+}
+
+/* The first n bytes (of an append or store) or all of the event. */
 static void apply(struct ldb_buf *bytes, const struct env_crash_event *event,
                   size_t n)
 {
     if (event->kind == ENV_CRASH_EVENT_TRUNCATE)
         bytes->len = (size_t)event->len;
+    else if (event->kind == ENV_CRASH_EVENT_STORE)
+        store(bytes, event, 0, event->offset + n);
     else if (ldb_buf_append(bytes, ldb_slice_make(event->bytes, n)) != LDB_OK)
         abort();
 }
@@ -101,6 +120,8 @@ static void make_live(const struct env_crash_disk *disk,
         apply(out, event, (size_t)event->len);
         if (out->len < *out_low)
             *out_low = out->len;
+        if (event->kind == ENV_CRASH_EVENT_STORE && event->offset < *out_low)
+            *out_low = (size_t)event->offset;
     }
 }
 
@@ -110,6 +131,7 @@ static void make_torn(const struct env_crash_disk *disk,
 {
     size_t whole = (size_t)(bytes_next(seed) % (file->pending_count + 1));
     size_t part;
+    size_t at;
 
     for (size_t i = 0; i < whole; i++) {
         const struct env_crash_event *event =
@@ -121,12 +143,58 @@ static void make_torn(const struct env_crash_disk *disk,
         return;
     const struct env_crash_event *event =
         &disk->record->events[file->pending[whole]];
-    if (event->kind != ENV_CRASH_EVENT_APPEND)
+    if (event->kind == ENV_CRASH_EVENT_TRUNCATE)
         return;
     part = (size_t)(bytes_next(seed) % (event->len + 1));
-    if (bytes_next(seed) % 3 == 0 && part > (out->len + part) % SECTOR)
-        part -= (out->len + part) % SECTOR;
+    at =
+        event->kind == ENV_CRASH_EVENT_STORE ? (size_t)event->offset : out->len;
+    if (bytes_next(seed) % 3 == 0 && part > (at + part) % SECTOR)
+        part -= (at + part) % SECTOR;
     apply(out, event, part);
+}
+
+/* One page, or sector: the stores into it up to some moment, which may be in
+ * the middle of one. */
+static void make_page(const struct env_crash_disk *disk,
+                      const struct file *file, uint64_t from, uint64_t to,
+                      uint64_t *seed, struct ldb_buf *out)
+{
+    size_t count = (size_t)(bytes_next(seed) % (file->pending_count + 1));
+
+    for (size_t i = 0; i < file->pending_count && i <= count; i++) {
+        const struct env_crash_event *event =
+            &disk->record->events[file->pending[i]];
+        uint64_t end = to;
+
+        if (event->kind != ENV_CRASH_EVENT_STORE)
+            continue;
+        if (i == count)
+            end = event->offset + bytes_next(seed) % (event->len + 1);
+        store(out, event, from, end < to ? end : to);
+    }
+}
+
+/* What is done to a mapped file beside stores comes after a sync of them. */
+static void make_pages(const struct env_crash_disk *disk,
+                       const struct file *file, uint64_t *seed,
+                       struct ldb_buf *out)
+{
+    uint64_t unit = bytes_next(seed) % 3 == 0 ? SECTOR : PAGE;
+    size_t others = (size_t)(bytes_next(seed) % (file->pending_count + 1));
+
+    if (!file->is_mapped) {
+        make_torn(disk, file, seed, out);
+        return;
+    }
+    for (uint64_t from = 0; from < out->len; from += unit)
+        make_page(disk, file, from, from + unit, seed, out);
+    for (size_t i = 0; i < others; i++) {
+        const struct env_crash_event *event =
+            &disk->record->events[file->pending[i]];
+
+        if (event->kind != ENV_CRASH_EVENT_STORE)
+            apply(out, event, (size_t)event->len);
+    }
 }
 
 static void make_garbled(const struct env_crash_disk *disk,
@@ -185,9 +253,18 @@ static void make_file(const struct env_crash_disk *disk, uint32_t inode,
             memset(out->data + low, 0, out->len - low);
         break;
     case ENV_CRASH_KEEP_GARBLED:
-        make_garbled(disk, file, &seed, out);
+        if (file->is_mapped) /* its length stays, its pages are old or new */
+            make_pages(disk, file, &seed, out);
+        else
+            make_garbled(disk, file, &seed, out);
+        break;
+    case ENV_CRASH_KEEP_PAGES:
+        make_pages(disk, file, &seed, out);
         break;
     }
+    while (disk->mistake == ENV_CRASH_WINDOW_NOT_SYNCED && file->is_mapped &&
+           out->len > 0 && out->data[out->len - 1] == 0)
+        out->len--;
 }
 
 /* ---- names ---- */
@@ -215,7 +292,8 @@ static void make_names(const struct env_crash_disk *disk,
     copy_names(&disk->names, out);
     if (keep == ENV_CRASH_KEEP_NONE || keep == ENV_CRASH_KEEP_BYTES)
         return;
-    if (keep == ENV_CRASH_KEEP_TORN || keep == ENV_CRASH_KEEP_GARBLED) {
+    if (keep == ENV_CRASH_KEEP_TORN || keep == ENV_CRASH_KEEP_GARBLED ||
+        keep == ENV_CRASH_KEEP_PAGES) {
         uint64_t way = bytes_next(&seed) % 3;
 
         is_any = way == 0;
@@ -398,8 +476,10 @@ static void on_event(struct env_crash_disk *disk, size_t index)
         on_inode(disk, event);
         break;
     case ENV_CRASH_EVENT_APPEND:
+    case ENV_CRASH_EVENT_STORE:
     case ENV_CRASH_EVENT_TRUNCATE:
         file = file_of(disk, event->inode);
+        file->is_mapped |= event->kind == ENV_CRASH_EVENT_STORE;
         push(&file->pending, &file->pending_count, index);
         if (disk->mistake == ENV_CRASH_JOURNAL_REMOVED_EARLY &&
             is_manifest(file->name))

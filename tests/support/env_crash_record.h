@@ -10,6 +10,7 @@
 enum env_crash_event_kind {
     ENV_CRASH_EVENT_INODE,    /* a new file or directory, without a name */
     ENV_CRASH_EVENT_APPEND,   /* bytes, len */
+    ENV_CRASH_EVENT_STORE,    /* bytes, len, into a window at offset */
     ENV_CRASH_EVENT_TRUNCATE, /* len */
     ENV_CRASH_EVENT_SYNC,
     /* remove_name goes and set_name becomes inode's, at once; NULL: none. */
@@ -25,6 +26,7 @@ struct env_crash_event {
     char *remove_name;
     uint8_t *bytes;
     uint64_t len;
+    uint64_t offset;
 };
 
 struct env_crash_record {

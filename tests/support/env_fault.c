@@ -356,6 +356,29 @@ static const struct ldb_writable_file_ops writable_ops = {
     .close = fault_close,
 };
 
+/* Ends the call that opened a file: NULL, s says why. */
+static enum ldb_status wrap_writable(struct view *view, const struct call *call,
+                                     struct ldb_writable_file *opened,
+                                     enum ldb_status s, struct ldb_error *err,
+                                     struct ldb_writable_file **out)
+{
+    struct fault_writable *file;
+
+    if (s != LDB_OK || is_dead(view)) {
+        if (opened != NULL)
+            (void)ldb_file_close(opened, NULL);
+        return end_call(view, call, s, err);
+    }
+    file = allocate(sizeof(*file));
+    file->base.ops = &writable_ops;
+    file->file = opened;
+    file->view = view; /* the call's use is now the file's */
+    file->path = copy_text(call->path);
+    atomic_init(&file->sync_failed, false);
+    *out = &file->base;
+    return LDB_OK;
+}
+
 static enum ldb_status fault_open_writable(struct ldb_env *env,
                                            const char *path,
                                            enum ldb_open_mode mode,
@@ -366,7 +389,6 @@ static enum ldb_status fault_open_writable(struct ldb_env *env,
     struct call call = {ENV_FAULT_OPEN_WRITABLE, path,
                         mode == LDB_OPEN_TRUNCATE ? "truncate" : "append"};
     struct ldb_writable_file *opened = NULL;
-    struct fault_writable *file;
     enum ldb_status s = begin_call(view, &call, err);
 
     if (s != LDB_OK)
@@ -375,19 +397,28 @@ static enum ldb_status fault_open_writable(struct ldb_env *env,
     if (s == LDB_OK)
         s = view->base->ops->open_writable(view->base, path, mode, err,
                                            &opened);
-    if (s != LDB_OK || is_dead(view)) {
-        if (opened != NULL)
-            (void)ldb_file_close(opened, NULL);
-        return end_call(view, &call, s, err);
-    }
-    file = allocate(sizeof(*file));
-    file->base.ops = &writable_ops;
-    file->file = opened;
-    file->view = view; /* the call's use is now the file's */
-    file->path = copy_text(path);
-    atomic_init(&file->sync_failed, false);
-    *out = &file->base;
-    return LDB_OK;
+    return wrap_writable(view, &call, opened, s, err, out);
+}
+
+/* The window takes its space at once; appends take theirs again. */
+static enum ldb_status fault_open_mapped(struct ldb_env *env, const char *path,
+                                         uint64_t window, struct ldb_error *err,
+                                         struct ldb_writable_file **out)
+{
+    struct view *view = view_of(env);
+    struct call call = {ENV_FAULT_OPEN_WRITABLE, path, "mapped"};
+    struct ldb_writable_file *opened = NULL;
+    enum ldb_status s = begin_call(view, &call, err);
+
+    if (s != LDB_OK)
+        return s;
+    s = check_room(view, &call, path, err);
+    if (s == LDB_OK && take_space(view->fault, (size_t)window) < window)
+        s = ldb_error_set_errno(err, ENOSPC, "prepare %s", path);
+    if (s == LDB_OK)
+        s = view->base->ops->open_mapped(view->base, path, window, err,
+                                         &opened);
+    return wrap_writable(view, &call, opened, s, err, out);
 }
 
 /* ---- random files ---- */
@@ -805,6 +836,7 @@ static void fault_thread_join(struct ldb_env *env, struct ldb_thread *thread)
 
 static const struct ldb_env_ops fault_ops = {
     .open_writable = fault_open_writable,
+    .open_mapped = fault_open_mapped,
     .open_random = fault_open_random,
     .open_sequential = fault_open_sequential,
     .file_size = fault_file_size,
