@@ -17,6 +17,7 @@
 #include "storage/base/status.h"
 #include "storage/db_internal.h"
 #include "storage/journal/journal_reader.h"
+#include "storage/journal/journal_tail.h"
 #include "storage/version/recovered.h"
 
 /* ---- what stands in the folder ---- */
@@ -267,6 +268,17 @@ static void on_drop(void *context, uint64_t offset, uint64_t bytes,
                  (unsigned long long)bytes, reason);
 }
 
+/* The end of a mapped journal: told, but no damage. */
+static void on_gap(void *context, uint64_t offset, uint64_t bytes,
+                   const char *reason)
+{
+    struct replay *replay = context;
+
+    ldb_log_line(replay->db->log, "journal@gap %s @%llu S\302\267%lluB \"%s\"",
+                 replay->name, (unsigned long long)offset,
+                 (unsigned long long)bytes, reason);
+}
+
 /* Writes what was replayed so far as a table of the replay's edit. */
 static enum ldb_status flush_replayed(struct replay *replay,
                                       struct ldb_error *err)
@@ -363,7 +375,7 @@ static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
                                       struct ldb_error *err)
 {
     struct ldb_db *db = replay->db;
-    const struct ldb_journal_reader_options options = {
+    struct ldb_journal_reader_options options = {
         .strict = db->options.strict_journal,
         .skip_checksums = db->options.skip_journal_checksums,
         .on_drop = on_drop,
@@ -380,7 +392,16 @@ static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
         ldb_error_no_memory(err);
         goto out;
     }
-    s = db->env->ops->open_sequential(db->env, path, err, &file);
+    /* Strict, a gap is damage: nobody can tell one from the other. */
+    if (options.strict)
+        s = LDB_OK;
+    else
+        s = ldb_journal_tail_may_have_gap(db->env, path, err,
+                                          &options.ends_at_gap);
+    if (options.ends_at_gap)
+        options.on_drop = on_gap;
+    if (s == LDB_OK)
+        s = db->env->ops->open_sequential(db->env, path, err, &file);
     if (s != LDB_OK)
         goto out;
     s = ldb_journal_reader_create(file, replay->name, &options, err, &reader);

@@ -463,6 +463,7 @@ struct replay {
     struct ldb_repair *repair;
     char name[LDB_FILE_NAME_SIZE];
     bool is_quiet;
+    bool ends_at_gap;         /* a mapped journal */
     struct ldb_memtable *mem; /* NULL: nothing is kept */
     uint64_t damages;         /* told or not */
     enum ldb_status status;   /* of the lines told from on_drop */
@@ -475,13 +476,15 @@ static void on_drop(void *context, uint64_t offset, uint64_t bytes,
     struct replay *replay = context;
     char message[160];
     const struct ldb_finding finding = {
-        .kind = LDB_FINDING_DAMAGE,
+        .kind = replay->ends_at_gap ? LDB_FINDING_NOTE : LDB_FINDING_DAMAGE,
         .file = replay->name,
         .has_offset = true,
         .offset = offset,
         .message = message,
-        .advice = "the writes before and after are kept, and the journal in "
-                  "lost/",
+        .advice = replay->ends_at_gap
+                      ? "a mapped journal ends at its first gap"
+                      : "the writes before and after are kept, and the journal "
+                        "in lost/",
     };
 
     replay->damages++;
@@ -583,8 +586,8 @@ static enum ldb_status check_tail(struct replay *replay, const char *path,
 static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
                                       struct ldb_error *err)
 {
-    const struct ldb_journal_reader_options options = {.on_drop = on_drop,
-                                                       .context = replay};
+    struct ldb_journal_reader_options options = {.on_drop = on_drop,
+                                                 .context = replay};
     struct ldb_env *env = replay->repair->env;
     struct ldb_sequential_file *file = NULL;
     struct ldb_journal_reader *reader = NULL;
@@ -594,7 +597,10 @@ static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
     ldb_file_name_print(replay->name, LDB_FILE_JOURNAL, number);
     if (path == NULL)
         return ldb_error_no_memory(err);
-    s = env->ops->open_sequential(env, path, err, &file);
+    s = ldb_journal_tail_may_have_gap(env, path, err, &options.ends_at_gap);
+    replay->ends_at_gap = options.ends_at_gap;
+    if (s == LDB_OK)
+        s = env->ops->open_sequential(env, path, err, &file);
     if (s == LDB_OK)
         s = ldb_journal_reader_create(file, replay->name, &options, err,
                                       &reader);

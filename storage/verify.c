@@ -221,6 +221,8 @@ static enum ldb_status check_tables(struct check *check,
 struct record_check {
     struct check *check;
     const char *name;
+    bool ends_at_gap;       /* a mapped journal */
+    bool has_told;          /* on_drop did */
     enum ldb_status status; /* of the visits made from on_drop */
 };
 
@@ -241,12 +243,33 @@ static enum ldb_status report_record(struct record_check *records,
     return report(records->check, &finding);
 }
 
+/* Where a mapped journal ends. */
+static enum ldb_status report_gap(struct record_check *records, uint64_t offset,
+                                  uint64_t bytes)
+{
+    struct ldb_error text = {0};
+
+    LDB_IGNORE(ldb_error_set(&text, LDB_CORRUPTION,
+                             "the mapped journal ends at a gap: %" PRIu64
+                             " bytes from there on are not used",
+                             bytes));
+    return report_record(records, LDB_FINDING_NOTE, offset, text.message,
+                         "nothing to do: a power cut leaves this of writes "
+                         "that nobody asked to sync");
+}
+
 static void on_drop(void *context, uint64_t offset, uint64_t bytes,
                     const char *reason)
 {
     struct record_check *records = context;
     struct ldb_error text = {0};
 
+    records->has_told = true;
+    if (records->ends_at_gap) {
+        if (records->status == LDB_OK)
+            records->status = report_gap(records, offset, bytes);
+        return;
+    }
     LDB_IGNORE(ldb_error_set(&text, LDB_CORRUPTION,
                              "%" PRIu64 " bytes cannot be used: %s", bytes,
                              reason));
@@ -300,7 +323,6 @@ static enum ldb_status check_manifest_record(struct record_check *records,
 static enum ldb_status check_tail(struct record_check *records,
                                   const char *path, uint64_t len,
                                   const struct ldb_journal_reader *reader,
-                                  uint64_t damages_before,
                                   struct ldb_error *err)
 {
     uint64_t bytes = ldb_journal_reader_tail_bytes(reader);
@@ -310,8 +332,8 @@ static enum ldb_status check_tail(struct record_check *records,
     uint64_t size = 0;
     enum ldb_status s;
 
-    /* A tail of other bytes than zeros was told as damage. */
-    if (bytes == 0 || records->check->summary.damages != damages_before)
+    /* A tail of other bytes than zeros was told. */
+    if (bytes == 0 || records->has_told)
         return LDB_OK;
     s = env->ops->file_size(env, path, err, &size);
     if (s != LDB_OK)
@@ -345,18 +367,21 @@ static enum ldb_status check_records(struct check *check,
 {
     char name[LDB_FILE_NAME_SIZE];
     struct record_check records = {.check = check, .name = name};
-    const struct ldb_journal_reader_options options = {.on_drop = on_drop,
-                                                       .context = &records};
+    struct ldb_journal_reader_options options = {.on_drop = on_drop,
+                                                 .context = &records};
     struct ldb_sequential_file *file = NULL;
     struct ldb_journal_reader *reader = NULL;
     struct ldb_slice record = {0};
-    uint64_t damages = check->summary.damages;
     char *path = ldb_file_path(check->dir, type, number);
     enum ldb_status s;
 
     ldb_file_name_print(name, type, number);
     s = path == NULL ? ldb_error_no_memory(err)
                      : ldb_pinned_open(check->env, path, len, err, &file);
+    if (s == LDB_OK && type == LDB_FILE_JOURNAL)
+        s = ldb_journal_tail_may_have_gap(check->env, path, err,
+                                          &options.ends_at_gap);
+    records.ends_at_gap = options.ends_at_gap;
     if (s == LDB_OK)
         s = ldb_journal_reader_create(file, name, &options, err, &reader);
     if (s != LDB_OK)
@@ -371,7 +396,7 @@ static enum ldb_status check_records(struct check *check,
     if (s == LDB_NOT_FOUND)
         s = records.status;
     if (s == LDB_OK)
-        s = check_tail(&records, path, len, reader, damages, err);
+        s = check_tail(&records, path, len, reader, err);
 out:
     ldb_journal_reader_destroy(reader);
     if (file != NULL)

@@ -36,6 +36,7 @@ struct run {
     bool is_open;
     bool is_quiet;   /* zeros alone: as the end of a file, not told */
     bool is_damage;  /* sound chunks follow it: not a tail */
+    bool is_record;  /* it begins with a record without its end */
     uint64_t offset; /* in the file */
     const char *reason;
 };
@@ -191,6 +192,7 @@ static void mark(struct ldb_journal_reader *r, uint64_t offset,
         r->run = (struct run){
             .is_open = true,
             .is_quiet = true,
+            .is_record = r->is_record_open,
             .offset = r->is_record_open ? r->open_offset : offset,
         };
     }
@@ -281,6 +283,26 @@ static enum ldb_status load_block(struct ldb_journal_reader *r)
 }
 
 /*
+ * The journal ends at the run that is open: what follows is looked at only for
+ * whether it is anything.
+ */
+static enum ldb_status end_at_gap(struct ldb_journal_reader *r)
+{
+    enum ldb_status s = LDB_OK;
+
+    assert(r->run.is_open);
+    r->run.is_damage = false;
+    while (s == LDB_OK) {
+        s = load_block(r);
+        if (s == LDB_OK && !is_zeroed(r->block, r->block_len))
+            r->run.is_quiet = false;
+    }
+    if (s == LDB_NOT_FOUND && r->run.is_quiet && !r->run.is_record)
+        r->tail_bytes = 0;
+    return s;
+}
+
+/*
  * Takes note of a chunk that is not sound and moves past it: past itself or
  * past its block.
  */
@@ -328,6 +350,8 @@ static enum ldb_status next_chunk(struct ldb_journal_reader *r,
         enum ldb_status s = LDB_OK;
         struct chunk c;
 
+        if (r->run.is_open && r->options.ends_at_gap)
+            return end_at_gap(r);
         if (r->used == r->block_len) {
             s = load_block(r);
             if (s != LDB_OK)
@@ -358,6 +382,8 @@ static enum ldb_status settle(struct ldb_journal_reader *r, uint64_t offset)
         return LDB_OK;
     if (r->options.strict)
         return end_damaged(r);
+    if (r->options.ends_at_gap)
+        return end_at_gap(r);
     drop_run(r, offset);
     return LDB_OK;
 }
@@ -425,8 +451,8 @@ enum ldb_status ldb_journal_reader_next(struct ldb_journal_reader *reader,
     enum ldb_status s = reader->ended;
 
     while (s == LDB_OK && !is_done) {
-        uint64_t offset;
-        struct chunk c;
+        uint64_t offset = 0;
+        struct chunk c = {0};
 
         s = next_chunk(reader, &c, &offset);
         if (s == LDB_OK)

@@ -17,6 +17,9 @@
  *   garbage, its blocks in any order). A MANIFEST's record is synced before the
  *   next is appended, so that no crash leaves a record behind a torn one; it is
  *   read strict.
+ * - A mapped journal (journal_tail.h tells) may have lost any page of what was
+ *   not synced: it ends at the first run, whatever follows. All from there on
+ *   is the tail; zeros alone, which are the rest of its window, are none.
  *
  * Thread-safety: one caller.
  */
@@ -38,6 +41,7 @@ typedef void (*ldb_journal_drop)(void *context, uint64_t offset, uint64_t bytes,
 struct ldb_journal_reader_options {
     bool strict;
     bool skip_checksums; /* true: do not verify (StrictJournalChecksum off) */
+    bool ends_at_gap;    /* the first run is the end; not with strict */
     uint64_t record_max; /* bytes, the most held in memory; a longer record
                             is damage. 0: 1 GiB */
     ldb_journal_drop on_drop; /* NULL: not told */

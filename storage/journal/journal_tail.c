@@ -49,3 +49,15 @@ enum ldb_status ldb_journal_tail_is_damage(struct ldb_env *env,
     ldb_mem_free(scratch);
     return s;
 }
+
+enum ldb_status ldb_journal_tail_may_have_gap(struct ldb_env *env,
+                                              const char *path,
+                                              struct ldb_error *err, bool *out)
+{
+    uint64_t size = 0;
+    enum ldb_status s = env->ops->file_size(env, path, err, &size);
+
+    if (s == LDB_OK)
+        *out = size > 0 && size % LDB_WINDOW_UNIT == 0;
+    return s;
+}

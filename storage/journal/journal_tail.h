@@ -19,4 +19,13 @@ ldb_journal_tail_is_damage(struct ldb_env *env, const char *path,
                            uint64_t offset, uint64_t bytes,
                            struct ldb_error *err, bool *out);
 
+/*
+ * Whether the journal was mapped when it was last written, so that a power cut
+ * may have left a gap in it: its length tells (LDB_WINDOW_UNIT). Of one in
+ * 65,536 appended journals it says so too. Errors: IO, NO_MEMORY, NOT_FOUND.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_tail_may_have_gap(struct ldb_env *env, const char *path,
+                              struct ldb_error *err, bool *out);
+
 #endif

@@ -6,8 +6,10 @@
 #include <stdio.h>
 
 #include "storage/base/env.h"
+#include "storage/journal/journal_reader.h"
 #include "storage/journal/journal_writer.h"
 #include "storage/journal/write_batch.h"
+#include "storage/verify.h"
 #include "storage/version/manifest.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
@@ -304,6 +306,155 @@ static void a_journal_may_end_at_any_byte(void **state)
     ldb_buf_release(&journal);
 }
 
+/* ---- gaps of mapped journals ---- */
+
+/* Records of them that end before offset. */
+static unsigned count_records(struct db_fixture *f, const char *path,
+                              uint64_t offset)
+{
+    const struct ldb_journal_reader_options options = {0};
+    struct ldb_sequential_file *file = NULL;
+    struct ldb_journal_reader *reader = NULL;
+    struct ldb_slice record;
+    unsigned count = 0;
+
+    assert_ldb_ok(f->env->ops->open_sequential(f->env, path, &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(
+        ldb_journal_reader_create(file, "j", &options, &f->err, &reader),
+        &f->err);
+    while (ldb_journal_reader_next(reader, &f->err, &record) == LDB_OK &&
+           ldb_journal_reader_end_offset(reader) <= offset)
+        count++;
+    ldb_journal_reader_destroy(reader);
+    ldb_sequential_close(file);
+    return count;
+}
+
+static enum ldb_status no_damage(void *context,
+                                 const struct ldb_finding *finding)
+{
+    (void)context;
+    if (finding->kind == LDB_FINDING_DAMAGE)
+        fail_msg("%s: %s", finding->file, finding->message);
+    return LDB_OK;
+}
+
+/* It is open, with the first count of fill and no more. */
+static void assert_first(struct db_fixture *f, unsigned count)
+{
+    char key[16];
+
+    assert_int_equal(ldb_last_sequence(f->db), count);
+    db_fixture_assert_filled(f, 0, count);
+    (void)snprintf(key, sizeof(key), "key%06u", count);
+    db_fixture_assert_value(f, key, NULL);
+}
+
+/* Recovery, read-only and not, the check and the repair see the same. */
+static void assert_ends_at(struct db_fixture *f, const char *name,
+                           struct ldb_slice journal, unsigned count,
+                           bool is_whole)
+{
+    struct ldb_verify_summary summary = {0};
+    enum ldb_status strict;
+
+    f->options.read_only = true;
+    db_fixture_write_file(f, name, journal);
+    db_fixture_open(f);
+    assert_int_equal(f->recovery.bytes_dropped, 0);
+    assert_int_equal(f->recovery.tail_bytes == 0, is_whole);
+    assert_first(f, count);
+    db_fixture_close(f);
+    assert_ldb_ok(ldb_verify_folder(DB_FIXTURE_DIR, &f->options, no_damage,
+                                    NULL, &f->err, &summary),
+                  &f->err);
+    assert_int_equal(summary.journal_records, count);
+    /* Strict, it is refused where a record is seen behind the gap. */
+    f->options.strict_journal = true;
+    strict = ldb_open(DB_FIXTURE_DIR, &f->options, NULL, &f->err, &f->db);
+    if (strict == LDB_OK) {
+        assert_first(f, count);
+        db_fixture_close(f);
+    } else {
+        assert_ldb_status(LDB_CORRUPTION, strict, &f->err);
+        assert_false(is_whole);
+    }
+    f->options.strict_journal = false;
+    f->options.read_only = false;
+}
+
+/*
+ * Any page may be missing, or the end of one: what is before it is there, and
+ * nothing of what is behind it, however whole.
+ */
+static void nothing_behind_a_gap_is_replayed(void **state)
+{
+    enum {
+        RECORDS = 500, /* more than a block of them, in less than a window */
+    };
+    static const struct {
+        size_t from;
+        size_t to;
+    } gaps[] = {
+        {0, 4096},      {0, 512},       {0, 32768},     {4096, 8192},
+        {8191, 8192},   {28672, 32768}, {32768, 36864}, {40959, 40960},
+        {45056, 49152}, {4096, 49152},  {36864, 65536}, {65000, 65536},
+    };
+    struct db_fixture *f = *state;
+    struct ldb_buf whole = LDB_BUF_INIT(JOURNAL_MAX);
+    struct ldb_repair_report report = {0};
+    char name[32];
+    char path[64];
+    size_t len;
+
+    f->options.write_buffer_bytes = 1 << 20;
+    db_fixture_reopen(f);
+    db_fixture_fill(f, 0, RECORDS);
+    (void)snprintf(name, sizeof(name), "%06llu.log",
+                   (unsigned long long)close_and_pick_number(f) - 10);
+    (void)snprintf(path, sizeof(path), DB_FIXTURE_DIR "/%s", name);
+    db_fixture_read_file(f, name, &whole);
+    len = whole.len;
+    assert_in_range(len, 53248, LDB_WINDOW_UNIT - 1);
+    while (whole.len < LDB_WINDOW_UNIT)
+        assert_int_equal(ldb_buf_append(&whole, ldb_slice_make("", 1)), LDB_OK);
+    assert_ends_at(f, name, ldb_slice_of_buf(&whole), RECORDS, true);
+    for (size_t i = 0; i < sizeof(gaps) / sizeof(gaps[0]); i++) {
+        struct ldb_buf torn = LDB_BUF_INIT(JOURNAL_MAX);
+        size_t from = gaps[i].from;
+        unsigned count;
+
+        print_message("%zu to %zu\n", from, gaps[i].to);
+        db_fixture_write_file(f, name, ldb_slice_of_buf(&whole));
+        count = count_records(f, path, from);
+        assert_int_equal(ldb_buf_assign(&torn, ldb_slice_of_buf(&whole)),
+                         LDB_OK);
+        memset(torn.data + from, 0, gaps[i].to - from);
+        if (memcmp(torn.data, whole.data, len) != 0)
+            assert_ends_at(f, name, ldb_slice_of_buf(&torn), count, false);
+        ldb_buf_release(&torn);
+    }
+    /* The last one: opened for writing, what is left is all there was. */
+    memset(whole.data + 4096, 0, 4096);
+    db_fixture_write_file(f, name, ldb_slice_of_buf(&whole));
+    len = count_records(f, path, 4096);
+    assert_ldb_ok(ldb_repair(DB_FIXTURE_DIR, &f->options,
+                             &(struct ldb_repair_options){.dry_run = true},
+                             &report, &f->err),
+                  &f->err);
+    assert_false(report.needed);
+    assert_int_equal(report.journal_records, len);
+    db_fixture_open(f);
+    assert_first(f, (unsigned)len);
+    (void)db_fixture_put(f, "new", "1");
+    db_fixture_reopen(f);
+    db_fixture_assert_value(f, "new", "1");
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_JOURNAL), 1);
+    db_fixture_assert_filled(f, 0, (unsigned)len);
+    ldb_buf_release(&whole);
+}
+
 /* Damage takes its block along; what goes on to the end of the file is the
  * tail, damaged or not. */
 static void a_zeroed_tail_is_an_end_and_damage_before_is_counted(void **state)
@@ -409,6 +560,7 @@ int main(void)
         TEST(of_two_equal_internal_keys_one_is_kept),
         TEST(a_batch_that_fails_half_way_leaves_nothing),
         TEST(a_journal_may_end_at_any_byte),
+        TEST(nothing_behind_a_gap_is_replayed),
         TEST(a_zeroed_tail_is_an_end_and_damage_before_is_counted),
         TEST(an_old_journal_is_never_appended_to),
         TEST(a_manifest_before_the_first_journal_beside_tables_is_damage),

@@ -1064,10 +1064,109 @@ static void every_failed_allocation_is_told(void **state)
     ldb_buf_release(&file);
 }
 
+/* Mapped journals: what follows the first run is not read. */
+static const struct gap_row {
+    const char *what;
+    struct step steps[STEPS_MAX];
+    const char *records;
+    const char *drops;
+    uint64_t tail;
+} gap_rows[] = {
+    {"nothing but zeros", {STEP(ZEROS, 2 * BLOCK)}, "", "", 0},
+    {"zeros after the last record",
+     {CHUNK(FULL, "a"), STEP(TO_BLOCK, 0), STEP(ZEROS, BLOCK)},
+     "a ",
+     "",
+     0},
+    {"padding, then zeros",
+     {FILL(6), STEP(TO_BLOCK, 0), STEP(ZEROS, BLOCK)},
+     "[32755] ",
+     "",
+     0},
+    {"a record torn in the last block written",
+     {CHUNK(FULL, "a"), CHUNK(FULL, "bcd"), STEP(SPOIL, 1), STEP(TO_BLOCK, 0),
+      STEP(ZEROS, BLOCK)},
+     "a ",
+     "checksum mismatch at 8: 65528; ",
+     65528},
+    {"a record without its end, then zeros",
+     {CHUNK(FULL, "a"), FILL_AS(FIRST, 0), STEP(ZEROS, BLOCK)},
+     "a ",
+     "",
+     65528},
+    {"a torn record and one behind it in the block",
+     {CHUNK(FULL, "a"), CHUNK(FULL, "bcd"), STEP(SPOIL, 1), CHUNK(FULL, "e"),
+      STEP(TO_BLOCK, 0), STEP(ZEROS, BLOCK)},
+     "a ",
+     "checksum mismatch at 8: 65528; ",
+     65528},
+    {"zeros, and records in the next block",
+     {CHUNK(FULL, "a"), STEP(TO_BLOCK, 0), CHUNK(FULL, "e"), STEP(TO_BLOCK, 0)},
+     "a ",
+     "zeroed bytes at 8: 65528; ",
+     65528},
+    {"a block of zeros at the start",
+     {STEP(ZEROS, BLOCK), CHUNK(FULL, "e"), STEP(TO_BLOCK, 0)},
+     "",
+     "zeroed bytes at 0: 65536; ",
+     65536},
+    {"the middle of a record lost",
+     {FILL_AS(FIRST, 0), STEP(ZEROS, BLOCK), CHUNK(LAST, "d"), CHUNK(FULL, "e"),
+      STEP(TO_BLOCK, 0)},
+     "",
+     "zeroed bytes at 0: 98304; ",
+     98304},
+    {"the end of a record lost, and a record after it",
+     {CHUNK(FULL, "a"), CHUNK(FIRST, "b"), CHUNK(FULL, "e"), STEP(TO_BLOCK, 0)},
+     "a ",
+     "record without its end at 8: 32760; ",
+     32760},
+    {"the start of a record lost",
+     {STEP(ZEROS, BLOCK), CHUNK(LAST, "d"), CHUNK(FULL, "e"),
+      STEP(TO_BLOCK, 0)},
+     "",
+     "zeroed bytes at 0: 65536; ",
+     65536},
+    {"a length over its block",
+     {CHUNK(FULL, "a"), STEP(LENGTH, 32761), STEP(TO_BLOCK, 0),
+      CHUNK(FULL, "e"), STEP(TO_BLOCK, 0)},
+     "a ",
+     "chunk longer than its block at 8: 65528; ",
+     65528},
+};
+
+static void a_mapped_journal_ends_at_its_first_gap(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(gap_rows); i++) {
+        const struct gap_row *row = &gap_rows[i];
+        struct ldb_buf file = LDB_BUF_INIT(SIZE_MAX);
+        struct memory_source source;
+        struct found found;
+
+        print_message("%s\n", row->what);
+        for (size_t k = 0; k < STEPS_MAX; k++)
+            append_step(&file, &row->steps[k]);
+        assert_int_equal(file.len % BLOCK, 0);
+        memory_source_init(&source, ldb_slice_of_buf(&file));
+        read_source(&source,
+                    (struct ldb_journal_reader_options){.ends_at_gap = true},
+                    &found);
+        assert_int_equal(found.status, LDB_NOT_FOUND);
+        assert_text(row->records, &found.records);
+        assert_text(row->drops, &found.drops);
+        assert_int_equal(found.dropped, 0);
+        assert_int_equal(found.tail, row->tail);
+        found_release(&found);
+        ldb_buf_release(&file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_of_the_damage_table_is_read_as_decided),
+        cmocka_unit_test(a_mapped_journal_ends_at_its_first_gap),
         cmocka_unit_test(offsets_are_those_of_the_chunks),
         cmocka_unit_test(what_our_writer_writes_is_read_back),
         cmocka_unit_test(a_cut_anywhere_loses_the_cut_record_alone),

@@ -88,6 +88,34 @@ static void whole_records_behind_a_wrong_length_are_damage(void **state)
     ldb_buf_release(&bytes);
 }
 
+static void the_length_tells_that_a_journal_was_mapped(void **state)
+{
+    static const struct {
+        size_t len;
+        bool may;
+    } rows[] = {
+        {0, false},
+        {1, false},
+        {LDB_WINDOW_UNIT - 1, false},
+        {LDB_WINDOW_UNIT, true},
+        {LDB_WINDOW_UNIT + 1, false},
+        {3 * LDB_WINDOW_UNIT, true},
+    };
+    static uint8_t zeros[3 * LDB_WINDOW_UNIT];
+    struct ldb_error err = {0};
+    bool may = false;
+
+    (void)state;
+    assert_int_equal(ldb_journal_tail_may_have_gap(env, PATH, &err, &may),
+                     LDB_NOT_FOUND);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        write_bytes(ldb_slice_make(zeros, rows[i].len));
+        assert_ldb_ok(ldb_journal_tail_may_have_gap(env, PATH, &err, &may),
+                      &err);
+        assert_int_equal(may, rows[i].may);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -95,6 +123,8 @@ int main(void)
             a_record_cut_short_is_what_a_crash_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(
             whole_records_behind_a_wrong_length_are_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            the_length_tells_that_a_journal_was_mapped, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
