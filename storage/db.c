@@ -324,6 +324,7 @@ enum ldb_status ldb_close(struct ldb_db *db, struct ldb_error *err)
 
     if (!db->options.read_only) {
         ldb_background_stop(db);
+        ldb_journal_spare_drop(db);
         assert(db->queue_head == NULL);
         s = ldb_journal_sync(db, err);
         ldb_obsolete_files_remove(db);
@@ -407,6 +408,7 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
     ldb_lead_begin(db);
     ldb_background_pause(db);
     ldb_journal_sync_settle(db);
+    ldb_journal_spare_drop(db);
     if (db->journal != NULL)
         s = cut_journal(db, err);
     if (s == LDB_OK) {

@@ -47,6 +47,17 @@ struct ldb_manual_compaction {
     struct ldb_manual_compaction *next;
 };
 
+/* The next journal, made ready beside the writes (journal_spare.c). */
+struct ldb_journal_spare {
+    struct ldb_journal_writer *journal; /* NULL: none is ready */
+    uint64_t number;
+    bool is_asked;          /* since the last one was taken */
+    bool is_wanted;         /* by is_asked, or by a leader who waits */
+    bool is_preparing;      /* the sync thread does */
+    enum ldb_status status; /* of the last try */
+    struct ldb_error error;
+};
+
 /* What the background threads do, each retried on its own when it fails. */
 enum ldb_work {
     LDB_WORK_FLUSH,
@@ -175,12 +186,13 @@ struct ldb_db {
     struct ldb_journal_writer *journal; /* guarded by mu; used by the leader */
     uint64_t journal_number;            /* guarded by mu */
     bool journal_dir_synced;            /* guarded by mu; its name is durable */
-    bool journal_must_seal; /* guarded by mu; a failed append was cut */
-    bool is_paused;         /* guarded by mu; ldb_reopen(): background rests */
-    bool is_flushing;       /* guarded by mu */
-    uint64_t flush_begun;   /* guarded by mu; attempts */
-    uint64_t flush_failed;  /* guarded by mu; the last of them that did */
-    bool is_stopped;        /* guarded by mu; a write waits for room */
+    bool journal_must_seal;         /* guarded by mu; a failed append was cut */
+    struct ldb_journal_spare spare; /* guarded by mu */
+    bool is_paused;        /* guarded by mu; ldb_reopen(): background rests */
+    bool is_flushing;      /* guarded by mu */
+    uint64_t flush_begun;  /* guarded by mu; attempts */
+    uint64_t flush_failed; /* guarded by mu; the last of them that did */
+    bool is_stopped;       /* guarded by mu; a write waits for room */
     struct ldb_manual_compaction *manual; /* guarded by mu; a queue */
     /* compaction_schedule.c: those that run, through next. */
     struct ldb_compaction *running; /* guarded by mu */
@@ -340,11 +352,6 @@ LDB_MUST_CHECK enum ldb_status ldb_throttle_seal(struct ldb_db *db,
                                                  struct ldb_view **out_old)
     LDB_REQUIRES(db->mu);
 
-/* Opens journal number as the current one. mu need not be held at open. */
-LDB_MUST_CHECK enum ldb_status
-ldb_journal_start(struct ldb_db *db, uint64_t number, struct ldb_error *err,
-                  struct ldb_journal_writer **out);
-
 /* ---- write_queue.c ---- */
 
 /* The committer thread. */
@@ -392,8 +399,37 @@ void ldb_journal_sync_early(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 /* The leader's: no early sync runs, and none begins before it asks again. */
 void ldb_journal_sync_settle(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 
-/* The thread of early syncs. */
+/* The thread of early syncs; it prepares journals, too. */
 void ldb_journal_sync_thread(void *context);
+
+/* ---- journal_spare.c ---- */
+
+/*
+ * Opens journal number, of no records. Mapped, it has a window for what a
+ * memtable takes: slow, so not with mu held.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_start(struct ldb_db *db, uint64_t number, struct ldb_error *err,
+                  struct ldb_journal_writer **out);
+
+/*
+ * The leader's: the journal after the current one: the one made ready, or a
+ * new one. Drops mu when it has to wait.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_next(struct ldb_db *db, struct ldb_error *err,
+                 struct ldb_journal_writer **out, uint64_t *out_number)
+    LDB_REQUIRES(db->mu);
+
+/* The journal has so many bytes: is it time to have the next one made ready? */
+void ldb_journal_spare_note(struct ldb_db *db, uint64_t journal_len)
+    LDB_REQUIRES(db->mu);
+
+/* The sync thread's, when one is wanted. Drops mu meanwhile. */
+void ldb_journal_spare_prepare(struct ldb_db *db) LDB_REQUIRES(db->mu);
+
+/* Closes and removes what was made ready; no leader asks for one. */
+void ldb_journal_spare_drop(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 
 /* ---- background.c ---- */
 

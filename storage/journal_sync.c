@@ -40,6 +40,7 @@ static enum ldb_status make_durable(struct ldb_db *db, struct ldb_error *err)
 
     ldb_mutex_lock(&db->mu);
     is_named = db->journal_dir_synced;
+    ldb_journal_spare_note(db, ldb_journal_writer_flushed_len(db->journal));
     ldb_mutex_unlock(&db->mu);
     if (!is_named) {
         s = db->env->ops->sync_dir(db->env, db->dir, err);
@@ -111,6 +112,8 @@ void ldb_journal_sync_thread(void *context)
     while (!atomic_load_explicit(&db->closing, memory_order_relaxed)) {
         if (db->early_sync_wanted)
             sync_once(db);
+        else if (db->spare.is_wanted)
+            ldb_journal_spare_prepare(db);
         else
             ldb_cond_wait(&db->early_sync_wakes, &db->mu);
     }

@@ -30,24 +30,6 @@
  * (compression, entries that a batch overwrites); more is not believed. */
 #define SHRINKING_MAX 8.0
 
-enum ldb_status ldb_journal_start(struct ldb_db *db, uint64_t number,
-                                  struct ldb_error *err,
-                                  struct ldb_journal_writer **out)
-{
-    char *path = ldb_file_path(db->dir, LDB_FILE_JOURNAL, number);
-    struct ldb_writable_file *file = NULL;
-    enum ldb_status s;
-
-    if (path == NULL)
-        return ldb_error_no_memory(err);
-    s = db->env->ops->open_writable(db->env, path, LDB_OPEN_TRUNCATE, err,
-                                    &file);
-    if (s == LDB_OK)
-        s = ldb_journal_writer_create(file, 0, err, out);
-    ldb_mem_free(path);
-    return s;
-}
-
 /* A failure leaves writes stopped. */
 static enum ldb_status sync_sealed(struct ldb_db *db, struct ldb_error *err)
     LDB_REQUIRES(db->mu)
@@ -93,21 +75,19 @@ enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
 {
     struct ldb_journal_writer *journal = NULL;
     struct ldb_memtable *mem = NULL;
-    uint64_t number;
+    uint64_t number = 0;
     enum ldb_status s = sync_sealed(db, err);
 
     if (s != LDB_OK)
         return s;
-    number = ldb_version_set_new_file_number(db->versions);
-    s = ldb_memtable_create(db->options.comparator, number, err, &mem);
+    s = ldb_journal_next(db, err, &journal, &number);
     if (s != LDB_OK)
         return s;
-    s = ldb_journal_start(db, number, err, &journal);
+    s = ldb_memtable_create(db->options.comparator, number, err, &mem);
     if (s == LDB_OK)
         s = install_new(db, mem, err, out_old);
     if (s != LDB_OK) {
-        if (journal != NULL)
-            LDB_IGNORE(ldb_journal_writer_close(journal, NULL)); /* empty */
+        LDB_IGNORE(ldb_journal_writer_close(journal, NULL)); /* empty */
         ldb_memtable_unref(mem);
         return s;
     }

@@ -30,6 +30,22 @@ struct ldb_block_cache;
 
 /* ---- options ---- */
 
+/* How records reach the journal; what a synced write promises is the same. */
+enum ldb_journal {
+    /* By system calls at the file's end. After a power cut what is left of the
+     * writes that nobody asked to sync is the first of them, in any library. */
+    LDB_JOURNAL_APPENDED,
+    /*
+     * By stores into a window of the file that is mapped and zeroed before: no
+     * system call for a write without a sync. The writes survive the process
+     * as ever. A power cut may take pages out of the middle of unsynced ones:
+     * opening with this library then drops all from the first gap on; another
+     * library would read on behind it, so open with this one first. On file
+     * systems that do not write in place (all but ext4 and tmpfs) as APPENDED.
+     */
+    LDB_JOURNAL_MAPPED,
+};
+
 /*
  * Fixed at open. Start from LDB_OPTIONS_DEFAULT; 0 or NULL in a field means
  * its default too. In brackets goleveldb's / LevelDB's name.
@@ -146,6 +162,8 @@ struct ldb_options {
     /* Try failed flushes and compactions again at once, not after 1, 2, 4, 8
      * seconds. [DisableCompactionBackoff] */
     bool no_compaction_backoff;
+    /* Default LDB_JOURNAL_APPENDED. */
+    enum ldb_journal journal;
     /* Sync nothing, ever: after a power cut the database may be lost. Who dies
      * with the process loses nothing. [NoSync] */
     bool no_sync;

@@ -2,8 +2,8 @@
  * Every state that a power cut can leave of a database's life, at each call
  * that changes the disk: flush, compaction, journal switch, MANIFEST rotation,
  * recovery, a failed sync and what heals it, close. What was not synced is
- * kept, lost, torn, zeroed or garbage, names and bytes apart
- * (tests/support/env_crash.h).
+ * kept, lost, torn, zeroed or garbage, names and bytes apart, and of a mapped
+ * journal page by page (tests/support/env_crash.h).
  *
  * Each opens; no write that had to survive is missing; the writes that are
  * there are a prefix of all, each whole; CURRENT is never missing; what is
@@ -23,12 +23,24 @@
 #include "tests/support/oracles.h"
 
 /* Flushes, a rotation, both kinds of compaction, heals, two reopens. */
-#define SCRIPT     "swwsfwswfsawfcstwwofwwssrwssfwcsowst"
-#define RANDOM_LEN 40 /* letters of a random script */
-#define SEED       20240919
+#define SCRIPT      "swwsfwswfsawfcstwwofwwssrwssfwcsowst"
+#define RANDOM_LEN  40 /* letters of a random script */
+#define LAZY_SCRIPT "wwwwwwwwwwwwwwwwwwwwwwwww"
+/* Unsynced writes over more than a block of the journal. */
+#define LONG_SCRIPT                                                            \
+    "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww" \
+    "sswwwwwwwwwwwwwwwwwwwwwwwwwwww"
+#define SEED 20240919
 
 #define SEEDS_MAX      2
 #define COMPACT_ONE_IN 10 /* states are compacted rather than only flushed */
+
+static const struct crash_run_kind appended = {.journal = LDB_JOURNAL_APPENDED};
+static const struct crash_run_kind mapped = {.journal = LDB_JOURNAL_MAPPED};
+static const struct crash_run_kind lazy = {.lazy = true};
+/* Its buffer has early syncs far apart. */
+static const struct crash_run_kind mapped_wide = {
+    .journal = LDB_JOURNAL_MAPPED, .write_buffer_bytes = 512 << 10};
 
 #if defined(__SANITIZE_THREAD__)
 #define LARGER 13 /* steps, for the time that it takes */
@@ -186,15 +198,35 @@ static const char *show_oracles(struct ldb_env *env, struct ldb_slice dump,
     return why == NULL ? NULL : complain("%s: %s", when, why);
 }
 
-/* As the cut left it. What a library may refuse is not shown: it takes zeros
- * and garbage inside a record for damage, where we see a torn tail. */
+/* Whether a library reads such a state as we do: it takes zeros and garbage
+ * inside a record for damage, where we see a torn tail, and goes on behind a
+ * gap, where we stop. */
+static bool is_read_alike(const struct look *look)
+{
+    switch (look->keep) {
+    case ENV_CRASH_KEEP_NONE:
+    case ENV_CRASH_KEEP_NAMES:
+    case ENV_CRASH_KEEP_BYTES:
+    case ENV_CRASH_KEEP_ALL:
+    case ENV_CRASH_KEEP_ZEROS:
+    case ENV_CRASH_KEEP_COUNT:
+        break;
+    case ENV_CRASH_KEEP_TORN:
+        return look->run->kind.journal == LDB_JOURNAL_APPENDED;
+    case ENV_CRASH_KEEP_GARBLED:
+    case ENV_CRASH_KEEP_PAGES:
+        return false;
+    }
+    return true;
+}
+
+/* As the cut left it. */
 static const char *show_raw(const struct look *look, struct ldb_env *env)
 {
     struct ldb_buf dump = LDB_BUF_INIT(ORACLES_DUMP_MAX);
     const char *why;
 
-    if (!look->with_oracles || !has_current(env) ||
-        look->keep == ENV_CRASH_KEEP_GARBLED)
+    if (!look->with_oracles || !has_current(env) || !is_read_alike(look))
         return NULL;
     why = dump_state(env, true, &dump);
     if (why == NULL)
@@ -385,10 +417,14 @@ static const char *look_at_position(struct look *look,
 
     for (unsigned keep = 0; why == NULL && keep < ENV_CRASH_KEEP_COUNT;
          keep++) {
-        bool is_random =
-            keep == ENV_CRASH_KEEP_TORN || keep == ENV_CRASH_KEEP_GARBLED;
+        bool is_random = keep == ENV_CRASH_KEEP_TORN ||
+                         keep == ENV_CRASH_KEEP_GARBLED ||
+                         keep == ENV_CRASH_KEEP_PAGES;
 
         look->keep = (enum env_crash_keep)keep;
+        if (keep == ENV_CRASH_KEEP_PAGES &&
+            look->run->kind.journal == LDB_JOURNAL_APPENDED)
+            continue;
         for (uint64_t i = 0;
              why == NULL && i < (is_random ? look->pace->seeds : 1); i++)
             why = look_at(look, disk,
@@ -420,15 +456,18 @@ static const char *check_life(const struct crash_run *run,
     if (why == NULL)
         return NULL;
     (void)snprintf(inner, sizeof(inner), "%.500s", why);
-    return complain("LEVELD_SEED=%llu, \"%s\": position %llu of %llu, %s "
-                    "survives: %s",
-                    (unsigned long long)run->seed, run->script,
-                    (unsigned long long)look.position, (unsigned long long)end,
-                    env_crash_keep_text(look.keep), inner);
+    return complain(
+        "LEVELD_SEED=%llu, %s, \"%s\": position %llu of %llu, %s "
+        "survives: %s",
+        (unsigned long long)run->seed,
+        run->kind.journal == LDB_JOURNAL_MAPPED ? "mapped" : "appended",
+        run->script, (unsigned long long)look.position, (unsigned long long)end,
+        env_crash_keep_text(look.keep), inner);
 }
 
 /* script NULL: a random one. */
-static void one_life(const char *script, uint64_t seed, const struct pace *pace,
+static void one_life(const char *script, uint64_t seed,
+                     const struct crash_run_kind *kind, const struct pace *pace,
                      struct counts *counts)
 {
     char chosen[CRASH_RUN_SCRIPT_MAX];
@@ -436,7 +475,7 @@ static void one_life(const char *script, uint64_t seed, const struct pace *pace,
     const char *why;
 
     crash_run_random_script(seed, RANDOM_LEN, chosen);
-    crash_run_live(&run, script == NULL ? chosen : script, seed, false);
+    crash_run_live(&run, script == NULL ? chosen : script, seed, kind);
     why = check_life(&run, ENV_CRASH_NO_MISTAKE, pace, counts);
     if (why != NULL)
         fail_msg("%s", why);
@@ -469,6 +508,8 @@ static void every_state_opens_and_holds_what_it_must(void **state)
 {
     const struct pace whole = {
         .step = LARGER, .seeds = 1, .recovery_one_in = 800 / LARGER};
+    const struct pace most = {
+        .step = 2 * LARGER, .seeds = 2, .recovery_one_in = 800 / LARGER};
     const struct pace part = {
         .step = 9 * LARGER, .seeds = 2, .recovery_one_in = 200 / LARGER};
     uint64_t wanted = number_from("LEVELD_CRASH_STATES", 0);
@@ -477,10 +518,13 @@ static void every_state_opens_and_holds_what_it_must(void **state)
 
     (void)state;
     print_message("LEVELD_SEED=%llu\n", (unsigned long long)seed);
-    one_life(SCRIPT, seed, &whole, &counts);
+    one_life(SCRIPT, seed, &appended, &whole, &counts);
+    one_life(SCRIPT, seed, &mapped, wanted == 0 ? &most : &whole, &counts);
+    one_life(LONG_SCRIPT, seed, &mapped_wide, &part, &counts);
     do {
-        one_life(NULL, ++seed, wanted == 0 ? &part : &whole, &counts);
-    } while (counts.lives < 2 || counts.states < 50 * wanted);
+        one_life(NULL, ++seed, counts.lives % 2 == 0 ? &appended : &mapped,
+                 wanted == 0 ? &part : &whole, &counts);
+    } while (counts.lives < 5 || counts.states < 50 * wanted);
     print_counts(&counts);
     assert_true(counts.heals > 0);
     assert_true(counts.states > 3000 / LARGER && counts.recoveries > 50);
@@ -501,9 +545,11 @@ static void both_oracles_read_the_states_as_we_do(void **state)
     if (!oracles_are_there())
         skip();
     print_message("LEVELD_SEED=%llu\n", (unsigned long long)seed);
-    one_life(SCRIPT, seed, &pace, &counts);
+    one_life(SCRIPT, seed, &appended, &pace, &counts);
+    one_life(SCRIPT, seed, &mapped, &pace, &counts);
     while (counts.raw + counts.opened < wanted)
-        one_life(NULL, ++seed, &pace, &counts);
+        one_life(NULL, ++seed, counts.lives % 2 == 0 ? &appended : &mapped,
+                 &pace, &counts);
     print_counts(&counts);
     assert_true(counts.raw > 10 && counts.opened > 10);
 }
@@ -515,21 +561,28 @@ static void a_mistake_is_found_out(void **state)
     static const struct {
         const char *name;
         enum env_crash_mistake mistake;
-        bool lazy;
+        const struct crash_run_kind *kind;
+        const char *script;
     } rows[] = {
-        {"answered before the sync", ENV_CRASH_JOURNAL_NOT_SYNCED, false},
+        {"answered before the sync", ENV_CRASH_JOURNAL_NOT_SYNCED, &appended,
+         SCRIPT},
         /* Nobody asks for a sync, so that of a sealed journal is all there
          * is: without it a later record stands without those before it. */
-        {"a sealed journal not synced", ENV_CRASH_JOURNAL_NOT_SYNCED, true},
+        {"a sealed journal not synced", ENV_CRASH_JOURNAL_NOT_SYNCED, &lazy,
+         LAZY_SCRIPT},
         {"a table not synced before its edit", ENV_CRASH_TABLE_NOT_SYNCED,
-         false},
+         &appended, SCRIPT},
         {"CURRENT before the MANIFEST's sync", ENV_CRASH_MANIFEST_NOT_SYNCED,
-         false},
-        {"a directory not synced", ENV_CRASH_DIRECTORY_NOT_SYNCED, false},
+         &appended, SCRIPT},
+        {"a directory not synced", ENV_CRASH_DIRECTORY_NOT_SYNCED, &appended,
+         SCRIPT},
         {"a journal removed before the edit is synced",
-         ENV_CRASH_JOURNAL_REMOVED_EARLY, false},
+         ENV_CRASH_JOURNAL_REMOVED_EARLY, &appended, SCRIPT},
+        {"answered before the sync of stores", ENV_CRASH_JOURNAL_NOT_SYNCED,
+         &mapped, SCRIPT},
+        {"read on behind a gap", ENV_CRASH_WINDOW_NOT_SYNCED, &mapped_wide,
+         LONG_SCRIPT},
     };
-    static const char *const scripts[] = {SCRIPT, "wwwwwwwwwwwwwwwwwwwwwwwww"};
     const struct pace pace = {.step = 1, .seeds = SEEDS_MAX};
 
     (void)state;
@@ -538,7 +591,7 @@ static void a_mistake_is_found_out(void **state)
         struct crash_run run;
         const char *why;
 
-        crash_run_live(&run, scripts[rows[i].lazy], 7 + i, rows[i].lazy);
+        crash_run_live(&run, rows[i].script, 7 + i, rows[i].kind);
         why = check_life(&run, rows[i].mistake, &pace, &counts);
         print_message("%s: %s\n", rows[i].name, why == NULL ? "-" : why);
         assert_non_null(why);

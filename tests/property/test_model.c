@@ -79,6 +79,8 @@ static void choose_options(struct world *w)
     w->options.block_restart_interval = (unsigned)one_of(w, restarts, 4);
     w->options.bloom_bits = (unsigned)one_of(w, blooms, 4);
     w->options.compress = next_random(w) % 2 == 0;
+    w->options.journal =
+        next_random(w) % 2 == 0 ? LDB_JOURNAL_MAPPED : LDB_JOURNAL_APPENDED;
     w->options.block_cache_bytes = (size_t)one_of(w, caches, 3);
     w->options.open_tables_max = (unsigned)one_of(w, open_tables, 3);
     w->options.manifest_rotate_bytes = next_random(w) % 2 == 0 ? 2 << 10 : 0;

@@ -43,6 +43,7 @@ static void zeros_become_the_defaults(void **state)
     assert_int_equal(out.filter_base_lg, 11);
     assert_int_equal(out.iterator_sampling_bytes, 1 << 20);
     assert_false(out.seek_compaction);
+    assert_int_equal(out.journal, LDB_JOURNAL_APPENDED);
     /* A zeroed struct is the safe one. */
     assert_false(out.no_sync || out.skip_manifest_damage ||
                  out.skip_journal_checksums || out.skip_read_damage ||
@@ -73,6 +74,7 @@ static void each_value_has_its_range(void **state)
         ROW(block_bytes, 63),
         ROW(block_restart_interval, 4097),
         ROW(bloom_bits, 201),
+        ROW(journal, LDB_JOURNAL_MAPPED + 1),
         ROW(l0_compaction_trigger, 1000001),
         ROW(l0_stop_trigger, 1000001),
         ROW(level1_bytes, 1023),

@@ -36,6 +36,9 @@ static void open_db(struct crash_run *run)
     struct ldb_error err = {0};
 
     crash_run_options(run->shape, env_fault_env(run->fault), &options);
+    options.journal = run->kind.journal;
+    if (run->kind.write_buffer_bytes > 0)
+        options.write_buffer_bytes = run->kind.write_buffer_bytes;
     assert_ldb_ok(ldb_open(CRASH_RUN_DIR, &options, NULL, &err, &run->db),
                   &err);
     if (run->opened_at == 0)
@@ -53,7 +56,8 @@ static void close_db(struct crash_run *run)
 
 static struct history_write *plan(struct crash_run *run, bool sync)
 {
-    struct history_write *w = history_plan(run->history, sync && !run->lazy);
+    struct history_write *w =
+        history_plan(run->history, sync && !run->kind.lazy);
 
     assert_non_null(w);
     w->begun_at = env_crash_position(run->crash);
@@ -171,9 +175,9 @@ static void step(struct crash_run *run, char letter)
 }
 
 void crash_run_live(struct crash_run *run, const char *script, uint64_t seed,
-                    bool lazy)
+                    const struct crash_run_kind *kind)
 {
-    *run = (struct crash_run){.seed = seed, .lazy = lazy};
+    *run = (struct crash_run){.seed = seed, .kind = *kind};
     (void)snprintf(run->script, sizeof(run->script), "%s", script);
     assert_ldb_ok(ldb_env_memory_create(NULL, &run->memory), NULL);
     run->crash = env_crash_create(run->memory, NULL);

@@ -17,6 +17,12 @@
 #define CRASH_RUN_DIR        "/db"
 #define CRASH_RUN_SCRIPT_MAX 200
 
+struct crash_run_kind {
+    bool lazy; /* no write asks for a sync */
+    enum ldb_journal journal;
+    size_t write_buffer_bytes; /* 0: the shape's */
+};
+
 struct crash_run {
     char script[CRASH_RUN_SCRIPT_MAX];
     uint64_t seed;
@@ -25,8 +31,8 @@ struct crash_run {
     struct env_fault *fault; /* over crash */
     struct history *history; /* its moments are positions of crash */
     struct ldb_db *db;
-    unsigned shape;     /* of the options */
-    bool lazy;          /* no write asks for a sync */
+    unsigned shape; /* of the options */
+    struct crash_run_kind kind;
     uint64_t opened_at; /* the first time */
     unsigned heals;     /* ldb_reopen()s */
 };
@@ -37,7 +43,7 @@ void crash_run_options(unsigned shape, struct ldb_env *env,
 
 /* Lives the script to its end, closed. Whatever must not fail is asserted. */
 void crash_run_live(struct crash_run *run, const char *script, uint64_t seed,
-                    bool lazy);
+                    const struct crash_run_kind *kind);
 
 /* A random script of so many letters. */
 void crash_run_random_script(uint64_t seed, size_t len,
