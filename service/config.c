@@ -158,6 +158,9 @@ static const struct option options[] = {
           MIB, 64 * GIB, "batches waiting to be written; beyond: 503"),
     BYTES("disk-reserve", "LEVELD_DISK_RESERVE", disk_reserve_bytes, "64MiB", 0,
           TIB, "free disk space below which /readyz is 503; 0: do not look"),
+    CHOICE("journal", "LEVELD_JOURNAL", journal, "appended", "appended|mapped",
+           "mapped: no system call for a write without a sync; a power cut may "
+           "take more of those (operations.md)"),
     BOOL("compress", "LEVELD_COMPRESS", compress, "yes",
          "snappy where it saves over an eighth"),
     BOOL("verify-checksums", "LEVELD_VERIFY_CHECKSUMS", verify_checksums, "yes",

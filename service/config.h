@@ -77,6 +77,7 @@ struct svc_config {
     uint64_t l0_stop_trigger;
     uint64_t write_queue_bytes_max;
     uint64_t disk_reserve_bytes;
+    unsigned journal; /* enum ldb_journal */
     bool compress;
     bool verify_checksums;
     bool seek_compaction;

@@ -68,6 +68,7 @@ static void fill_engine_options(const struct svc_config *config,
     out->l0_stop_trigger = (unsigned)config->l0_stop_trigger;
     out->level1_bytes = config->level1_bytes;
     out->seek_compaction = config->seek_compaction;
+    out->journal = (enum ldb_journal)config->journal;
     out->batch_bytes_max = (size_t)config->batch_bytes_max;
     out->write_queue_bytes_max = (size_t)config->write_queue_bytes_max;
 }

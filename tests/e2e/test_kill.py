@@ -147,7 +147,8 @@ def flags_of(rng):
     compactions."""
     buffer = rng.choice(['64KiB', '64KiB', '256KiB', '4MiB'])
     return ['--write-buffer', buffer, '--table-size', '64KiB',
-            '--level1-size', '1MiB']
+            '--level1-size', '1MiB',
+            '--journal', rng.choice(['appended', 'mapped'])]
 
 
 def oracles_agree(folder):
@@ -221,7 +222,8 @@ def clean_stop_case(folder, seed, clients):
     data = os.path.join(folder, 'data')
     writers = [Writer(i) for i in range(clients)]
     stopping = threading.Event()
-    with Server(data, '--write-buffer', '64KiB') as server:
+    with Server(data, '--write-buffer', '64KiB',
+                '--journal', 'mapped') as server:
         with Client(server) as client:
             epoch = client.get('/healthz').headers['leveld-epoch']
         for writer in writers:

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "service/config.h"
+#include "storage/include/ldb.h"
 
 /* The environment of the test under way: "NAME=value", NULL at the end. */
 static const char *const *environment;
@@ -61,6 +62,7 @@ static void defaults_are_the_documented_ones(void **state)
     assert_true(config.create);
     assert_true(config.sync_default);
     assert_int_equal(SVC_ROLE_LEADER, config.role);
+    assert_int_equal(LDB_JOURNAL_APPENDED, config.journal);
     assert_int_equal(10000000, config.stop_timeout_us);
     assert_int_equal(65536, config.key_bytes_max);
     assert_int_equal(67108864, config.value_bytes_max);
@@ -85,6 +87,7 @@ static void values_of_every_kind_are_read(void **state)
         parse("--data=x --listen [::1]:0 --read-only --create=no --loops 3 "
               "--stop-timeout 1500ms --idle-timeout 2m --block-cache 1GiB "
               "--write-buffer 1MB --log-level debug --log-format=json "
+              "--journal mapped "
               "--cluster-id 0123456789abcdef0123456789abcdef",
               &err, &config));
     assert_string_equal("[::1]:0", config.listen);
@@ -95,6 +98,7 @@ static void values_of_every_kind_are_read(void **state)
     assert_int_equal(120000000, config.idle_timeout_us);
     assert_int_equal(1073741824, config.block_cache_bytes);
     assert_int_equal(1000000, config.write_buffer_bytes);
+    assert_int_equal(LDB_JOURNAL_MAPPED, config.journal);
     assert_int_equal(SVC_LOG_DEBUG, config.log_level);
     assert_int_equal(SVC_LOG_JSON, config.log_format);
 }
