@@ -561,6 +561,11 @@ void leveldb_options_set_compression(leveldb_options_t *options,
     options->options.compress = compression != leveldb_no_compression;
 }
 
+struct ldb_options *ldb_options_of_leveldb(leveldb_options_t *options)
+{
+    return &options->options;
+}
+
 /* ---- comparator ---- */
 
 static int call_compare(void *context, struct ldb_slice a, struct ldb_slice b)

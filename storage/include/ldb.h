@@ -612,6 +612,18 @@ struct ldb_stats {
 
 LDB_API void ldb_stats(struct ldb_db *db, struct ldb_stats *out);
 
+/* ---- beside leveldb/c.h ---- */
+
+struct leveldb_options_t;
+
+/*
+ * The options behind LevelDB's, for a program that wants one which LevelDB has
+ * not: leveldb_open() takes what is set here. Valid until
+ * leveldb_options_destroy().
+ */
+LDB_API struct ldb_options *
+ldb_options_of_leveldb(struct leveldb_options_t *options);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "leveldb/c.h"
+#include "storage/include/ldb.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/temp_dir.h"
 
@@ -251,6 +252,29 @@ static void properties_and_sizes_are_told(void **state)
     assert_null(leveldb_property_value(f->db, "leveldb.no-such-thing"));
 }
 
+/* Those that LevelDB has not. */
+static void our_options_are_behind_leveldbs(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_options *options = ldb_options_of_leveldb(f->options);
+
+    leveldb_close(f->db);
+    leveldb_options_set_block_restart_interval(f->options, 7);
+    assert_int_equal(options->block_restart_interval, 7);
+    options->compaction_threads = 1000;
+    f->db = leveldb_open(f->options, f->path, &f->err);
+    assert_null(f->db);
+    assert_non_null(strstr(f->err, "compaction_threads is 1000"));
+    leveldb_free(f->err);
+    f->err = NULL;
+    options->compaction_threads = 1;
+    options->journal = LDB_JOURNAL_MAPPED;
+    f->db = leveldb_open(f->options, f->path, &f->err);
+    assert_non_null(f->db);
+    put(f, "k", "v");
+    assert_get(f, "k", "v");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +292,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_snapshot_stays_as_it_was, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(properties_and_sizes_are_told, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(our_options_are_behind_leveldbs, setup,
                                         teardown),
     };
 
