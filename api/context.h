@@ -45,6 +45,8 @@ struct api_process_figures {
     uint64_t connections_total; /* accepted since start */
     uint64_t upload_bytes;      /* bodies being collected now */
     uint64_t upload_bytes_max;  /* budget of the same; 0: none */
+    uint64_t log_lines;         /* of requests: to be written */
+    uint64_t log_lines_dropped; /* for want of room */
 };
 
 /*

@@ -58,6 +58,11 @@ enum api_unit {
       "Upload budget taken by request bodies under way.")                      \
     X(HTTP_UPLOAD_BUDGET, "leveld_http_upload_budget_bytes", GAUGE, AS_IT_IS,  \
       "Upload budget; 0: none.")                                               \
+    X(LOG_LINES, "leveld_log_lines_total", COUNTER, AS_IT_IS,                  \
+      "Lines about requests that were to be written.")                         \
+    X(LOG_LINES_DROPPED, "leveld_log_dropped_lines_total", COUNTER, AS_IT_IS,  \
+      "Lines about requests that were dropped: the log was not written as "    \
+      "fast as they came.")                                                    \
     X(LEVEL_TABLES, "leveld_level_tables", GAUGE, AS_IT_IS,                    \
       "Tables of a level.")                                                    \
     X(LEVEL_BYTES, "leveld_level_bytes", GAUGE, AS_IT_IS,                      \

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "service/access_log.h"
 #include "service/http_server.h"
 #include "storage/base/checked.h"
 #include "storage/base/slice.h"
@@ -172,6 +173,14 @@ static const struct option options[] = {
            "error|warn|info|debug", "least level that is logged"),
     CHOICE("log-format", "LEVELD_LOG_FORMAT", log_format, "text", "text|json",
            "lines of key=value, or JSON"),
+    CHOICE("access-log", "LEVELD_ACCESS_LOG", access_log, "off",
+           "off|text|json", "one line a request"),
+    TEXT("access-log-file", "LEVELD_ACCESS_LOG_FILE", access_log_file, "",
+         "file of the access log, opened again on SIGHUP; none: standard "
+         "error"),
+    DURATION("slow-request", "LEVELD_SLOW_REQUEST", slow_request_us, "0s", 0,
+             3600 * SECOND,
+             "log requests that take as long as a warning; 0s: none"),
 };
 
 #define OPTION_COUNT (sizeof options / sizeof options[0])
@@ -576,6 +585,11 @@ static enum ldb_status check(const struct svc_config *config,
     if (config->tls_client_ca[0] != '\0' && config->tls_cert[0] == '\0')
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "--tls-client-ca needs --tls-cert and --tls-key");
+    if (config->access_log_file[0] != '\0' &&
+        config->access_log == SVC_ACCESS_OFF)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--access-log-file needs --access-log text or "
+                             "json");
     if (config->role == SVC_ROLE_FOLLOWER)
         return ldb_error_set(err, LDB_NOT_SUPPORTED,
                              "--role follower: this version has no "

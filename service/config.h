@@ -83,8 +83,11 @@ struct svc_config {
     bool seek_compaction;
     bool strict_journal;
 
-    unsigned log_level;  /* enum svc_log_level */
-    unsigned log_format; /* enum svc_log_format */
+    unsigned log_level;          /* enum svc_log_level */
+    unsigned log_format;         /* enum svc_log_format */
+    unsigned access_log;         /* enum svc_access_form */
+    const char *access_log_file; /* "": standard error */
+    uint64_t slow_request_us;    /* 0: none */
 
     bool help; /* --help was given: nothing else was checked */
 };

@@ -59,6 +59,7 @@ static void bury(struct svc_exchange *x)
     svc_reply_end(x);
     if (x->began)
         api_exchange_abandon(&x->api);
+    svc_request_log(x);
     api_response_release(&x->api.response);
     svc_body_drop(x);
     svc_body_discharge(x);
@@ -324,6 +325,8 @@ static enum MHD_Result on_head(struct svc_exchange *x, const char *method,
     if (head.lengths == 0 && head.encodings == 0)
         api->content_length = 0;
     has_body = api->content_length != 0;
+    if (!svc_request_identify(x, &head))
+        return MHD_NO; /* there was no memory for it */
     wrong = svc_head_judge(&head, version);
     if (wrong != NULL) {
         api_answer_problemf(api, API_PROBLEM_MALFORMED, "%s", wrong);

@@ -30,6 +30,10 @@ static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
         if (name_is(name, "Expect") && name_is(value, "100-continue"))
             head->expects_continue = true;
         break;
+    case sizeof "X-Request-Id" - 1:
+        if (name_is(name, "X-Request-Id") && head->request_ids++ == 0)
+            head->request_id = value;
+        break;
     case sizeof "Content-Length" - 1:
         if (!name_is(name, "Content-Length"))
             break;
@@ -76,19 +80,28 @@ const char *svc_head_judge(const struct svc_head *head, const char *version)
     return NULL;
 }
 
+static const struct {
+    const char *text;
+    enum api_method method;
+} methods[] = {
+    {"GET", API_GET},   {"PUT", API_PUT},       {"POST", API_POST},
+    {"HEAD", API_HEAD}, {"DELETE", API_DELETE},
+};
+
 enum api_method svc_head_method(const char *text)
 {
-    static const struct {
-        const char *text;
-        enum api_method method;
-    } methods[] = {
-        {"GET", API_GET},   {"PUT", API_PUT},       {"POST", API_POST},
-        {"HEAD", API_HEAD}, {"DELETE", API_DELETE},
-    };
-
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
         if (strcmp(text, methods[i].text) == 0)
             return methods[i].method;
     }
     return API_METHOD_OTHER;
+}
+
+const char *svc_head_method_text(enum api_method method)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (methods[i].method == method)
+            return methods[i].text;
+    }
+    return "other";
 }

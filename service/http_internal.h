@@ -61,6 +61,9 @@ struct svc_exchange {
     uint64_t dropped_bytes; /* of it, read after it was refused */
     uint64_t charged_bytes; /* to the upload budget */
     uint64_t waiting_since_us;
+    uint64_t answer_bytes;  /* of its body, given to the library */
+    const char *request_id; /* sent back; NULL: none */
+    const char *client;     /* its address, where requests are logged */
     struct svc_stream *stream;
     struct ldb_arena arena;
     struct svc_exchange *next_woken;
@@ -108,6 +111,7 @@ struct svc_loop {
     struct ldb_buf spare[SVC_SPARE_BUFFERS];
     size_t spare_count;
     struct MHD_Response *empty_response;
+    uint64_t request_id_state; /* of the ids that it makes */
 };
 
 enum svc_server_phase {
@@ -158,6 +162,8 @@ struct svc_head {
     bool lengths_differ;
     bool has_nul;
     bool expects_continue;
+    unsigned request_ids;
+    struct ldb_slice request_id;
     struct ldb_slice length;
     struct ldb_slice encoding;
 };
@@ -168,6 +174,21 @@ struct svc_head svc_head_read(struct MHD_Connection *connection);
 const char *svc_head_judge(const struct svc_head *head, const char *version);
 
 enum api_method svc_head_method(const char *text);
+/* "other" of any that we do not know. */
+const char *svc_head_method_text(enum api_method method);
+
+/* ---- http_log.c ---- */
+
+/*
+ * Gives x the request id that the client sent, when it is sane, or where
+ * requests are logged one of our own, to be sent back; and there the client's
+ * address. False: no memory.
+ */
+LDB_MUST_CHECK bool svc_request_identify(struct svc_exchange *x,
+                                         const struct svc_head *head);
+
+/* x is over: its line in the access log, where there is one. */
+void svc_request_log(const struct svc_exchange *x);
 
 /* ---- http_body.c ---- */
 

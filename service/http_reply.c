@@ -50,6 +50,7 @@ static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
     atomic_store_explicit(&x->state, SVC_IDLE, memory_order_relaxed);
     if (n == API_STREAM_FAILED)
         return MHD_CONTENT_READER_END_WITH_ERROR;
+    x->answer_bytes += (uint64_t)n;
     return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
 }
 
@@ -179,6 +180,10 @@ bool svc_reply_queue(struct svc_exchange *x)
 
     x->phase = SVC_PHASE_ANSWERED;
     x->loop->progress++;
+    if (answer->body_kind == API_BODY_BUF)
+        x->answer_bytes = answer->body.len;
+    else if (answer->body_kind == API_BODY_STATIC)
+        x->answer_bytes = answer->static_body.len;
     if (answer->body_kind == API_BODY_NONE && answer->headers == NULL &&
         answer->head_length == 0 && !close)
         return MHD_queue_response(x->connection, answer->status,

@@ -18,6 +18,7 @@
 
 #include "api/context.h"
 
+struct svc_access_log;
 struct svc_http_server;
 
 /*
@@ -56,9 +57,10 @@ struct svc_http_options {
     unsigned connections_max;    /* of all loops together, at least 1 */
     unsigned idle_timeout_s;     /* 0: never */
     uint64_t upload_budget_bytes;
-    struct svc_tls *tls; /* borrowed until destroy; NULL: none */
-    const char *host;    /* an IP address; NULL: no listen socket */
-    uint16_t port;       /* 0: any free one */
+    struct svc_tls *tls;               /* borrowed until destroy; NULL: none */
+    struct svc_access_log *access_log; /* borrowed until destroy; NULL: none */
+    const char *host; /* an IP address; NULL: no listen socket */
+    uint16_t port;    /* 0: any free one */
 };
 
 struct svc_http_figures {

@@ -8,6 +8,7 @@
 #include "api/context.h"
 #include "api/snapshots.h"
 #include "replication/node.h"
+#include "service/access_log.h"
 #include "service/http_server.h"
 #include "service/http_tls.h"
 #include "service/process_figures.h"
@@ -32,7 +33,8 @@ struct svc_service {
     struct ldb_recovery recovery;
     struct api_context context;
     bool has_context;
-    struct svc_tls *tls; /* NULL: none */
+    struct svc_tls *tls;               /* NULL: none */
+    struct svc_access_log *access_log; /* NULL: off */
     /* Requests come before it is set (release; acquire where they look). */
     _Atomic(struct svc_http_server *) http;
     enum ldb_health health;    /* as last logged */
@@ -153,8 +155,12 @@ static void fill_process_figures(void *context, struct api_process_figures *out)
     const struct svc_http_server *server =
         atomic_load_explicit(&service->http, memory_order_acquire);
     struct svc_http_figures http;
+    struct svc_line_sink_figures log;
 
     svc_process_figures_read(out);
+    svc_access_log_figures(service->access_log, &log);
+    out->log_lines = log.lines;
+    out->log_lines_dropped = log.dropped;
     if (server == NULL)
         return; /* it has not told yet that it runs */
     svc_http_server_figures(server, &http);
@@ -240,6 +246,21 @@ static unsigned loop_count(const struct svc_config *config)
     return cores < 1 ? 1 : cores > 256 ? 256 : (unsigned)cores;
 }
 
+static enum ldb_status open_access_log(struct svc_service *service,
+                                       struct ldb_error *err)
+{
+    const struct svc_config *config = service->config;
+    const struct svc_access_options options = {
+        .env = service->env,
+        .form = (enum svc_access_form)config->access_log,
+        .path = config->access_log_file,
+        .slow_us = config->slow_request_us,
+        .log_format = (enum svc_log_format)config->log_format,
+    };
+
+    return svc_access_log_create(&options, err, &service->access_log);
+}
+
 static enum ldb_status start_http(struct svc_service *service, bool with_listen,
                                   struct ldb_error *err)
 {
@@ -255,6 +276,7 @@ static enum ldb_status start_http(struct svc_service *service, bool with_listen,
             (unsigned)((config->idle_timeout_us + 999999) / 1000000),
         .upload_budget_bytes = config->upload_budget_bytes,
         .tls = service->tls,
+        .access_log = service->access_log,
     };
     struct svc_http_server *http = NULL;
     enum ldb_status s;
@@ -332,6 +354,7 @@ static enum ldb_status release(struct svc_service *service,
     service->db = NULL;
     svc_http_server_destroy(service->http);
     svc_tls_destroy(service->tls);
+    svc_access_log_destroy(service->access_log);
     if (service->has_context)
         api_context_release(&service->context);
     repl_node_release(&service->node);
@@ -359,6 +382,8 @@ enum ldb_status svc_service_start(const struct svc_config *config,
         s = load_tokens(service, err);
     if (s == LDB_OK)
         s = start_tls(service, err);
+    if (s == LDB_OK)
+        s = open_access_log(service, err);
     if (s == LDB_OK)
         s = start_http(service, with_listen, err);
     if (s != LDB_OK) {
@@ -499,6 +524,7 @@ void svc_service_reload(struct svc_service *service)
 {
     struct ldb_error err = {0};
 
+    svc_access_log_reopen(service->access_log);
     if (load_tokens(service, &err) != LDB_OK)
         log_reload_failure(&err);
     if (service->tls == NULL)

@@ -39,8 +39,9 @@ struct svc_http_server *svc_service_http(struct svc_service *service);
  */
 void svc_service_tick(struct svc_service *service);
 
-/* On HUP: reads tokens and certificates again. What cannot be read leaves those
- * in force, and is logged. */
+/* On HUP: reads tokens and certificates again and opens the file of the access
+ * log again, which was moved away. What cannot be read leaves those in force,
+ * and is logged. */
 void svc_service_reload(struct svc_service *service);
 
 /* Begins the end; svc_http_server_done_fd() tells when requests are over. */

@@ -68,8 +68,8 @@ static void append_quoted(struct svc_log_line *line, const char *text)
             append(line, "\\%c", c);
         else if (c < 0x20 || c >= 0x7f)
             append(line, "\\u%04x", c);
-        else
-            append(line, "%c", c);
+        else if (line->len + 1 < sizeof line->text - LINE_RESERVE)
+            line->text[line->len++] = *p;
     }
     if (line->len >= sizeof line->text - LINE_RESERVE - 1)
         line->len = sizeof line->text - LINE_RESERVE - 1;
@@ -94,18 +94,26 @@ static void append_word(struct svc_log_line *line, const char *key,
 void svc_log_begin(struct svc_log_line *line, enum svc_log_level level,
                    const char *event)
 {
+    line->enabled =
+        (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
+    if (line->enabled)
+        svc_log_begin_as(line,
+                         (enum svc_log_format)atomic_load_explicit(
+                             &log_format, memory_order_relaxed),
+                         level, event);
+}
+
+void svc_log_begin_as(struct svc_log_line *line, enum svc_log_format format,
+                      enum svc_log_level level, const char *event)
+{
     struct timespec now;
     struct tm parts;
     char stamp[40];
     size_t n;
 
     line->len = 0;
-    line->json =
-        atomic_load_explicit(&log_format, memory_order_relaxed) == SVC_LOG_JSON;
-    line->enabled =
-        (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
-    if (!line->enabled)
-        return;
+    line->json = format == SVC_LOG_JSON;
+    line->enabled = true;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &parts);
     n = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &parts);
@@ -147,15 +155,21 @@ void svc_log_error(struct svc_log_line *line, const struct ldb_error *error)
     svc_log_text(line, "reason", error->message);
 }
 
+struct ldb_slice svc_log_finish(struct svc_log_line *line)
+{
+    if (line->json)
+        line->text[line->len++] = '}';
+    line->text[line->len++] = '\n';
+    return ldb_slice_make(line->text, line->len);
+}
+
 void svc_log_end(struct svc_log_line *line)
 {
     ssize_t n;
 
     if (!line->enabled)
         return;
-    if (line->json)
-        line->text[line->len++] = '}';
-    line->text[line->len++] = '\n';
+    (void)svc_log_finish(line);
     /* A log that cannot be written must not stop the service. */
     n = write(STDERR_FILENO, line->text, line->len);
     (void)n;

@@ -17,6 +17,7 @@
 #define SERVICE_LOG_H
 
 #include "storage/base/compiler.h"
+#include "storage/base/slice.h"
 
 enum svc_log_level {
     SVC_LOG_ERROR,
@@ -47,6 +48,9 @@ void svc_log_configure(enum svc_log_level level, enum svc_log_format format);
 /* event: a word of ours. */
 void svc_log_begin(struct svc_log_line *line, enum svc_log_level level,
                    const char *event);
+/* The same in that format, whatever the set level. */
+void svc_log_begin_as(struct svc_log_line *line, enum svc_log_format format,
+                      enum svc_log_level level, const char *event);
 /* text: anything, escaped; NULL is an empty text. */
 void svc_log_text(struct svc_log_line *line, const char *key, const char *text);
 void svc_log_u64(struct svc_log_line *line, const char *key, uint64_t value);
@@ -55,6 +59,8 @@ void svc_log_ms(struct svc_log_line *line, const char *key, uint64_t us);
 /* The error's message, and its status as "status". */
 void svc_log_error(struct svc_log_line *line, const struct ldb_error *error);
 void svc_log_end(struct svc_log_line *line);
+/* Ends it with a newline and writes it nowhere: the bytes, in the line. */
+struct ldb_slice svc_log_finish(struct svc_log_line *line);
 
 /* A whole line with one text field. */
 void svc_log_event(enum svc_log_level level, const char *event, const char *key,

@@ -102,6 +102,9 @@ static void every_operation_of_the_document_is_routed(void **state)
 
         json_object_foreach(methods, method, operation)
         {
+            /* Those of all methods of the path. */
+            if (strcmp(method, "parameters") == 0)
+                continue;
             if (!is_routed(path, method))
                 fail_msg("%s %s is not served", method, path);
             assert_true(json_is_object(operation));

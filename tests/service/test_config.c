@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/access_log.h"
 #include "service/config.h"
 #include "storage/include/ldb.h"
 
@@ -73,6 +74,9 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(10, config.bloom_bits);
     assert_int_equal(SVC_LOG_INFO, config.log_level);
     assert_int_equal(SVC_LOG_KEY_VALUE, config.log_format);
+    assert_int_equal(SVC_ACCESS_OFF, config.access_log);
+    assert_string_equal("", config.access_log_file);
+    assert_int_equal(0, config.slow_request_us);
 }
 
 static void values_of_every_kind_are_read(void **state)
@@ -88,6 +92,7 @@ static void values_of_every_kind_are_read(void **state)
               "--stop-timeout 1500ms --idle-timeout 2m --block-cache 1GiB "
               "--write-buffer 1MB --log-level debug --log-format=json "
               "--journal mapped "
+              "--access-log json --access-log-file f --slow-request 250ms "
               "--cluster-id 0123456789abcdef0123456789abcdef",
               &err, &config));
     assert_string_equal("[::1]:0", config.listen);
@@ -101,6 +106,9 @@ static void values_of_every_kind_are_read(void **state)
     assert_int_equal(LDB_JOURNAL_MAPPED, config.journal);
     assert_int_equal(SVC_LOG_DEBUG, config.log_level);
     assert_int_equal(SVC_LOG_JSON, config.log_format);
+    assert_int_equal(SVC_ACCESS_JSON, config.access_log);
+    assert_string_equal("f", config.access_log_file);
+    assert_int_equal(250000, config.slow_request_us);
 }
 
 static void a_flag_wins_over_the_environment(void **state)
@@ -199,6 +207,8 @@ static void what_does_not_fit_is_refused_by_name(void **state)
         {"--data d --block-cache 99999999999TiB", LDB_INVALID_ARGUMENT,
          "--block-cache"},
         {"--data d --stop-timeout 10", LDB_INVALID_ARGUMENT, "--stop-timeout"},
+        {"--data d --access-log-file f", LDB_INVALID_ARGUMENT,
+         "--access-log-file needs"},
         {"--data d --log-level loud", LDB_INVALID_ARGUMENT,
          "error|warn|info|debug"},
         {"--data d --log-level inf", LDB_INVALID_ARGUMENT, "--log-level"},

@@ -81,6 +81,24 @@ static void a_line_is_json_when_asked(void **state)
     svc_log_configure(SVC_LOG_INFO, SVC_LOG_KEY_VALUE);
 }
 
+static void a_finished_line_is_of_its_own_format_and_goes_nowhere(void **state)
+{
+    struct svc_log_line line;
+    struct ldb_slice bytes;
+
+    (void)state;
+    svc_log_configure(SVC_LOG_ERROR, SVC_LOG_KEY_VALUE);
+    capture();
+    svc_log_begin_as(&line, SVC_LOG_JSON, SVC_LOG_INFO, "event");
+    svc_log_u64(&line, "number", 7);
+    bytes = svc_log_finish(&line);
+    captured();
+    assert_string_equal(text, "");
+    assert_memory_equal(bytes.data, "{\"time\":\"20", 11);
+    assert_memory_equal(bytes.data + bytes.len - 13, ",\"number\":7}\n", 13);
+    svc_log_configure(SVC_LOG_INFO, SVC_LOG_KEY_VALUE);
+}
+
 static void levels_above_the_set_one_are_dropped(void **state)
 {
     (void)state;
@@ -117,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_is_key_value_with_escapes),
         cmocka_unit_test(a_line_is_json_when_asked),
+        cmocka_unit_test(a_finished_line_is_of_its_own_format_and_goes_nowhere),
         cmocka_unit_test(levels_above_the_set_one_are_dropped),
         cmocka_unit_test(a_long_line_is_cut_and_still_ends),
     };
