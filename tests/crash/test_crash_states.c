@@ -10,6 +10,7 @@
  * left over goes; and opening can be cut as well. Of a sample both oracles say
  * the same as we do, before we open it and after.
  *
+ * LEVELD_FULL=1 takes every position of the scripted mapped life, too.
  * LEVELD_CRASH_STATES=N is the long form: random lives until the oracles have
  * opened N states, and we 50 N. LEVELD_SEED=n begins with that one.
  */
@@ -508,18 +509,19 @@ static void every_state_opens_and_holds_what_it_must(void **state)
 {
     const struct pace whole = {
         .step = LARGER, .seeds = 1, .recovery_one_in = 800 / LARGER};
-    const struct pace most = {
-        .step = 2 * LARGER, .seeds = 2, .recovery_one_in = 800 / LARGER};
+    const struct pace some = {
+        .step = 5 * LARGER, .seeds = 2, .recovery_one_in = 200 / LARGER};
     const struct pace part = {
         .step = 9 * LARGER, .seeds = 2, .recovery_one_in = 200 / LARGER};
     uint64_t wanted = number_from("LEVELD_CRASH_STATES", 0);
     uint64_t seed = number_from("LEVELD_SEED", SEED);
+    bool is_full = wanted > 0 || number_from("LEVELD_FULL", 0) == 1;
     struct counts counts = {0};
 
     (void)state;
     print_message("LEVELD_SEED=%llu\n", (unsigned long long)seed);
     one_life(SCRIPT, seed, &appended, &whole, &counts);
-    one_life(SCRIPT, seed, &mapped, wanted == 0 ? &most : &whole, &counts);
+    one_life(SCRIPT, seed, &mapped, is_full ? &whole : &some, &counts);
     one_life(LONG_SCRIPT, seed, &mapped_wide, &part, &counts);
     do {
         one_life(NULL, ++seed, counts.lives % 2 == 0 ? &appended : &mapped,

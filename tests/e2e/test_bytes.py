@@ -314,7 +314,7 @@ def main():
     suite.run('over the limit is 413 and leaves nothing', over_limit_case)
     suite.run('limits are options', small_limits_case)
     suite.run('memory of one upload', one_upload_case)
-    count = 16 if os.environ.get('LEVELD_FULL') == '1' else 6
+    count = 16 if os.environ.get('LEVELD_FULL') == '1' else 4
     suite.run(f'memory of {count} uploads at once', many_uploads_case, count)
     return suite.finish()
 
