@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that a task needs: packages.sh SET...
 #   build   compile leveld         test   compile and run its tests
-#   ci      both compilers, sanitizers, fuzzing, format and lint
+#   ci      both compilers, sanitizers, fuzzing, format and lint, and the one
+#           server that tests are made with
 #   bench   the benchmark clients (no servers)
 # Programs whose package would start a service (and start it again at each
 # boot) are unpacked into build/tools instead, unless they are there already.
@@ -15,9 +16,9 @@ build="gcc libc6-dev cmake ninja-build
 test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
     libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
-test_tools="prometheus"
 ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
     ca-certificates"
+ci_tools="prometheus"
 bench="wrk make libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
 
 names=
@@ -25,11 +26,11 @@ tools=
 for set in "$@"; do
     case $set in
     build) names="$names $build" ;;
-    test)
-        names="$names $test"
-        tools=$test_tools
+    test) names="$names $test" ;;
+    ci)
+        names="$names $ci"
+        tools=$ci_tools
         ;;
-    ci) names="$names $ci" ;;
     bench) names="$names $bench" ;;
     *)
         echo "packages.sh: no set named $set" >&2

@@ -74,7 +74,7 @@ def tool(name):
     """A program that scripts/packages.sh unpacks, or the machine's own."""
     path = shutil.which(name) or os.path.join(ROOT, 'build/tools/usr/bin', name)
     if not os.path.exists(path):
-        raise Skip(f'there is no {name}: scripts/packages.sh test')
+        raise Skip(f'there is no {name}: scripts/packages.sh ci')
     return path
 
 
