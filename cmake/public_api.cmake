@@ -17,5 +17,5 @@ foreach(source ${public_api_sources})
     set_tests_properties(interop/public_api/${name} PROPERTIES
         ENVIRONMENT "${LEVELD_TEST_ENVIRONMENT}"
         LABELS interop
-        TIMEOUT 120)
+        TIMEOUT ${LEVELD_SHORT})
 endforeach()
