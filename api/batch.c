@@ -203,21 +203,11 @@ static void answer_whole(struct api_exchange *x)
 {
     struct batch_state *batch = x->state;
     const struct ldb_write *write = &batch->w.write;
-    struct api_json json = api_json_make(&batch->w.answer);
 
-    if (write->status != LDB_OK) {
+    if (write->status != LDB_OK)
         api_write_answer_failure(x, &batch->w, true);
-        return;
-    }
-    api_json_object_begin(&json);
-    api_json_member_u64(&json, "sequence", write->sequence);
-    api_json_member_u64(&json, "count", write->count);
-    api_json_object_end(&json);
-    if (json.status == LDB_OK)
-        json.status = ldb_buf_append_byte(&batch->w.answer, '\n');
-    assert(json.status == LDB_OK); /* into reserved room */
-    api_header_sequence(x, &batch->w.headers, write->sequence);
-    api_answer_buf(x, 200, API_TYPE_JSON, &batch->w.answer);
+    else
+        api_write_answer_count(x, &batch->w, write->sequence, write->count);
 }
 
 void api_batch_resume(struct api_exchange *x)

@@ -390,21 +390,6 @@ bool api_batch_json_parse(struct ldb_arena *arena,
 
 /* ---- a bulk load ---- */
 
-/* JSON's, but for the line's end. */
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-static struct ldb_slice without_blanks(struct ldb_slice text)
-{
-    while (text.len > 0 && is_blank(text.data[text.len - 1]))
-        text.len--;
-    while (text.len > 0 && is_blank(text.data[0]))
-        text = ldb_slice_make(text.data + 1, text.len - 1);
-    return text;
-}
-
 /*
  * The lines of text. A delete-range behind others is taken back: it is seen
  * once it is parsed.
@@ -417,10 +402,13 @@ static bool parse_lines(struct parse *p, struct ldb_slice text, size_t *used)
     while (ldb_reader_left(&r) > 0 && p->out.range_count == 0) {
         const uint8_t *end = memchr(r.p, '\n', ldb_reader_left(&r));
         size_t len = end == NULL ? ldb_reader_left(&r) : (size_t)(end - r.p);
-        struct ldb_slice line = without_blanks(ldb_slice_make(r.p, len));
+        struct ldb_reader line = ldb_reader_make(ldb_slice_make(r.p, len));
 
         p->line++;
-        if (line.len > 0 && !parse_element(p, line, parse_op))
+        (void)api_json_peek(&line); /* past blanks */
+        if (ldb_reader_left(&line) > 0 &&
+            !parse_element(p, ldb_slice_make(line.p, ldb_reader_left(&line)),
+                           parse_op))
             return false;
         if (p->out.range_count > 0 && p->batch->count > 0) {
             p->out = (struct api_batch_json){0};

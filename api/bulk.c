@@ -6,7 +6,6 @@
 #include "api/batch_json.h"
 #include "api/conditions.h"
 #include "api/context.h"
-#include "api/json_text.h"
 #include "api/write.h"
 #include "storage/base/buf.h"
 
@@ -60,22 +59,6 @@ void api_bulk_begin(struct api_exchange *x)
 }
 
 /* ---- the answer ---- */
-
-static void answer_done(struct api_exchange *x, struct bulk *bulk)
-{
-    struct ldb_buf *answer = &bulk->w.answer;
-    struct api_json json = api_json_make(answer);
-
-    api_json_object_begin(&json);
-    api_json_member_u64(&json, "sequence", bulk->sequence);
-    api_json_member_u64(&json, "count", bulk->count);
-    api_json_object_end(&json);
-    if (json.status == LDB_OK)
-        json.status = ldb_buf_append_byte(answer, '\n');
-    assert(json.status == LDB_OK); /* into reserved room */
-    api_header_sequence(x, &bulk->w.headers, bulk->sequence);
-    api_answer_buf(x, 200, API_TYPE_JSON, answer);
-}
 
 static void answer_stopped(struct api_exchange *x, struct bulk *bulk)
 {
@@ -258,7 +241,7 @@ void api_bulk_resume(struct api_exchange *x)
     bulk->count += write->count;
     bulk->sequence = write->sequence;
     if (bulk->is_last)
-        answer_done(x, bulk);
+        api_write_answer_count(x, &bulk->w, bulk->sequence, bulk->count);
     else
         step(x, bulk);
 }

@@ -163,11 +163,11 @@ static const struct api_figure figures_table[] = {
            HTTP_ACCEPTED, NULL),
     ROW_IF(PROCESS, "process", "upload_bytes", process.upload_bytes,
            HTTP_UPLOAD, NULL),
+    ROW_IF(PROCESS, "process", "upload_bytes_max", process.upload_bytes_max,
+           HTTP_UPLOAD_BUDGET, NULL),
     ROW_IF(PROCESS, "process", "log_lines", process.log_lines, LOG_LINES, NULL),
     ROW_IF(PROCESS, "process", "log_lines_dropped", process.log_lines_dropped,
            LOG_LINES_DROPPED, NULL),
-    ROW_IF(PROCESS, "process", "upload_bytes_max", process.upload_bytes_max,
-           HTTP_UPLOAD_BUDGET, NULL),
 };
 
 #undef STALL

@@ -1,5 +1,6 @@
 /*
- * Counters and latency histograms of requests, one set per route.
+ * Counters and latency histograms of requests, one set per route. (The page
+ * /metrics is api/prometheus.c's.)
  *
  * A histogram is log-linear: microseconds below 8 have a bucket each, and
  * every power of two above is cut into 8, so a quantile read from it is at

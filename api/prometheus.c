@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "api/document.h"
 #include "api/figures.h"
 #include "api/metrics.h"
 #include "api/params.h"
@@ -234,16 +235,13 @@ static void put_all(struct exposition *e, const struct api_context *context,
 
 void api_prometheus_finish(struct api_exchange *x)
 {
-    static const char *const allowed[] = {NULL};
     static const char *const types[] = {"text/plain"};
     struct ldb_buf body = LDB_BUF_INIT(METRICS_MAX);
     struct exposition e = {.out = &body, .status = LDB_OK};
     struct api_figures figures;
-    struct api_params params;
     size_t choice;
 
-    if (!api_params_parse(x, allowed, &params) ||
-        !api_accept(x, types, 1, &choice))
+    if (!api_no_params(x) || !api_accept(x, types, 1, &choice))
         return;
     e.status = ldb_buf_reserve(&body, METRICS_USUAL);
     if (e.status == LDB_OK) {

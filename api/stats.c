@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/context.h"
+#include "api/document.h"
 #include "api/figures.h"
 #include "api/json_text.h"
 #include "api/metrics.h"
@@ -182,18 +183,15 @@ static void write_members(struct api_json *json,
 
 void api_stats_finish(struct api_exchange *x)
 {
-    static const char *const allowed[] = {NULL};
     static const char *const types[] = {API_TYPE_JSON};
     struct ldb_buf body = LDB_BUF_INIT(STATS_MAX);
     struct api_json json = api_json_make(&body);
     struct api_figures figures;
-    struct api_params params;
     const struct api_figure *rows;
     size_t count;
     size_t choice;
 
-    if (!api_params_parse(x, allowed, &params) ||
-        !api_accept(x, types, 1, &choice))
+    if (!api_no_params(x) || !api_accept(x, types, 1, &choice))
         return;
     api_figures_gather(x->context, &figures);
     rows = api_figures_table(&count);

@@ -75,30 +75,6 @@ static size_t split(struct ldb_slice line,
     return count;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static bool parse_hash(struct ldb_slice word, uint8_t out[API_TOKEN_HASH_BYTES])
-{
-    if (word.len != 2 * (size_t)API_TOKEN_HASH_BYTES)
-        return false;
-    for (size_t i = 0; i < API_TOKEN_HASH_BYTES; i++) {
-        int high = hex_digit(word.data[2 * i]);
-        int low = hex_digit(word.data[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
 /* "read,write": at least one, each known. */
 static bool parse_scopes(struct ldb_slice word, unsigned *out)
 {
@@ -127,6 +103,26 @@ static enum ldb_status fail(struct ldb_error *err, uint64_t line,
 {
     return ldb_error_set(err, LDB_INVALID_ARGUMENT, "tokens, line %llu: %s",
                          (unsigned long long)line, what);
+}
+
+static enum ldb_status parse_hash(struct api_tokens *tokens,
+                                  struct ldb_slice word, uint64_t line,
+                                  struct ldb_error *err,
+                                  uint8_t out[API_TOKEN_HASH_BYTES])
+{
+    struct ldb_slice bytes = {0};
+
+    switch (api_text_decode(&tokens->arena, API_ENCODING_HEX, word, &bytes)) {
+    case API_DECODE_NO_MEMORY:
+        return ldb_error_no_memory(err);
+    case API_DECODE_OK:
+    case API_DECODE_BAD:
+        break;
+    }
+    if (bytes.len != API_TOKEN_HASH_BYTES)
+        return fail(err, line, "the second word is a SHA-256, 64 hex digits");
+    memcpy(out, bytes.data, API_TOKEN_HASH_BYTES);
+    return LDB_OK;
 }
 
 static enum ldb_status keep(struct api_tokens *tokens, struct ldb_slice bytes,
@@ -179,8 +175,9 @@ static enum ldb_status add_line(struct api_tokens *tokens,
         return LDB_OK;
     if (count < 3 || count > WORDS_MAX)
         return fail(err, line, "NAME SHA256 SCOPES [prefix=BYTES] expected");
-    if (!parse_hash(words[1], token.hash))
-        return fail(err, line, "the second word is a SHA-256, 64 hex digits");
+    s = parse_hash(tokens, words[1], line, err, token.hash);
+    if (s != LDB_OK)
+        return s;
     if (!parse_scopes(words[2], &token.scopes))
         return fail(err, line, "scopes are read, write, admin, replicate");
     if (tokens->count == API_TOKENS_MAX)

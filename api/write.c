@@ -1,7 +1,9 @@
 #include "api/write.h"
 
 #include "api/context.h"
+#include "api/json_text.h"
 #include "api/problem.h"
+#include "storage/base/buf.h"
 
 void api_write_init(struct api_write *w, size_t batch_limit)
 {
@@ -71,6 +73,22 @@ bool api_write_submit(struct api_exchange *x, struct api_write *w)
     if (s != LDB_OK)
         api_answer_status(x, s, &error);
     return s == LDB_OK;
+}
+
+void api_write_answer_count(struct api_exchange *x, struct api_write *w,
+                            ldb_sequence sequence, uint64_t count)
+{
+    struct api_json json = api_json_make(&w->answer);
+
+    api_json_object_begin(&json);
+    api_json_member_u64(&json, "sequence", sequence);
+    api_json_member_u64(&json, "count", count);
+    api_json_object_end(&json);
+    if (json.status == LDB_OK)
+        json.status = ldb_buf_append_byte(&w->answer, '\n');
+    assert(json.status == LDB_OK); /* into reserved room */
+    api_header_sequence(x, &w->headers, sequence);
+    api_answer_buf(x, 200, API_TYPE_JSON, &w->answer);
 }
 
 void api_write_answer_failure(struct api_exchange *x, const struct api_write *w,

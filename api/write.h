@@ -46,6 +46,10 @@ LDB_MUST_CHECK enum ldb_status api_write_queue(struct api_exchange *x,
 LDB_MUST_CHECK bool api_write_submit(struct api_exchange *x,
                                      struct api_write *w);
 
+/* Answers 200 {"sequence", "count"} out of w->answer, reserved before. */
+void api_write_answer_count(struct api_exchange *x, struct api_write *w,
+                            ldb_sequence sequence, uint64_t count);
+
 /* Answers for a w that did not succeed; for PRECONDITION with key. */
 void api_write_answer_failure(struct api_exchange *x, const struct api_write *w,
                               bool name_condition);

@@ -16,9 +16,6 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
-/* GnuTLS's usual choice, without versions that RFC 8996 retires. */
-#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
-
 /* The loop this thread runs, so that it does not signal itself. */
 static _Thread_local struct svc_loop *current_loop;
 
@@ -229,7 +226,7 @@ static struct MHD_Daemon *start_daemon(struct svc_loop *loop)
         MHD_OPTION_NOTIFY_COMPLETED, svc_exchange_on_completed, loop,
         MHD_OPTION_NOTIFY_CONNECTION, note_connection, loop,
         options->tls == NULL ? MHD_OPTION_END : MHD_OPTION_HTTPS_CERT_CALLBACK,
-        svc_tls_no_certificate, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES,
+        svc_tls_no_certificate, MHD_OPTION_HTTPS_PRIORITIES, SVC_TLS_PRIORITIES,
         MHD_OPTION_END);
 }
 

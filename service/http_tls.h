@@ -20,6 +20,10 @@
 /* Bytes of a PEM file; chosen: some hundred certificates. */
 #define SVC_TLS_FILE_BYTES_MAX ((size_t)1 << 20)
 
+/* For the daemon's option HTTPS_PRIORITIES: GnuTLS's usual choice, without
+ * versions that RFC 8996 retires. */
+#define SVC_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
 struct svc_tls;
 
 /* Paths, borrowed while the tls lives. */

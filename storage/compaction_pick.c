@@ -357,7 +357,6 @@ struct pick {
     struct ldb_version *version;
     const struct ldb_compaction_limits *limits;
     const struct ldb_slice *pointers;
-    double level0_due;
     const struct ldb_compaction *running;
     struct ldb_error *err;
 };
@@ -382,8 +381,9 @@ static double score_left(const struct pick *pick, uint32_t level)
                               ((double)(bytes - leaving) / (double)bytes);
 }
 
-/* The level with the highest score of those due, or LDB_LEVEL_COUNT. */
-static uint32_t most_urgent(const struct pick *pick,
+/* The level with the highest score of those due (level 0: from level0_due on),
+ * or LDB_LEVEL_COUNT. */
+static uint32_t most_urgent(const struct pick *pick, double level0_due,
                             const bool tried[LDB_LEVEL_COUNT])
 {
     uint32_t best = LDB_LEVEL_COUNT;
@@ -392,7 +392,7 @@ static uint32_t most_urgent(const struct pick *pick,
     for (uint32_t level = 0; level <= LAST_SOURCE_LEVEL; level++) {
         double score = score_left(pick, level);
 
-        if (tried[level] || score < (level == 0 ? pick->level0_due : 1) ||
+        if (tried[level] || score < (level == 0 ? level0_due : 1) ||
             score <= best_score)
             continue;
         best = level;
@@ -405,7 +405,7 @@ static bool is_any_due(const struct pick *pick)
 {
     const bool tried[LDB_LEVEL_COUNT] = {false};
 
-    return most_urgent(pick, tried) != LDB_LEVEL_COUNT;
+    return most_urgent(pick, 1, tried) != LDB_LEVEL_COUNT;
 }
 
 /* Level 0: the newest table. Below: the first that ends after the pointer, and
@@ -483,7 +483,6 @@ ldb_compaction_pick(struct ldb_version *version,
     const struct pick pick = {.version = version,
                               .limits = limits,
                               .pointers = pointers,
-                              .level0_due = level0_due,
                               .running = running,
                               .err = err};
     bool tried[LDB_LEVEL_COUNT] = {false};
@@ -491,7 +490,7 @@ ldb_compaction_pick(struct ldb_version *version,
     enum ldb_status s = LDB_OK;
 
     while (s == LDB_OK && found == NULL) {
-        uint32_t level = most_urgent(&pick, tried);
+        uint32_t level = most_urgent(&pick, level0_due, tried);
 
         if (level == LDB_LEVEL_COUNT)
             break;
@@ -624,11 +623,8 @@ enum ldb_status ldb_compaction_pick_marks(
     const struct ldb_compaction *running, struct ldb_mark_search *search,
     struct ldb_error *err, struct ldb_compaction **out)
 {
-    const struct pick pick = {.version = version,
-                              .limits = limits,
-                              .level0_due = 1,
-                              .running = running,
-                              .err = err};
+    const struct pick pick = {
+        .version = version, .limits = limits, .running = running, .err = err};
     struct ldb_compaction *found = NULL;
     unsigned attempts = 0;
     enum ldb_status s = LDB_OK;
@@ -669,11 +665,8 @@ ldb_compaction_pick_seek(struct ldb_version *version,
                          const struct ldb_compaction *running,
                          struct ldb_error *err, struct ldb_compaction **out)
 {
-    const struct pick pick = {.version = version,
-                              .limits = limits,
-                              .level0_due = 1,
-                              .running = running,
-                              .err = err};
+    const struct pick pick = {
+        .version = version, .limits = limits, .running = running, .err = err};
     struct ldb_file_meta *meta =
         atomic_load_explicit(&version->seek_table, memory_order_relaxed);
     struct ldb_compaction *found = NULL;

@@ -393,11 +393,9 @@ static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
         goto out;
     }
     /* Strict, a gap is damage: nobody can tell one from the other. */
-    if (options.strict)
-        s = LDB_OK;
-    else
-        s = ldb_journal_tail_may_have_gap(db->env, path, err,
-                                          &options.ends_at_gap);
+    s = options.strict ? LDB_OK
+                       : ldb_journal_tail_may_have_gap(db->env, path, err,
+                                                       &options.ends_at_gap);
     if (options.ends_at_gap)
         options.on_drop = on_gap;
     if (s == LDB_OK)
