@@ -241,7 +241,8 @@ static enum ldb_status open_inputs(struct ldb_db *db,
     const struct ldb_table_read read = {.verify_checksums = true,
                                         .fill_cache = false,
                                         .skip_damage =
-                                            db->options.skip_compaction_damage};
+                                            db->options.skip_compaction_damage,
+                                        .read_ahead = true};
     size_t room = c->input_count[0] + 2;
     size_t count = 0;
     struct ldb_iterator **children = ldb_mem_zalloc(room, sizeof(*children));

@@ -159,6 +159,24 @@ static enum ldb_status begin_contents(struct ldb_slice raw, const char *name,
     return begin_decoding(stored, name, offset, scratch, err, out);
 }
 
+/* memory, which holds raw unless it is NULL, goes over to out; not on failure.
+ */
+static enum ldb_status begin(struct ldb_slice raw, const char *name,
+                             uint64_t offset, bool verify_checksum,
+                             struct ldb_block_scratch *scratch,
+                             struct ldb_block_memory *memory,
+                             struct ldb_error *err,
+                             struct ldb_stored_block *out)
+{
+    enum ldb_status s = LDB_OK;
+
+    if (verify_checksum)
+        s = check_crc(raw, name, offset, err);
+    if (s == LDB_OK)
+        s = begin_contents(raw, name, offset, scratch, memory, err, out);
+    return s;
+}
+
 enum ldb_status
 ldb_stored_block_begin(struct ldb_random_file *file, const char *name,
                        uint64_t limit, struct ldb_block_handle handle,
@@ -177,11 +195,8 @@ ldb_stored_block_begin(struct ldb_random_file *file, const char *name,
     s = read_raw(file, name, handle, &scratch, err, &raw, &memory);
     if (s != LDB_OK)
         return s;
-    if (verify_checksum)
-        s = check_crc(raw, name, handle.offset, err);
-    if (s == LDB_OK)
-        s = begin_contents(raw, name, handle.offset, &scratch, memory, err,
-                           out);
+    s = begin(raw, name, handle.offset, verify_checksum, &scratch, memory, err,
+              out);
     if (s != LDB_OK)
         ldb_mem_free(memory);
     return s;
@@ -204,6 +219,24 @@ void ldb_stored_block_release(struct ldb_stored_block *block)
     block->stored_memory = NULL;
 }
 
+/* Uncompresses all of the block, which goes over to out or is released. */
+static enum ldb_status finish(struct ldb_stored_block *block, const char *name,
+                              uint64_t offset, struct ldb_error *err,
+                              struct ldb_stored_block *out)
+{
+    enum ldb_status s =
+        ldb_stored_block_decode(block, name, offset, block->contents.len, err);
+
+    if (s != LDB_OK) {
+        ldb_stored_block_release(block);
+        return s;
+    }
+    ldb_mem_free(block->stored_memory);
+    block->stored_memory = NULL;
+    *out = *block;
+    return LDB_OK;
+}
+
 enum ldb_status
 ldb_stored_block_read(struct ldb_random_file *file, const char *name,
                       uint64_t limit, struct ldb_block_handle handle,
@@ -214,16 +247,20 @@ ldb_stored_block_read(struct ldb_random_file *file, const char *name,
     enum ldb_status s = ldb_stored_block_begin(
         file, name, limit, handle, verify_checksum, scratch, err, &block);
 
-    if (s != LDB_OK)
-        return s;
-    s = ldb_stored_block_decode(&block, name, handle.offset, block.contents.len,
-                                err);
-    if (s != LDB_OK) {
-        ldb_stored_block_release(&block);
-        return s;
-    }
-    ldb_mem_free(block.stored_memory);
-    block.stored_memory = NULL;
-    *out = block;
-    return LDB_OK;
+    return s == LDB_OK ? finish(&block, name, handle.offset, err, out) : s;
+}
+
+enum ldb_status ldb_stored_block_read_raw(struct ldb_slice raw,
+                                          const char *name, uint64_t offset,
+                                          bool verify_checksum,
+                                          struct ldb_block_scratch scratch,
+                                          struct ldb_error *err,
+                                          struct ldb_stored_block *out)
+{
+    struct ldb_stored_block block;
+    enum ldb_status s;
+
+    assert(raw.len >= LDB_BLOCK_TRAILER_SIZE);
+    s = begin(raw, name, offset, verify_checksum, &scratch, NULL, err, &block);
+    return s == LDB_OK ? finish(&block, name, offset, err, out) : s;
 }

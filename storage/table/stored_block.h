@@ -28,8 +28,9 @@ struct ldb_block_scratch {
 #define LDB_BLOCK_SCRATCH_SIZE 12288
 
 struct ldb_stored_block {
-    struct ldb_slice contents;       /* plain as far as it is decoded */
-    struct ldb_block_memory *memory; /* NULL: in the mapping or the scratch */
+    struct ldb_slice contents; /* plain as far as it is decoded */
+    /* NULL: in the mapping, in what was given as raw, or in the scratch */
+    struct ldb_block_memory *memory;
     /* Private; not of a block that was read whole. */
     bool is_compressed;
     struct ldb_snappy_decoder decoder;
@@ -51,8 +52,18 @@ ldb_stored_block_read(struct ldb_random_file *file, const char *name,
                       struct ldb_error *err, struct ldb_stored_block *out);
 
 /*
- * The same but for uncompressing, which is to be done by the calls below as far
- * as it is wanted. out is to be released, not freed.
+ * The same of raw, the block and its trailer as they stand at offset of the
+ * file; what does not have to be uncompressed stays there.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_stored_block_read_raw(struct ldb_slice raw, const char *name,
+                          uint64_t offset, bool verify_checksum,
+                          struct ldb_block_scratch scratch,
+                          struct ldb_error *err, struct ldb_stored_block *out);
+
+/*
+ * The same as the first but for uncompressing, which is to be done by the calls
+ * below as far as it is wanted. out is to be released, not freed.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_stored_block_begin(struct ldb_random_file *file, const char *name,

@@ -80,7 +80,7 @@ struct shard {
     uint64_t misses;
 };
 
-/* Constant after creation, but for what the shards hold. */
+/* Constant after creation, but for what the shards hold and the budget. */
 struct ldb_table_cache {
     struct ldb_env *env;
     char *dir;
@@ -88,6 +88,7 @@ struct ldb_table_cache {
     size_t capacity;
     size_t shard_count; /* a power of two */
     struct shard *shards;
+    struct ldb_read_ahead_budget ahead_budget;
     size_t hint_count;                   /* a power of two */
     _Atomic(struct open_table *) *hints; /* by number; NULL: none */
 };
@@ -302,6 +303,7 @@ enum ldb_status ldb_table_cache_create(struct ldb_env *env, const char *dir,
     cache->env = env;
     cache->options = *options;
     cache->capacity = capacity_tables;
+    atomic_init(&cache->ahead_budget.left, LDB_READ_AHEADS_MAX);
     cache->hint_count = HINTS_PER_TABLE;
     while (cache->hint_count / HINTS_PER_TABLE < capacity_tables &&
            cache->hint_count < HINTS_MAX)
@@ -540,21 +542,41 @@ ldb_table_cache_get(struct ldb_table_cache *cache, uint64_t number,
     return s;
 }
 
+/* NULL: the table is to be read without. */
+static struct ldb_read_ahead *open_ahead(struct ldb_table_cache *cache,
+                                         const struct ldb_table *table,
+                                         uint64_t file_size)
+{
+    char *path = ldb_mem_printf("%s/%s", cache->dir, table->name);
+    struct ldb_read_ahead *ahead = NULL;
+
+    if (path != NULL)
+        ahead = ldb_read_ahead_open(cache->env, path, file_size,
+                                    &cache->ahead_budget);
+    ldb_mem_free(path);
+    return ahead;
+}
+
 enum ldb_status ldb_table_cache_iterator(struct ldb_table_cache *cache,
                                          uint64_t number, uint64_t file_size,
                                          const struct ldb_table_read *read,
                                          struct ldb_error *err,
                                          struct ldb_iterator **out)
 {
+    struct ldb_read_ahead *ahead = NULL;
     struct open_table *entry;
     enum ldb_status s = hold(cache, number, file_size, err, &entry);
 
     if (s != LDB_OK)
         return s;
-    s = ldb_table_iterator_create_with(entry->table, read, unref, entry, err,
-                                       out);
-    if (s != LDB_OK)
+    if (read->read_ahead)
+        ahead = open_ahead(cache, entry->table, file_size);
+    s = ldb_table_iterator_create_with(entry->table, read, ahead, unref, entry,
+                                       err, out);
+    if (s != LDB_OK) {
+        ldb_read_ahead_close(ahead);
         unref(entry);
+    }
     return s;
 }
 

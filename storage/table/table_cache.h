@@ -35,6 +35,8 @@ ldb_table_cache_get(struct ldb_table_cache *cache, uint64_t number,
                     struct ldb_slice target, struct ldb_error *err,
                     struct ldb_buf *out_value, uint64_t *out_tag);
 
+/* On all of table number; read->read_ahead is heeded as far as memory and
+ * descriptors are to be had. */
 LDB_MUST_CHECK enum ldb_status
 ldb_table_cache_iterator(struct ldb_table_cache *cache, uint64_t number,
                          uint64_t file_size, const struct ldb_table_read *read,

@@ -12,6 +12,7 @@ struct table_iterator {
     struct ldb_iterator base;
     struct ldb_table *table;
     struct ldb_table_read read;
+    struct ldb_read_ahead *ahead; /* NULL: none */
     bool has_block; /* false in an entry of the index: damage, skipped */
     struct ldb_held_block held; /* where has_block */
     void (*release)(void *context);
@@ -75,7 +76,7 @@ static bool enter_block(struct table_iterator *t)
         return true;
     drop_block(t);
     if (s == LDB_OK)
-        s = ldb_table_hold_block(t->table, &t->read, handle, scratch,
+        s = ldb_table_hold_block(t->table, &t->read, t->ahead, handle, scratch,
                                  &t->base.error, &t->held);
     if (may_skip(t, s))
         return true;
@@ -267,22 +268,15 @@ static void table_prev(struct ldb_iterator *it)
         settle_backward(t);
 }
 
-/* Only what this iterator has read from the mapping, and checked. */
+/* Only what this iterator has read as it is stored, and checked. */
 static bool table_stored(struct ldb_iterator *it, struct ldb_slice *out)
 {
     struct table_iterator *t = table_iterator_of(it);
-    struct ldb_slice mapping = t->table->file->mapping;
-    struct ldb_block_handle handle;
 
-    if (mapping.len == 0 || !t->read.verify_checksums || !t->has_block ||
-        t->held.entry != NULL || !ldb_block_iter_is_only(&t->block))
+    if (!t->read.verify_checksums || !t->has_block || t->held.raw.len == 0 ||
+        !ldb_block_iter_is_only(&t->block))
         return false;
-    if (ldb_table_read_handle(t->table, t->index.value, NULL, &handle) !=
-        LDB_OK)
-        return false;
-    assert(handle.offset == t->held.offset);
-    *out = ldb_slice_make(mapping.data + handle.offset,
-                          (size_t)handle.size + LDB_BLOCK_TRAILER_SIZE);
+    *out = t->held.raw;
     return true;
 }
 
@@ -293,6 +287,7 @@ static void table_destroy(struct ldb_iterator *it)
     drop_block(t);
     ldb_block_iter_release(&t->index);
     ldb_block_iter_release(&t->block);
+    ldb_read_ahead_close(t->ahead);
     if (t->release != NULL)
         t->release(t->context);
     ldb_mem_free(t);
@@ -308,11 +303,10 @@ static const struct ldb_iterator_ops table_ops = {
     .destroy = table_destroy,
 };
 
-enum ldb_status
-ldb_table_iterator_create_with(struct ldb_table *table,
-                               const struct ldb_table_read *read,
-                               void (*release)(void *context), void *context,
-                               struct ldb_error *err, struct ldb_iterator **out)
+enum ldb_status ldb_table_iterator_create_with(
+    struct ldb_table *table, const struct ldb_table_read *read,
+    struct ldb_read_ahead *ahead, void (*release)(void *context), void *context,
+    struct ldb_error *err, struct ldb_iterator **out)
 {
     struct table_iterator *t = ldb_mem_alloc(1, sizeof(*t));
 
@@ -323,6 +317,7 @@ ldb_table_iterator_create_with(struct ldb_table *table,
     t->base.ops = &table_ops;
     t->table = table;
     t->read = *read;
+    t->ahead = ahead;
     t->release = release;
     t->context = context;
     ldb_block_iter_init(&t->index, table->options->comparator);
@@ -337,5 +332,6 @@ enum ldb_status ldb_table_iterator_create(struct ldb_table *table,
                                           struct ldb_error *err,
                                           struct ldb_iterator **out)
 {
-    return ldb_table_iterator_create_with(table, read, NULL, NULL, err, out);
+    return ldb_table_iterator_create_with(table, read, NULL, NULL, NULL, err,
+                                          out);
 }

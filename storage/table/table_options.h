@@ -44,6 +44,9 @@ struct ldb_table_read {
     /* Iterators pass over damaged blocks, and tables that cannot be opened,
      * as if they were empty; get tells damage all the same. */
     bool skip_damage;
+    /* Iterators of the table cache read in large pieces while they go forward
+     * (read_ahead.h): for passes over whole tables. */
+    bool read_ahead;
     /* Of iterators, NULL: none. Borrowed while they live. */
     const struct ldb_key_bounds *bounds;
 };

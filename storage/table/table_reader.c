@@ -285,17 +285,67 @@ static void keep_block(const struct ldb_table *table,
         held->memory = NULL;
 }
 
+/* From the table's own file; *out_raw is the block in its mapping, if any. */
+static enum ldb_status
+read_stored(const struct ldb_table *table, const struct ldb_table_read *read,
+            struct ldb_block_handle handle, struct ldb_block_scratch scratch,
+            struct ldb_error *err, struct ldb_stored_block *out,
+            struct ldb_slice *out_raw)
+{
+    struct ldb_slice mapping = table->file->mapping;
+    enum ldb_status s =
+        ldb_stored_block_read(table->file, table->name, table->limit, handle,
+                              read->verify_checksums, scratch, err, out);
+
+    if (s == LDB_OK && mapping.len > 0)
+        *out_raw = ldb_slice_make(mapping.data + handle.offset,
+                                  (size_t)handle.size + LDB_BLOCK_TRAILER_SIZE);
+    return s;
+}
+
+/* The same from ahead, which reaches it. */
+static enum ldb_status
+read_stored_ahead(const struct ldb_table *table,
+                  const struct ldb_table_read *read,
+                  struct ldb_read_ahead *ahead, struct ldb_block_handle handle,
+                  struct ldb_block_scratch scratch, struct ldb_error *err,
+                  struct ldb_stored_block *out, struct ldb_slice *out_raw)
+{
+    enum ldb_status s = ldb_read_ahead_read(
+        ahead, handle.offset, (size_t)handle.size + LDB_BLOCK_TRAILER_SIZE, err,
+        out_raw);
+
+    if (s != LDB_OK)
+        return ldb_error_prefix(err, s, "%s: block at %" PRIu64, table->name,
+                                handle.offset);
+    return ldb_stored_block_read_raw(*out_raw, table->name, handle.offset,
+                                     read->verify_checksums, scratch, err, out);
+}
+
+static bool is_ahead(const struct ldb_table *table,
+                     const struct ldb_read_ahead *ahead,
+                     struct ldb_block_handle handle)
+{
+    return ahead != NULL && ldb_block_handle_fits(handle, table->limit) &&
+           ldb_read_ahead_reaches(ahead, handle.offset,
+                                  (size_t)handle.size + LDB_BLOCK_TRAILER_SIZE);
+}
+
 static enum ldb_status
 load_block(const struct ldb_table *table, const struct ldb_table_read *read,
-           struct ldb_block_handle handle, struct ldb_block_scratch scratch,
-           struct ldb_error *err, struct ldb_held_block *out)
+           struct ldb_read_ahead *ahead, struct ldb_block_handle handle,
+           struct ldb_block_scratch scratch, struct ldb_error *err,
+           struct ldb_held_block *out)
 {
     struct ldb_held_block held = {.offset = handle.offset};
     struct ldb_stored_block stored;
-    enum ldb_status s =
-        ldb_stored_block_read(table->file, table->name, table->limit, handle,
-                              read->verify_checksums, scratch, err, &stored);
+    enum ldb_status s;
 
+    if (is_ahead(table, ahead, handle))
+        s = read_stored_ahead(table, read, ahead, handle, scratch, err, &stored,
+                              &held.raw);
+    else
+        s = read_stored(table, read, handle, scratch, err, &stored, &held.raw);
     if (s != LDB_OK)
         return s;
     s = init_block(table, stored.contents, handle.offset, err, &held.block);
@@ -351,14 +401,15 @@ static enum ldb_status look_in_cache(const struct ldb_table *table,
 /* As ldb_table_hold_block(), for one that the cache has not. */
 static enum ldb_status
 hold_uncached(const struct ldb_table *table, const struct ldb_table_read *read,
-              struct ldb_block_handle handle, struct ldb_block_scratch scratch,
-              bool is_wanted, struct ldb_error *err, struct ldb_held_block *out)
+              struct ldb_read_ahead *ahead, struct ldb_block_handle handle,
+              struct ldb_block_scratch scratch, bool is_wanted,
+              struct ldb_error *err, struct ldb_held_block *out)
 {
     enum ldb_status s;
 
     if (is_wanted)
         scratch.size = 0;
-    s = load_block(table, read, handle, scratch, err, out);
+    s = load_block(table, read, ahead, handle, scratch, err, out);
     if (s == LDB_OK && is_wanted && out->memory != NULL)
         keep_block(table, out);
     return s;
@@ -366,6 +417,7 @@ hold_uncached(const struct ldb_table *table, const struct ldb_table_read *read,
 
 enum ldb_status ldb_table_hold_block(const struct ldb_table *table,
                                      const struct ldb_table_read *read,
+                                     struct ldb_read_ahead *ahead,
                                      struct ldb_block_handle handle,
                                      struct ldb_block_scratch scratch,
                                      struct ldb_error *err,
@@ -377,7 +429,8 @@ enum ldb_status ldb_table_hold_block(const struct ldb_table *table,
 
     if (s != LDB_NOT_FOUND)
         return s;
-    return hold_uncached(table, read, handle, scratch, is_wanted, err, out);
+    return hold_uncached(table, read, ahead, handle, scratch, is_wanted, err,
+                         out);
 }
 
 void ldb_table_drop_block(const struct ldb_table *table,
@@ -535,8 +588,8 @@ static enum ldb_status get_in_block(const struct get *get,
     if (s == LDB_NOT_FOUND) {
         if (!is_wanted)
             return get_in_stored(get, handle, scratch, out_is_behind);
-        s = hold_uncached(table, get->read, handle, scratch, true, get->err,
-                          &held);
+        s = hold_uncached(table, get->read, NULL, handle, scratch, true,
+                          get->err, &held);
     }
     if (s != LDB_OK)
         return s;

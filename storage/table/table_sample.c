@@ -48,7 +48,7 @@ read_block(const struct ldb_table *table, const struct ldb_table_read *read,
         ldb_table_read_handle(table, handle_bytes, err, &handle);
 
     if (s == LDB_OK)
-        s = ldb_table_hold_block(table, read, handle,
+        s = ldb_table_hold_block(table, read, NULL, handle,
                                  (struct ldb_block_scratch){0}, err, &held);
     if (s != LDB_OK)
         return s;

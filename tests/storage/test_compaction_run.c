@@ -111,10 +111,10 @@ a_compaction_that_fails_changes_nothing_and_is_tried_again(void **state)
         enum env_fault_kind kind;
         const char *path;
     } rows[] = {
-        {ENV_FAULT_READ_AT, ".ldb"},  {ENV_FAULT_OPEN_WRITABLE, ".ldb"},
-        {ENV_FAULT_APPEND, ".ldb"},   {ENV_FAULT_SYNC, ".ldb"},
-        {ENV_FAULT_CLOSE, ".ldb"},    {ENV_FAULT_APPEND, "MANIFEST"},
-        {ENV_FAULT_SYNC, "MANIFEST"},
+        {ENV_FAULT_READ_AT, ".ldb"},       {ENV_FAULT_READ, ".ldb"},
+        {ENV_FAULT_OPEN_WRITABLE, ".ldb"}, {ENV_FAULT_APPEND, ".ldb"},
+        {ENV_FAULT_SYNC, ".ldb"},          {ENV_FAULT_CLOSE, ".ldb"},
+        {ENV_FAULT_APPEND, "MANIFEST"},    {ENV_FAULT_SYNC, "MANIFEST"},
     };
     struct db_fixture *f = *state;
 
@@ -143,6 +143,67 @@ a_compaction_that_fails_changes_nothing_and_is_tried_again(void **state)
     db_fixture_reopen(f);
     db_fixture_assert_filled(f, 0, 90);
     assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), all_tables(f));
+}
+
+static void inputs_are_read_ahead(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    f->options.compress = false;
+    db_fixture_reopen(f);
+    for (unsigned i = 0; i < 2; i++) {
+        db_fixture_fill(f, 0, 60); /* two blocks */
+        db_fixture_flush(f);
+    }
+    env_fault_forget_counts(f->fault);
+    compact(f);
+    assert_int_equal(env_fault_count(f->fault, ENV_FAULT_BIT(ENV_FAULT_READ)),
+                     2);
+
+    /* Without, it is done all the same. */
+    db_fixture_fill(f, 0, 60);
+    db_fixture_flush(f);
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_OPEN_SEQUENTIAL), ".ldb",
+                    EMFILE);
+    compact(f);
+    assert_true(env_fault_failed(f->fault) > 0);
+    env_fault_fail(f->fault, NULL);
+    db_fixture_assert_filled(f, 0, 60);
+}
+
+/* Cut while it is open, to its index and what is behind. */
+static void an_input_that_lost_bytes_is_damage(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_writable_file *file = NULL;
+    struct ldb_version *version;
+    char path[64];
+
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    db_fixture_reopen(f);
+    for (unsigned i = 0; i < 2; i++) {
+        db_fixture_fill(f, 0, 60);
+        db_fixture_flush(f);
+    }
+    ldb_mutex_lock(&f->db->mu);
+    version = ldb_version_set_current(f->db->versions);
+    (void)snprintf(path, sizeof(path), DB_FIXTURE_DIR "/%06u.ldb",
+                   (unsigned)version->levels[0].files[0]->number);
+    ldb_mutex_unlock(&f->db->mu);
+    assert_ldb_ok(f->env->ops->open_writable(f->env, path, LDB_OPEN_APPEND,
+                                             &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(ldb_file_truncate(file, 10, &f->err), &f->err);
+    assert_ldb_ok(ldb_file_close(file, &f->err), &f->err);
+    f->err = (struct ldb_error){0};
+    assert_ldb_status(LDB_CORRUPTION,
+                      ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    assert_non_null(strstr(f->err.message, ".ldb: block at 0: 10 of "));
 }
 
 /* Damage is not tried again: goleveldb's strict compaction. */
@@ -346,6 +407,8 @@ int main(void)
         TEST(one_user_key_never_ends_up_in_two_tables_of_a_level),
         TEST(outputs_end_at_the_table_size),
         TEST(a_compaction_that_fails_changes_nothing_and_is_tried_again),
+        TEST(inputs_are_read_ahead),
+        TEST(an_input_that_lost_bytes_is_damage),
         TEST(damage_halts_compaction_and_reads_go_on),
         TEST(the_pointer_stays_with_the_later_pick),
         TEST(a_table_that_moves_gets_its_seeks_back),

@@ -272,6 +272,55 @@ static void a_block_is_decoded_as_far_as_asked(void **state)
     ldb_buf_release(&file);
 }
 
+/* As a file of it reads; only what is compressed leaves where it stands. */
+static void a_raw_block_reads_as_one_of_a_file(void **state)
+{
+    static const char *const blocks[] = {PLAIN_HEX, SNAPPY_HEX};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct ldb_buf file = LDB_BUF_INIT(1000);
+        struct ldb_stored_block from_file = {0};
+        struct ldb_stored_block block = {0};
+        struct table_source source;
+        struct ldb_error err = {0};
+        struct ldb_block_handle handle = {0};
+
+        bytes_from_hex(blocks[i], &file);
+        handle.size = file.len - LDB_BLOCK_TRAILER_SIZE;
+        table_source_init(&source, ldb_slice_of_buf(&file), true);
+        assert_ldb_ok(ldb_stored_block_read(
+                          &source.base, "000002.ldb", file.len, handle, true,
+                          (struct ldb_block_scratch){0}, &err, &from_file),
+                      &err);
+        assert_ldb_ok(ldb_stored_block_read_raw(
+                          ldb_slice_of_buf(&file), "000002.ldb", 77, true,
+                          (struct ldb_block_scratch){0}, &err, &block),
+                      &err);
+        assert_ldb_slice(from_file.contents, block.contents);
+        assert_int_equal(block.memory == NULL, i == 0);
+        ldb_mem_free(from_file.memory);
+        ldb_mem_free(block.memory);
+        for (size_t at = 0; at < file.len; at++) {
+            file.data[at] ^= 0x40;
+            assert_ldb_status(LDB_CORRUPTION,
+                              ldb_stored_block_read_raw(
+                                  ldb_slice_of_buf(&file), "000002.ldb", 77,
+                                  true, (struct ldb_block_scratch){0}, &err,
+                                  &block),
+                              &err);
+            assert_non_null(strstr(err.message, "000002.ldb: block at 77: "));
+            /* The checksum left alone, nothing may leak or crash. */
+            if (ldb_stored_block_read_raw(
+                    ldb_slice_of_buf(&file), "000002.ldb", 77, false,
+                    (struct ldb_block_scratch){0}, &err, &block) == LDB_OK)
+                ldb_mem_free(block.memory);
+            file.data[at] ^= 0x40;
+        }
+        ldb_buf_release(&file);
+    }
+}
+
 static void no_memory_is_reported(void **state)
 {
     (void)state;
@@ -308,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_block_of_no_bytes_is_a_block),
         cmocka_unit_test(a_scratch_that_is_large_enough_is_used),
         cmocka_unit_test(a_block_is_decoded_as_far_as_asked),
+        cmocka_unit_test(a_raw_block_reads_as_one_of_a_file),
         cmocka_unit_test(no_memory_is_reported),
     };
 

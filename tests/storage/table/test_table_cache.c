@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "storage/base/internal_key.h"
+#include "storage/table/read_ahead.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
 #include "tests/support/table_file.h"
@@ -304,6 +305,42 @@ static void offsets_are_those_of_the_table(void **state)
     assert_in_range(offset, 20, f->sizes[1]);
 }
 
+static void assert_one_entry(struct ldb_iterator *it)
+{
+    ldb_iterator_seek_first(it);
+    assert_true(it->valid);
+    ldb_iterator_next(it);
+    assert_false(it->valid);
+    assert_int_equal(it->status, LDB_OK);
+}
+
+/* Beyond the limit, and where the file cannot be opened anew. */
+static void without_a_file_to_read_ahead_the_table_is_read(void **state)
+{
+    static const struct ldb_table_read ahead = {.verify_checksums = true,
+                                                .read_ahead = true};
+    struct ldb_iterator *its[LDB_READ_AHEADS_MAX + 5];
+    const size_t count = sizeof(its) / sizeof(its[0]);
+    struct fixture *f = *state;
+    struct ldb_error err = {0};
+
+    make_cache(f, 10);
+    for (size_t i = 0; i < count; i++)
+        assert_ldb_ok(ldb_table_cache_iterator(f->cache, 7, f->sizes[7], &ahead,
+                                               &err, &its[i]),
+                      &err);
+    for (size_t i = 0; i < count; i++) {
+        assert_one_entry(its[i]);
+        ldb_iterator_destroy(its[i]);
+    }
+    remove_table(f, 7);
+    assert_ldb_ok(ldb_table_cache_iterator(f->cache, 7, f->sizes[7], &ahead,
+                                           &err, &its[0]),
+                  &err);
+    assert_one_entry(its[0]);
+    ldb_iterator_destroy(its[0]);
+}
+
 static void no_memory_is_reported_and_nothing_leaks(void **state)
 {
     struct fixture *f = *state;
@@ -415,6 +452,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(offsets_are_those_of_the_table, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            without_a_file_to_read_ahead_the_table_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_reported_and_nothing_leaks,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(threads_share_it, setup, teardown),

@@ -61,7 +61,7 @@ static struct ldb_iterator *iterate(struct fixture *f)
     struct ldb_error err = {0};
     struct ldb_iterator *it = NULL;
 
-    assert_ldb_ok(ldb_table_iterator_create_with(f->table, &reading,
+    assert_ldb_ok(ldb_table_iterator_create_with(f->table, &reading, NULL,
                                                  count_release, f, &err, &it),
                   &err);
     return it;
@@ -85,8 +85,9 @@ static void what_it_stands_on_is_released_once(void **state)
     /* Where there is no iterator, the caller still has it. */
     mem_fault_start(1, MEM_FAULT_ONCE);
     assert_ldb_status(LDB_NO_MEMORY,
-                      ldb_table_iterator_create_with(
-                          f.table, &reading, count_release, &f, &err, &it),
+                      ldb_table_iterator_create_with(f.table, &reading, NULL,
+                                                     count_release, &f, &err,
+                                                     &it),
                       &err);
     assert_true(mem_fault_stop());
     assert_int_equal(f.released, 1);
@@ -255,6 +256,180 @@ static void no_move_leaves_the_blocks_within_the_bounds(void **state)
     ldb_buf_release(&target);
 }
 
+/* ---- reading ahead ---- */
+
+#define AHEAD_PATH "/000009.ldb"
+
+/* A file in memory of the first len bytes of f's table, to be read ahead. */
+struct ahead_fixture {
+    struct ldb_env *env;
+    struct ldb_read_ahead_budget budget;
+    struct ldb_iterator *it;
+};
+
+static void ahead_setup(struct ahead_fixture *a, struct fixture *f, size_t len,
+                        const struct ldb_table_read *read)
+{
+    struct ldb_writable_file *file = NULL;
+    struct ldb_read_ahead *ahead;
+    struct ldb_error err = {0};
+
+    atomic_init(&a->budget.left, 1);
+    assert_ldb_ok(ldb_env_memory_create(&err, &a->env), &err);
+    assert_ldb_ok(a->env->ops->open_writable(a->env, AHEAD_PATH,
+                                             LDB_OPEN_TRUNCATE, &err, &file),
+                  &err);
+    assert_ldb_ok(
+        ldb_file_append(file, ldb_slice_make(f->file.data, len), &err), &err);
+    assert_ldb_ok(ldb_file_close(file, &err), &err);
+    ahead = ldb_read_ahead_open(a->env, AHEAD_PATH, f->file.len, &a->budget);
+    assert_non_null(ahead);
+    assert_ldb_ok(ldb_table_iterator_create_with(f->table, read, ahead, NULL,
+                                                 NULL, &err, &a->it),
+                  &err);
+}
+
+static void ahead_teardown(struct ahead_fixture *a)
+{
+    ldb_iterator_destroy(a->it);
+    assert_int_equal(atomic_load(&a->budget.left), 1);
+    ldb_env_memory_destroy(a->env);
+}
+
+static void going_forward_reads_ahead_and_back_the_table_itself(void **state)
+{
+    struct ahead_fixture a;
+    struct fixture f;
+    struct ldb_iterator *plain;
+    size_t at_open;
+    size_t count = 0;
+
+    (void)state;
+    fixture_build(&f);
+    plain = iterate(&f);
+    ahead_setup(&a, &f, f.file.len, &reading);
+    at_open = f.source.reads;
+    for (ldb_iterator_seek_first(a.it); a.it->valid; ldb_iterator_next(a.it))
+        count++;
+    assert_int_equal(a.it->status, LDB_OK);
+    assert_int_equal(count, MANY);
+    assert_int_equal(f.source.reads, at_open);
+    ldb_iterator_seek_last(plain);
+    for (ldb_iterator_seek_last(a.it); a.it->valid; ldb_iterator_prev(a.it)) {
+        assert_ldb_slice(plain->key, a.it->key);
+        assert_ldb_slice(plain->value, a.it->value);
+        ldb_iterator_prev(plain);
+    }
+    assert_false(plain->valid);
+    assert_true(f.source.reads > at_open);
+    ldb_iterator_seek_first(plain);
+    for (ldb_iterator_seek_first(a.it); a.it->valid; ldb_iterator_next(a.it)) {
+        assert_ldb_slice(plain->key, a.it->key);
+        assert_ldb_slice(plain->value, a.it->value);
+        ldb_iterator_next(plain);
+    }
+    assert_false(plain->valid);
+    ldb_iterator_destroy(plain);
+    ahead_teardown(&a);
+    fixture_release(&f);
+}
+
+static void damage_in_what_is_read_ahead_is_told_and_may_be_passed(void **state)
+{
+    const struct ldb_table_read passing = {.verify_checksums = true,
+                                           .skip_damage = true};
+    struct ahead_fixture a;
+    struct fixture f;
+    size_t cut, count = 0;
+
+    (void)state;
+    fixture_build(&f);
+    cut = f.file.len / 2;
+    /* The first block's first byte, in the file of its own alone. */
+    f.file.data[0] ^= 1;
+    ahead_setup(&a, &f, cut, &reading);
+    ldb_iterator_seek_first(a.it);
+    assert_ldb_status(LDB_CORRUPTION, a.it->status, &a.it->error);
+    assert_non_null(
+        strstr(a.it->error.message, "000009.ldb: block at 0: checksum"));
+    ahead_teardown(&a);
+
+    /* All blocks but the first and those behind the cut. */
+    ahead_setup(&a, &f, cut, &passing);
+    for (ldb_iterator_seek_first(a.it); a.it->valid; ldb_iterator_next(a.it))
+        count++;
+    assert_int_equal(a.it->status, LDB_OK);
+    assert_in_range(count, MANY / 4, MANY / 4 * 3);
+    ahead_teardown(&a);
+
+    f.file.data[0] ^= 1;
+    ahead_setup(&a, &f, cut, &reading);
+    for (ldb_iterator_seek_first(a.it); a.it->valid; ldb_iterator_next(a.it))
+        continue;
+    assert_ldb_status(LDB_CORRUPTION, a.it->status, &a.it->error);
+    assert_non_null(strstr(a.it->error.message, "000009.ldb: block at "));
+    assert_non_null(strstr(a.it->error.message, " bytes are in the file"));
+    ahead_teardown(&a);
+    fixture_release(&f);
+}
+
+/* Larger than what is read at once. */
+static void a_block_out_of_reach_is_read_from_the_table(void **state)
+{
+    static struct vector_entry entries[LDB_READ_AHEAD_SIZE / 16];
+    const size_t count = sizeof(entries) / sizeof(entries[0]);
+    struct ahead_fixture a;
+    struct fixture f = {.options = table_file_options(),
+                        .file = LDB_BUF_INIT(TABLE_FILE_MAX)};
+    size_t i = 0;
+
+    (void)state;
+    table_file_entries(entries, count);
+    f.options.block_size = LDB_READ_AHEAD_SIZE + 1000;
+    table_file_build(&f.options, entries, count, &f.file);
+    assert_in_range(f.file.len, f.options.block_size + 10000,
+                    2 * f.options.block_size);
+    fixture_open(&f);
+    ahead_setup(&a, &f, f.file.len, &reading);
+    f.source.reads = 0;
+    for (ldb_iterator_seek_first(a.it); a.it->valid; ldb_iterator_next(a.it))
+        assert_ldb_slice(vector_entry_key(&entries[i++]), a.it->key);
+    assert_int_equal(a.it->status, LDB_OK);
+    assert_int_equal(i, count);
+    /* The first of two blocks. */
+    assert_int_equal(f.source.reads, 1);
+    ahead_teardown(&a);
+    fixture_release(&f);
+}
+
+static void a_block_that_was_read_ahead_is_given_as_it_is_stored(void **state)
+{
+    struct ahead_fixture a;
+    struct fixture f = {.options = table_file_options(),
+                        .file = LDB_BUF_INIT(TABLE_FILE_MAX)};
+    struct vector_entry entries[3];
+    struct ldb_slice stored = {0};
+    size_t offset = 0;
+
+    (void)state;
+    table_file_entries(entries, 3);
+    f.options.block_size = 1;
+    table_file_build(&f.options, entries, 3, &f.file);
+    fixture_open(&f); /* not mapped */
+    ahead_setup(&a, &f, f.file.len, &reading);
+    for (ldb_iterator_seek_first(a.it); a.it->valid; ldb_iterator_next(a.it)) {
+        assert_true(ldb_iterator_stored(a.it, &stored));
+        assert_ldb_slice(ldb_slice_make(f.file.data + offset, stored.len),
+                         stored);
+        offset += stored.len;
+    }
+    assert_true(offset > 0);
+    ahead_teardown(&a);
+    fixture_release(&f);
+}
+
+/* ---- stored blocks ---- */
+
 /* Blocks of one entry where is_alone, else of two; read with `read`. */
 static bool gives_stored(bool is_alone, bool is_mapped,
                          const struct ldb_table_read *read)
@@ -309,6 +484,11 @@ int main(void)
         cmocka_unit_test(it_turns_round_at_the_edge_of_a_block),
         cmocka_unit_test(data_blocks_without_entries_are_passed_over),
         cmocka_unit_test(no_move_leaves_the_blocks_within_the_bounds),
+        cmocka_unit_test(going_forward_reads_ahead_and_back_the_table_itself),
+        cmocka_unit_test(
+            damage_in_what_is_read_ahead_is_told_and_may_be_passed),
+        cmocka_unit_test(a_block_out_of_reach_is_read_from_the_table),
+        cmocka_unit_test(a_block_that_was_read_ahead_is_given_as_it_is_stored),
         cmocka_unit_test(a_block_of_one_entry_is_given_as_it_is_stored),
     };
 
