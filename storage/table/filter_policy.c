@@ -59,13 +59,31 @@ static enum ldb_status append_empty(unsigned bits_per_key, size_t count,
     return LDB_OK;
 }
 
-static inline void set_bits(uint8_t *bytes, uint32_t bits, unsigned probes,
-                            uint32_t hash)
+/* floor(2^32 / bits): one division a filter instead of one a probe. */
+static inline uint32_t inverse_of(uint32_t bits)
+{
+    assert_slow(bits >= BLOOM_BITS_MIN);
+    return (uint32_t)((UINT64_C(1) << 32) / bits);
+}
+
+/* hash % bits. */
+static inline uint32_t remainder_of(uint32_t hash, uint32_t bits,
+                                    uint32_t inverse)
+{
+    /* The inverse is less than 1 too small, so this is by 1 at most. */
+    uint32_t quotient = (uint32_t)((uint64_t)hash * inverse >> 32);
+    uint32_t rest = hash - quotient * bits;
+
+    return rest >= bits ? rest - bits : rest;
+}
+
+static inline void set_bits(uint8_t *bytes, uint32_t bits, uint32_t inverse,
+                            unsigned probes, uint32_t hash)
 {
     uint32_t step = step_of(hash);
 
     for (unsigned i = 0; i < probes; i++) {
-        uint32_t bit = hash % bits;
+        uint32_t bit = remainder_of(hash, bits, inverse);
 
         bytes[bit / 8] |= (uint8_t)(1u << bit % 8);
         hash += step;
@@ -77,13 +95,15 @@ enum ldb_status ldb_bloom_create(unsigned bits_per_key,
                                  struct ldb_buf *out)
 {
     uint8_t *bytes;
-    uint32_t bits;
+    uint32_t bits, inverse;
     enum ldb_status s = append_empty(bits_per_key, count, out, &bytes, &bits);
 
     if (s != LDB_OK)
         return s;
+    inverse = inverse_of(bits);
     for (size_t i = 0; i < count; i++)
-        set_bits(bytes, bits, probes_of(bits_per_key), ldb_bloom_hash(keys[i]));
+        set_bits(bytes, bits, inverse, probes_of(bits_per_key),
+                 ldb_bloom_hash(keys[i]));
     return LDB_OK;
 }
 
@@ -92,13 +112,14 @@ enum ldb_status ldb_bloom_create_hashed(unsigned bits_per_key,
                                         struct ldb_buf *out)
 {
     uint8_t *bytes;
-    uint32_t bits;
+    uint32_t bits, inverse;
     enum ldb_status s = append_empty(bits_per_key, count, out, &bytes, &bits);
 
     if (s != LDB_OK)
         return s;
+    inverse = inverse_of(bits);
     for (size_t i = 0; i < count; i++)
-        set_bits(bytes, bits, probes_of(bits_per_key), hashes[i]);
+        set_bits(bytes, bits, inverse, probes_of(bits_per_key), hashes[i]);
     return LDB_OK;
 }
 

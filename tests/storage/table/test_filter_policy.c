@@ -27,6 +27,51 @@ static void the_filter_of_the_dump_comes_out_byte_for_byte(void **state)
     ldb_buf_release(&out);
 }
 
+/* A filter of one hash, as the format's words have it. */
+static void assert_bits_of(uint32_t hash, unsigned bits_per_key)
+{
+    const uint32_t step = hash >> 17 | hash << 15;
+    struct ldb_buf out = LDB_BUF_INIT(100000);
+    static uint8_t expected[100000];
+    uint32_t bits;
+
+    assert_ldb_ok(ldb_bloom_create_hashed(bits_per_key, &hash, 1, &out), NULL);
+    bits = (uint32_t)(out.len - 1) * 8;
+    memset(expected, 0, out.len);
+    expected[out.len - 1] = out.data[out.len - 1];
+    for (uint32_t i = 0; i < out.data[out.len - 1]; i++) {
+        uint32_t bit = (hash + i * step) % bits;
+
+        expected[bit / 8] |= (uint8_t)(1u << bit % 8);
+    }
+    assert_ldb_slice(ldb_slice_make(expected, out.len), ldb_slice_of_buf(&out));
+    ldb_buf_release(&out);
+}
+
+/* Every number of bits there is up to 4,096, and some beyond; the hashes at
+ * which a quotient changes, and any. */
+static void bits_are_those_of_the_remainder(void **state)
+{
+    uint64_t seed = 5;
+
+    (void)state;
+    for (unsigned bits = 64; bits < 500000; bits += bits < 4096 ? 8 : 4999) {
+        uint32_t in_filter = (bits + 7) / 8 * 8;
+        uint32_t last = UINT32_MAX / in_filter * in_filter;
+        uint32_t other =
+            (uint32_t)(bytes_next(&seed) % (UINT32_MAX / in_filter)) *
+            in_filter;
+
+        assert_bits_of(0, bits);
+        assert_bits_of(UINT32_MAX, bits);
+        assert_bits_of(last, bits);
+        assert_bits_of(last - 1, bits);
+        assert_bits_of(other, bits);
+        assert_bits_of(other - 1, bits);
+        assert_bits_of((uint32_t)bytes_next(&seed), bits);
+    }
+}
+
 static void filters_have_the_size_and_probes_of_the_format(void **state)
 {
     static const struct {
@@ -134,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_filter_of_the_dump_comes_out_byte_for_byte),
+        cmocka_unit_test(bits_are_those_of_the_remainder),
         cmocka_unit_test(filters_have_the_size_and_probes_of_the_format),
         cmocka_unit_test(keys_of_a_filter_match_and_few_others_do),
         cmocka_unit_test(odd_filters_are_read_as_the_format_says),
