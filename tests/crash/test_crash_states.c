@@ -27,6 +27,8 @@
 #define SCRIPT      "swwsfwswfsawfcstwwofwwssrwssfwcsowst"
 #define RANDOM_LEN  40 /* letters of a random script */
 #define LAZY_SCRIPT "wwwwwwwwwwwwwwwwwwwwwwwww"
+/* Flushes of several memtables. */
+#define GROUP_SCRIPT "smwsmoswm"
 /* Unsynced writes over more than a block of the journal. */
 #define LONG_SCRIPT                                                            \
     "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww" \
@@ -523,10 +525,11 @@ static void every_state_opens_and_holds_what_it_must(void **state)
     one_life(SCRIPT, seed, &appended, &whole, &counts);
     one_life(SCRIPT, seed, &mapped, is_full ? &whole : &some, &counts);
     one_life(LONG_SCRIPT, seed, &mapped_wide, &part, &counts);
+    one_life(GROUP_SCRIPT, seed, &appended, &whole, &counts);
     do {
         one_life(NULL, ++seed, counts.lives % 2 == 0 ? &appended : &mapped,
                  wanted == 0 ? &part : &whole, &counts);
-    } while (counts.lives < 5 || counts.states < 50 * wanted);
+    } while (counts.lives < 6 || counts.states < 50 * wanted);
     print_counts(&counts);
     assert_true(counts.heals > 0);
     assert_true(counts.states > 3000 / LARGER && counts.recoveries > 50);
@@ -580,6 +583,10 @@ static void a_mistake_is_found_out(void **state)
          SCRIPT},
         {"a journal removed before the edit is synced",
          ENV_CRASH_JOURNAL_REMOVED_EARLY, &appended, SCRIPT},
+        {"tables of a group not synced", ENV_CRASH_TABLE_NOT_SYNCED, &lazy,
+         GROUP_SCRIPT},
+        {"journals of a group removed early", ENV_CRASH_JOURNAL_REMOVED_EARLY,
+         &lazy, GROUP_SCRIPT},
         {"answered before the sync of stores", ENV_CRASH_JOURNAL_NOT_SYNCED,
          &mapped, SCRIPT},
         {"read on behind a gap", ENV_CRASH_WINDOW_NOT_SYNCED, &mapped_wide,

@@ -11,6 +11,7 @@
 #define ASYNC_WRITES  4
 #define THREADS       2
 #define THREAD_WRITES 4
+#define TOGETHER      3 /* memtables; immutable_memtables_max has them */
 
 void crash_run_options(unsigned shape, struct ldb_env *env,
                        struct ldb_options *out)
@@ -27,7 +28,7 @@ void crash_run_options(unsigned shape, struct ldb_env *env,
     out->bloom_bits = shape % 3 == 2 ? 0 : 10;
     out->l0_compaction_trigger = 2;
     out->manifest_rotate_bytes = 1 << 10;
-    out->immutable_memtables_max = 3;
+    out->immutable_memtables_max = TOGETHER;
 }
 
 static void open_db(struct crash_run *run)
@@ -140,6 +141,22 @@ static void fail_and_heal(struct crash_run *run)
     run->heals++;
 }
 
+/* The last of them is sealed by a write, which then has room. */
+static void flush_together(struct crash_run *run)
+{
+    struct ldb_stats stats;
+    struct ldb_error err = {0};
+
+    flush_gate_close(&run->gate);
+    ldb_stats(run->db, &stats);
+    while (stats.immutable_memtables < TOGETHER) {
+        assert_int_equal(write_one(run, false), LDB_OK);
+        ldb_stats(run->db, &stats);
+    }
+    flush_gate_open(&run->gate);
+    assert_ldb_ok(ldb_flush(run->db, &err), &err);
+}
+
 static void step(struct crash_run *run, char letter)
 {
     struct ldb_error err = {0};
@@ -164,6 +181,9 @@ static void step(struct crash_run *run, char letter)
     case 'r':
         fail_and_heal(run);
         break;
+    case 'm':
+        flush_together(run);
+        break;
     case 'o':
         close_db(run);
         run->shape++;
@@ -182,6 +202,7 @@ void crash_run_live(struct crash_run *run, const char *script, uint64_t seed,
     assert_ldb_ok(ldb_env_memory_create(NULL, &run->memory), NULL);
     run->crash = env_crash_create(run->memory, NULL);
     run->fault = env_fault_create(env_crash_env(run->crash));
+    flush_gate_init(&run->gate, run->fault);
     run->history = history_create(seed);
     open_db(run);
     for (const char *p = script; *p != '\0'; p++)
@@ -192,7 +213,7 @@ void crash_run_live(struct crash_run *run, const char *script, uint64_t seed,
 void crash_run_random_script(uint64_t seed, size_t len,
                              char out[CRASH_RUN_SCRIPT_MAX])
 {
-    static const char letters[] = "wwwwwwwwssssssaattffco" /* often */
+    static const char letters[] = "wwwwwwwwssssssaattffcom" /* often */
                                   "r";
     size_t i;
 
@@ -205,6 +226,7 @@ void crash_run_random_script(uint64_t seed, size_t len,
 void crash_run_release(struct crash_run *run)
 {
     history_destroy(run->history);
+    flush_gate_release(&run->gate);
     env_fault_destroy(run->fault);
     env_crash_destroy(run->crash);
     ldb_env_memory_destroy(run->memory);

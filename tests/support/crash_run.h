@@ -6,12 +6,14 @@
  *     a    some submitted at once                  c  compact everything
  *     t    two threads that write                  o  close, open with others
  *     r    a sync of the journal fails; healed        of the options
- *          by ldb_reopen()
+ *          by ldb_reopen()                         m  several memtables wait,
+ *                                                     then are flushed together
  */
 #ifndef TESTS_SUPPORT_CRASH_RUN_H
 #define TESTS_SUPPORT_CRASH_RUN_H
 
 #include "tests/support/env_crash.h"
+#include "tests/support/flush_gate.h"
 #include "tests/support/write_history.h"
 
 #define CRASH_RUN_DIR        "/db"
@@ -29,6 +31,7 @@ struct crash_run {
     struct ldb_env *memory;
     struct env_crash *crash;
     struct env_fault *fault; /* over crash */
+    struct flush_gate gate;
     struct history *history; /* its moments are positions of crash */
     struct ldb_db *db;
     unsigned shape; /* of the options */
