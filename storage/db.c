@@ -158,6 +158,12 @@ static enum ldb_status create_caches(struct ldb_db *db, struct ldb_error *err)
                                   o->open_tables_max, err, &db->tables);
 }
 
+static enum ldb_status sync_names(void *context, uint64_t newest,
+                                  struct ldb_error *err)
+{
+    return ldb_folder_names_sync(context, newest, err);
+}
+
 static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
 {
     const struct ldb_options *o = &db->options;
@@ -173,6 +179,8 @@ static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
         .level_multiplier = o->level_multiplier,
         .level_multipliers = o->level_multipliers,
         .counts_seeks = o->seek_compaction && !o->read_only,
+        .sync_names = sync_names,
+        .sync_names_context = db,
     };
     enum ldb_status s = ldb_version_set_create(&options, err, &db->versions);
 

@@ -58,6 +58,16 @@ struct ldb_journal_spare {
     struct ldb_error error;
 };
 
+/*
+ * Names of files made in the folder, counted. A sync of the folder makes all
+ * of them durable that were counted before it began (folder_names.c).
+ */
+struct ldb_folder_names {
+    uint64_t made;
+    uint64_t durable; /* the first so many are */
+    bool is_syncing;  /* a thread syncs the folder */
+};
+
 /* What the background threads do, each retried on its own when it fails. */
 enum ldb_work {
     LDB_WORK_FLUSH,
@@ -185,7 +195,8 @@ struct ldb_db {
     size_t immutable_count;                              /* guarded by mu */
     struct ldb_journal_writer *journal; /* guarded by mu; used by the leader */
     uint64_t journal_number;            /* guarded by mu */
-    bool journal_dir_synced;            /* guarded by mu; its name is durable */
+    uint64_t journal_name;              /* guarded by mu; of folder_names */
+    struct ldb_folder_names folder_names; /* guarded by mu */
     bool journal_must_seal;         /* guarded by mu; a failed append was cut */
     struct ldb_journal_spare spare; /* guarded by mu */
     bool is_paused;        /* guarded by mu; ldb_reopen(): background rests */
@@ -378,6 +389,19 @@ struct ldb_commit_group {
  * leader's.
  */
 void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group);
+
+/* ---- folder_names.c ---- */
+
+/* A file was made in the folder: its name's number. */
+uint64_t ldb_folder_names_count(struct ldb_db *db) LDB_REQUIRES(db->mu);
+
+/*
+ * Makes the names up to that number durable: by a sync of the folder, where
+ * none that began after it was counted has done it.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_folder_names_sync(struct ldb_db *db, uint64_t name, struct ldb_error *err)
+    LDB_EXCLUDES(db->mu);
 
 /* ---- journal_sync.c ---- */
 

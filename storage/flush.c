@@ -69,7 +69,8 @@ struct output {
     struct ldb_slice largest;
     struct ldb_table_counts counts;
     uint64_t size;
-    uint64_t us; /* that it has taken */
+    uint64_t name; /* of folder_names; 0: mem is empty */
+    uint64_t us;   /* that it has taken */
 };
 
 /* The output's file is gone, unless a version has it. */
@@ -125,8 +126,12 @@ static enum ldb_status write_output(struct ldb_db *db, struct ldb_memtable *mem,
         return ldb_error_no_memory(err);
     s = db->env->ops->open_writable(db->env, out->path, LDB_OPEN_TRUNCATE, err,
                                     &out->file);
-    if (s == LDB_OK)
+    if (s == LDB_OK) {
+        ldb_mutex_lock(&db->mu);
+        out->name = ldb_folder_names_count(db);
+        ldb_mutex_unlock(&db->mu);
         s = write_entries(db, out, err);
+    }
     out->us = db->env->ops->monotonic_us(db->env) - start;
     if (s != LDB_OK)
         discard_output(db, out);
@@ -219,6 +224,7 @@ enum ldb_status ldb_flush_build_table(struct ldb_db *db,
 struct group {
     struct output outputs[GROUP_MAX]; /* of the oldest memtables, in order */
     size_t count;
+    uint64_t newest_name; /* of a table */
     struct ldb_version_edit edit;
     enum ldb_status status; /* the first failure */
     struct ldb_error error;
@@ -264,6 +270,8 @@ static void write_group(struct ldb_db *db, struct group *group)
         if (mem == NULL)
             return;
         s = write_output(db, mem, number, &err, &group->outputs[group->count]);
+        if (s == LDB_OK && group->outputs[group->count].name > 0)
+            group->newest_name = group->outputs[group->count].name;
         if (s == LDB_OK)
             group->count++;
         note_failure(group, s, &err);
@@ -298,11 +306,17 @@ static void apply_group(struct ldb_db *db, struct group *group)
     if (n == 0)
         return;
     ldb_mutex_lock(&db->mu);
-    /* The oldest journal still needed, and the last number before it. */
-    ldb_version_edit_set_log_number(&group->edit,
-                                    db->immutable_count > n
-                                        ? db->immutables[n]->journal_number
-                                        : db->journal_number);
+    /* The oldest journal still needed, and the last number before it. A sealed
+     * journal has its name for good. */
+    group->edit.newest_name = group->newest_name;
+    if (db->immutable_count > n) {
+        ldb_version_edit_set_log_number(&group->edit,
+                                        db->immutables[n]->journal_number);
+    } else {
+        ldb_version_edit_set_log_number(&group->edit, db->journal_number);
+        if (db->journal_name > group->newest_name)
+            group->edit.newest_name = db->journal_name;
+    }
     ldb_version_edit_set_last_sequence(
         &group->edit, group->outputs[n - 1].mem->last_sequence);
     s = ldb_version_set_apply(db->versions, &group->edit, &err);

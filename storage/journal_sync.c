@@ -35,21 +35,16 @@ void ldb_journal_sync_settle(struct ldb_db *db)
 static enum ldb_status make_durable(struct ldb_db *db, struct ldb_error *err)
 {
     uint64_t start = db->env->ops->monotonic_us(db->env);
-    bool is_named;
+    uint64_t name;
     enum ldb_status s;
 
     ldb_mutex_lock(&db->mu);
-    is_named = db->journal_dir_synced;
+    name = db->journal_name;
     ldb_journal_spare_note(db, ldb_journal_writer_flushed_len(db->journal));
     ldb_mutex_unlock(&db->mu);
-    if (!is_named) {
-        s = db->env->ops->sync_dir(db->env, db->dir, err);
-        if (s != LDB_OK)
-            return s;
-        ldb_mutex_lock(&db->mu);
-        db->journal_dir_synced = true;
-        ldb_mutex_unlock(&db->mu);
-    }
+    s = ldb_folder_names_sync(db, name, err);
+    if (s != LDB_OK)
+        return s;
     if (ldb_journal_writer_synced_len(db->journal) ==
         ldb_journal_writer_flushed_len(db->journal))
         return LDB_OK;

@@ -467,7 +467,7 @@ static enum ldb_status start_journal(struct replay *replay,
     ldb_mutex_lock(&db->mu);
     db->mem = mem;
     db->journal_number = number;
-    db->journal_dir_synced = false;
+    db->journal_name = ldb_folder_names_count(db);
     db->early_sync_asked = 0;
     db->journal_must_seal = false;
     ldb_mutex_unlock(&db->mu);

@@ -95,7 +95,7 @@ enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
     LDB_IGNORE(ldb_journal_writer_close(db->journal, NULL));
     db->journal = journal;
     db->journal_number = number;
-    db->journal_dir_synced = false;
+    db->journal_name = ldb_folder_names_count(db);
     db->early_sync_asked = 0;
     db->journal_must_seal = false;
     ldb_cond_broadcast(&db->work);

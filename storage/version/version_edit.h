@@ -78,6 +78,9 @@ struct ldb_version_edit {
     size_t deleted_count;
     struct ldb_edit_added *added;
     size_t added_count;
+    /* In memory only: what the set's option sync_names is asked for before the
+     * edit is written; 0: to sync the folder. */
+    uint64_t newest_name;
 };
 
 /* Empty; {0} is the same. clear: the same after use, as release. */

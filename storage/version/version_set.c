@@ -464,17 +464,27 @@ static enum ldb_status encode_change(const struct ldb_version_set *set,
     return LDB_OK;
 }
 
+/* Of new tables, and of the journal that the edit names. */
+static enum ldb_status sync_names(const struct ldb_version_set *set,
+                                  uint64_t newest, struct ldb_error *err)
+{
+    const struct ldb_version_set_options *o = &set->options;
+
+    if (newest == 0 || o->sync_names == NULL)
+        return o->env->ops->sync_dir(o->env, set->dir, err);
+    return o->sync_names(o->sync_names_context, newest, err);
+}
+
 static enum ldb_status append_change(struct ldb_version_set *set,
                                      struct change *change,
                                      struct ldb_error *err)
 {
-    struct ldb_env *env = set->options.env;
     enum ldb_status s = LDB_OK;
 
     /* A journal that the MANIFEST asks for is there: ldb_recovered_is_short()
      * tells a cut MANIFEST by it. */
     if (change->fresh != NULL || change->edit->has_log_number)
-        s = env->ops->sync_dir(env, set->dir, err);
+        s = sync_names(set, change->edit->newest_name, err);
     if (s != LDB_OK)
         return s;
     return ldb_manifest_append(set->manifest, ldb_slice_of_buf(&change->record),

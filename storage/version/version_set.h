@@ -38,6 +38,11 @@ struct ldb_version_set_options {
      * LDB_LEVEL_COUNT of them, read by create(); NULL: all 0. */
     const double *level_multipliers;
     bool counts_seeks; /* in versions; seek compaction */
+    /* Makes names in the folder durable, as an edit's newest_name asks; called
+     * without mu. NULL: the folder is synced. */
+    enum ldb_status (*sync_names)(void *context, uint64_t newest,
+                                  struct ldb_error *err);
+    void *sync_names_context;
 };
 
 LDB_MUST_CHECK enum ldb_status

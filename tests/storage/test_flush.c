@@ -116,6 +116,66 @@ a_flush_that_fails_keeps_the_journal_and_is_tried_again(void **state)
     db_fixture_assert_filled(f, 0, n);
 }
 
+/* ---- names ---- */
+
+static void put_synced(struct db_fixture *f)
+{
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str("synced"), ldb_slice_str("1"),
+                          true, &f->err, NULL),
+                  &f->err);
+}
+
+static uint64_t folder_syncs(struct db_fixture *f)
+{
+    return env_fault_count(f->fault, ENV_FAULT_BIT(ENV_FAULT_SYNC_DIR));
+}
+
+static void a_flush_makes_the_new_journals_name_durable(void **state)
+{
+    struct db_fixture *f = *state;
+    uint64_t syncs;
+
+    db_fixture_fill(f, 0, 10);
+    put_synced(f);
+    syncs = folder_syncs(f);
+    db_fixture_flush(f);
+    put_synced(f);
+    assert_int_equal(folder_syncs(f), syncs + 1);
+    db_fixture_power_cut(f);
+    db_fixture_assert_filled(f, 0, 10);
+    db_fixture_assert_value(f, "synced", "1");
+}
+
+/* The first record of the new journal, while the table has no sync yet. */
+static void write_before_the_sync(void *context, enum env_fault_kind kind,
+                                  const char *path)
+{
+    struct db_fixture *f = context;
+
+    if (kind == ENV_FAULT_SYNC && strstr(path, ".ldb") != NULL)
+        put_synced(f);
+}
+
+static void a_new_journal_makes_the_name_of_a_flush_durable(void **state)
+{
+    struct db_fixture *f = *state;
+    uint64_t syncs;
+
+    db_fixture_fill(f, 0, 10);
+    put_synced(f);
+    syncs = folder_syncs(f);
+    env_fault_set_call_hook(f->fault, write_before_the_sync, f);
+    db_fixture_flush(f);
+    ldb_background_pause(f->db); /* it has tidied up */
+    env_fault_set_call_hook(f->fault, NULL, NULL);
+    ldb_background_resume(f->db);
+    assert_int_equal(folder_syncs(f), syncs + 1);
+    db_fixture_power_cut(f);
+    assert_int_equal(f->recovery.tables_written, 1); /* of that record */
+    db_fixture_assert_filled(f, 0, 10);
+    db_fixture_assert_value(f, "synced", "1");
+}
+
 /* ---- groups ---- */
 
 struct waiting {
@@ -379,6 +439,8 @@ int main(void)
         TEST(a_flush_makes_one_table_of_all_entries),
         TEST(the_journal_goes_after_the_table_its_name_and_the_edit),
         TEST(a_flush_that_fails_keeps_the_journal_and_is_tried_again),
+        TEST(a_flush_makes_the_new_journals_name_durable),
+        TEST(a_new_journal_makes_the_name_of_a_flush_durable),
         TEST(memtables_that_wait_share_an_edit),
         cmocka_unit_test(a_group_ends_before_the_table_that_fails),
         cmocka_unit_test(any_call_of_a_group_may_fail),
