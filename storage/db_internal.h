@@ -64,8 +64,13 @@ struct ldb_journal_spare {
  */
 struct ldb_folder_names {
     uint64_t made;
-    uint64_t durable; /* the first so many are */
+    uint64_t durable; /* the first so many are, but for those that failed */
     bool is_syncing;  /* a thread syncs the folder */
+    /* Names whose sync failed: after failed_from, up to failed_to (0: none).
+     * A kernel reports a lost write once; the next sync tells nothing. */
+    uint64_t failed_from;
+    uint64_t failed_to;
+    struct ldb_error failure; /* of the last such sync */
 };
 
 /* What the background threads do, each retried on its own when it fails. */
@@ -397,7 +402,9 @@ uint64_t ldb_folder_names_count(struct ldb_db *db) LDB_REQUIRES(db->mu);
 
 /*
  * Makes the names up to that number durable: by a sync of the folder, where
- * none that began after it was counted has done it.
+ * none that began after it was counted has done it. Where one has failed the
+ * name is lost for good, and this fails as that sync did: who needs a name
+ * makes another file.
  */
 LDB_MUST_CHECK enum ldb_status
 ldb_folder_names_sync(struct ldb_db *db, uint64_t name, struct ldb_error *err)
