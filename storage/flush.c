@@ -240,18 +240,20 @@ static void note_failure(struct group *group, enum ldb_status s,
 }
 
 /* The memtable whose table the group takes next, and a number for that; NULL:
- * none. */
+ * none. After a failure one alone: where the disk has no room for the group it
+ * may have some for a table. */
 static struct ldb_memtable *next_memtable(struct ldb_db *db,
                                           const struct group *group,
                                           uint64_t *out_number)
 {
     struct ldb_memtable *mem = NULL;
-    bool rests;
+    bool is_alone;
 
     ldb_mutex_lock(&db->mu);
-    rests = db->is_paused ||
-            atomic_load_explicit(&db->closing, memory_order_relaxed);
-    if (group->count < db->immutable_count && (group->count == 0 || !rests)) {
+    is_alone = db->is_paused || db->failures[LDB_WORK_FLUSH].attempts > 0 ||
+               atomic_load_explicit(&db->closing, memory_order_relaxed);
+    if (group->count < db->immutable_count &&
+        (group->count == 0 || !is_alone)) {
         mem = db->immutables[group->count];
         *out_number = ldb_version_set_new_file_number(db->versions);
     }

@@ -325,9 +325,9 @@ static void fail_table_of_a_group(enum env_fault_kind kind, unsigned nth)
     assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), TOGETHER);
     assert_int_equal(db_fixture_count_files(f, LDB_FILE_JOURNAL), 1);
     log = env_fault_log(f->fault);
-    /* Those before it went in an edit of their own. */
+    /* An edit for those before it, one for it, one for those after it. */
     assert_int_equal(count_lines(log, "append /db/MANIFEST-"),
-                     nth == 1 ? 1 : 2);
+                     (nth > 1) + 1 + (nth < TOGETHER));
     free(log);
     (void)db_fixture_teardown(&state);
 }
@@ -369,6 +369,35 @@ static const struct way {
     const char *name;
     int sys_errno; /* of a call; 0: an allocation fails */
 } ways[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"no memory", 0}};
+
+/* Where there is no room for all of them there may be some for one. */
+static void after_a_failure_a_memtable_goes_alone(void **state)
+{
+    const struct env_fault_rule rule = {.kinds =
+                                            ENV_FAULT_BIT(ENV_FAULT_APPEND),
+                                        .path = "/db/MANIFEST-",
+                                        .nth = 1,
+                                        .sys_errno = ENOSPC};
+    struct db_fixture *f = *state;
+    struct waiting w;
+    const char *retry;
+    char *log;
+
+    let_some_wait(f, &w);
+    env_fault_fail(f->fault, &rule);
+    env_fault_start_log(f->fault);
+    let_them_go(f, &w);
+    assert_int_equal(env_fault_failed(f->fault), 1);
+    assert_all_there(f, &w);
+    stop_waiting(f, &w);
+    log = env_fault_log(f->fault);
+    retry = find_line(log, "append /db/MANIFEST-") + 1;
+    assert_int_equal(count_lines(retry, "open_writable /db/0"), TOGETHER);
+    assert_int_equal(count_lines(find_line(retry, "append /db/MANIFEST-"),
+                                 "open_writable /db/0"),
+                     TOGETHER - 1);
+    free(log);
+}
 
 /* Flushes the group with its nth call or allocation failing; once it has failed
  * it is tried again, until all are in tables. False: there are fewer. */
@@ -443,6 +472,7 @@ int main(void)
         TEST(a_new_journal_makes_the_name_of_a_flush_durable),
         TEST(memtables_that_wait_share_an_edit),
         cmocka_unit_test(a_group_ends_before_the_table_that_fails),
+        TEST(after_a_failure_a_memtable_goes_alone),
         cmocka_unit_test(any_call_of_a_group_may_fail),
     };
 
