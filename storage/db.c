@@ -334,7 +334,8 @@ enum ldb_status ldb_close(struct ldb_db *db, struct ldb_error *err)
         ldb_background_stop(db);
         ldb_journal_spare_drop(db);
         assert(db->queue_head == NULL);
-        s = ldb_journal_sync(db, err);
+        if (db->journal != NULL) /* else ldb_reopen() failed */
+            s = ldb_journal_sync(db, err);
         ldb_obsolete_files_remove(db);
     }
     ldb_log_line(db->log, "db@close done");
@@ -408,6 +409,7 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
                            struct ldb_error *err)
 {
     struct ldb_recovery found = {0};
+    struct ldb_error why = {0};
     struct ldb_view *old = NULL;
     enum ldb_status s = LDB_OK;
 
@@ -418,13 +420,15 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
     ldb_journal_sync_settle(db);
     ldb_journal_spare_drop(db);
     if (db->journal != NULL)
-        s = cut_journal(db, err);
+        s = cut_journal(db, &why);
     if (s == LDB_OK) {
         close_journal(db);
-        s = replay_again(db, &found, err, &old);
+        s = replay_again(db, &found, &why, &old);
     }
     ldb_mutex_lock(&db->mu);
-    if (s == LDB_OK) {
+    if (s != LDB_OK) {
+        ldb_health_set(db, LDB_HEALTH_WRITE_FAILED, &why);
+    } else {
         atomic_store_explicit(&db->health, LDB_HEALTHY, memory_order_relaxed);
         for (unsigned work = 0; work < LDB_WORK_COUNT; work++)
             db->failures[work].attempts = 0;
@@ -438,6 +442,8 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
         ldb_db_view_release(db, old);
     if (s == LDB_OK && recovery != NULL)
         *recovery = found;
+    if (s != LDB_OK && err != NULL)
+        *err = why;
     return s;
 }
 

@@ -30,6 +30,23 @@
  * (compression, entries that a batch overwrites); more is not believed. */
 #define SHRINKING_MAX 8.0
 
+/* Why no write can be taken at all, if so. */
+static enum ldb_status refuse(const struct ldb_db *db, struct ldb_error *err)
+{
+    switch (ldb_db_health(db)) {
+    case LDB_HEALTH_SYNC_FAILED:
+    case LDB_HEALTH_WRITE_FAILED:
+        return ldb_error_set(err, LDB_READ_ONLY, "writes have stopped: %.200s",
+                             db->health_error.message);
+    case LDB_HEALTHY:
+    case LDB_HEALTH_DISK_FULL:
+    case LDB_HEALTH_BACKGROUND:
+    case LDB_HEALTH_CORRUPTION:
+        break;
+    }
+    return LDB_OK;
+}
+
 /* A failure leaves writes stopped. */
 static enum ldb_status sync_sealed(struct ldb_db *db, struct ldb_error *err)
     LDB_REQUIRES(db->mu)
@@ -76,8 +93,10 @@ enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
     struct ldb_journal_writer *journal = NULL;
     struct ldb_memtable *mem = NULL;
     uint64_t number = 0;
-    enum ldb_status s = sync_sealed(db, err);
+    enum ldb_status s = refuse(db, err);
 
+    if (s == LDB_OK)
+        s = sync_sealed(db, err);
     if (s != LDB_OK)
         return s;
     s = ldb_journal_next(db, err, &journal, &number);
@@ -99,23 +118,6 @@ enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
     db->early_sync_asked = 0;
     db->journal_must_seal = false;
     ldb_cond_broadcast(&db->work);
-    return LDB_OK;
-}
-
-/* Why no write can be taken at all, if so. */
-static enum ldb_status refuse(const struct ldb_db *db, struct ldb_error *err)
-{
-    switch (ldb_db_health(db)) {
-    case LDB_HEALTH_SYNC_FAILED:
-    case LDB_HEALTH_WRITE_FAILED:
-        return ldb_error_set(err, LDB_READ_ONLY, "writes have stopped: %.200s",
-                             db->health_error.message);
-    case LDB_HEALTHY:
-    case LDB_HEALTH_DISK_FULL:
-    case LDB_HEALTH_BACKGROUND:
-    case LDB_HEALTH_CORRUPTION:
-        break;
-    }
     return LDB_OK;
 }
 

@@ -531,6 +531,7 @@ LDB_API enum ldb_health ldb_health(struct ldb_db *db, struct ldb_error *error);
  * Heals SYNC_FAILED and WRITE_FAILED in place: cuts the journal to its last
  * synced length, drops the memtables, replays, starts a new journal. Readers
  * keep what they saw until it is done. Then raise the sequence (a new epoch).
+ * When it fails writes stop, if they had not, and it may be called again.
  */
 LDB_API LDB_MUST_CHECK enum ldb_status ldb_reopen(struct ldb_db *db,
                                                   struct ldb_recovery *recovery,

@@ -94,6 +94,56 @@ static void a_journal_that_cannot_be_cut_stops_writes(void **state)
     db_fixture_assert_value(f, "x", NULL);
 }
 
+/* Of a reopening: the first opens the journal to cut it, the second is the new
+ * one. */
+static void fail_nth_journal(struct db_fixture *f, uint64_t nth)
+{
+    const struct env_fault_rule rule = {
+        .kinds = ENV_FAULT_BIT(ENV_FAULT_OPEN_WRITABLE),
+        .path = ".log",
+        .nth = nth,
+        .sys_errno = EIO};
+
+    env_fault_fail(f->fault, &rule);
+}
+
+/* What the replay has flushed may be in a memtable still: nothing may follow it
+ * there. */
+static void a_failed_reopen_stops_writes(void **state)
+{
+    struct db_fixture *f = *state;
+
+    assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+    for (uint64_t nth = 1; nth <= 2; nth++) {
+        fail_nth_journal(f, nth);
+        assert_ldb_status(LDB_IO, ldb_reopen(f->db, NULL, &f->err), &f->err);
+        assert_string_not_equal(f->err.message, "");
+        assert_int_equal(ldb_health(f->db, NULL), LDB_HEALTH_WRITE_FAILED);
+        assert_ldb_status(LDB_READ_ONLY, put(f, "x", true, NULL), &f->err);
+        assert_ldb_status(LDB_READ_ONLY, ldb_flush(f->db, &f->err), &f->err);
+        db_fixture_assert_value(f, "before", "v");
+        assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+        assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+    }
+    assert_ldb_ok(put(f, "x", true, NULL), &f->err);
+    db_fixture_reopen(f);
+    db_fixture_assert_value(f, "before", "v");
+    db_fixture_assert_value(f, "x", "v");
+}
+
+static void a_database_closes_after_a_failed_reopen(void **state)
+{
+    struct db_fixture *f = *state;
+
+    for (uint64_t nth = 1; nth <= 2; nth++) {
+        assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+        fail_nth_journal(f, nth);
+        assert_ldb_status(LDB_IO, ldb_reopen(f->db, NULL, &f->err), &f->err);
+        db_fixture_reopen(f);
+        db_fixture_assert_value(f, "before", "v");
+    }
+}
+
 /* What is answered comes after the append, and after the sync when asked. */
 static void a_batch_is_one_record_with_consecutive_numbers(void **state)
 {
@@ -130,6 +180,8 @@ int main(void)
         TEST(one_sync_makes_all_before_it_durable),
         TEST(a_failed_append_leaves_nothing_and_its_numbers_are_not_reused),
         TEST(a_journal_that_cannot_be_cut_stops_writes),
+        TEST(a_failed_reopen_stops_writes),
+        TEST(a_database_closes_after_a_failed_reopen),
         TEST(a_batch_is_one_record_with_consecutive_numbers),
     };
 
