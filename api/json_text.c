@@ -39,11 +39,10 @@ const char *api_encoding_name(enum api_encoding encoding)
 }
 
 /*
- * Length of the UTF-8 sequence at p, 0 when it is none. The bounds of the
- * second byte (RFC 3629 section 4) shut out long forms, surrogates and what
- * is beyond U+10FFFF.
+ * The bounds of the second byte (RFC 3629 section 4) shut out long forms,
+ * surrogates and what is beyond U+10FFFF.
  */
-static size_t utf8_sequence_len(const uint8_t *p, size_t left)
+size_t api_utf8_sequence_len(const uint8_t *p, size_t left)
 {
     uint8_t first = p[0];
     uint8_t low = 0x80;
@@ -90,7 +89,7 @@ bool api_utf8_valid(struct ldb_slice bytes)
                 continue;
             }
         }
-        len = utf8_sequence_len(bytes.data + i, bytes.len - i);
+        len = api_utf8_sequence_len(bytes.data + i, bytes.len - i);
         if (len == 0)
             return false;
         i += len;
@@ -107,7 +106,7 @@ enum api_encoding api_encoding_for(enum api_encoding asked,
     return asked;
 }
 
-static int hex_digit(uint8_t c)
+int api_hex_digit(uint8_t c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -118,17 +117,20 @@ static int hex_digit(uint8_t c)
     return -1;
 }
 
-static enum api_decode_result decode_hex(struct ldb_slice text, uint8_t *out)
+static bool decode_hex(struct ldb_slice text, uint8_t *out, size_t *out_len)
 {
+    if (text.len % 2 != 0)
+        return false;
     for (size_t i = 0; i < text.len; i += 2) {
-        int high = hex_digit(text.data[i]);
-        int low = hex_digit(text.data[i + 1]);
+        int high = api_hex_digit(text.data[i]);
+        int low = api_hex_digit(text.data[i + 1]);
 
         if (high < 0 || low < 0)
-            return API_DECODE_BAD;
+            return false;
         out[i / 2] = (uint8_t)(high << 4 | low);
     }
-    return API_DECODE_OK;
+    *out_len = text.len / 2;
+    return true;
 }
 
 static const char base64_digits[] =
@@ -136,45 +138,77 @@ static const char base64_digits[] =
 static const char base64url_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static int base64_digit(uint8_t c, bool is_url)
+/* A digit's place among the digits, from 1; 0: it is none. */
+#define BASE64_PLACES                                                          \
+    ['A'] = 1, ['B'] = 2, ['C'] = 3, ['D'] = 4, ['E'] = 5, ['F'] = 6,          \
+    ['G'] = 7, ['H'] = 8, ['I'] = 9, ['J'] = 10, ['K'] = 11, ['L'] = 12,       \
+    ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18,    \
+    ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,    \
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30,    \
+    ['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36,    \
+    ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40, ['o'] = 41, ['p'] = 42,    \
+    ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,    \
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54,    \
+    ['2'] = 55, ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60,    \
+    ['8'] = 61, ['9'] = 62
+static const uint8_t base64_places[256] = {
+    BASE64_PLACES, ['+'] = 63, ['/'] = 64};
+static const uint8_t base64url_places[256] = {
+    BASE64_PLACES, ['-'] = 63, ['_'] = 64};
+
+/* The 24 bits of four digits; UINT32_MAX: one of them is no digit. */
+static uint32_t base64_bits(const uint8_t places[256], const uint8_t digits[4])
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == (is_url ? '-' : '+'))
-        return 62;
-    if (c == (is_url ? '_' : '/'))
-        return 63;
-    return -1;
+    uint32_t a = places[digits[0]] - (uint32_t)1;
+    uint32_t b = places[digits[1]] - (uint32_t)1;
+    uint32_t c = places[digits[2]] - (uint32_t)1;
+    uint32_t d = places[digits[3]] - (uint32_t)1;
+
+    return (a | b | c | d) < 64 ? a << 18 | b << 12 | c << 6 | d : UINT32_MAX;
 }
 
-/* Digits alone, padding taken off; out has room for len / 4 * 3 + 2. */
-static bool decode_base64(struct ldb_slice digits, bool is_url, uint8_t *out,
-                          size_t *out_len)
+/* Two digits are a byte, three are two; the bits that are left are zeros. */
+static bool decode_base64_rest(const uint8_t places[256],
+                               struct ldb_slice digits, uint8_t *out)
 {
-    uint32_t bits = 0;
-    unsigned bit_count = 0;
+    uint8_t four[4] = {'A', 'A', 'A', 'A'};
+    uint32_t bits;
+
+    if (digits.len == 0)
+        return true;
+    memcpy(four, digits.data, digits.len);
+    bits = base64_bits(places, four);
+    if (digits.len == 1 || bits == UINT32_MAX)
+        return false;
+    out[0] = (uint8_t)(bits >> 16);
+    if (digits.len == 2)
+        return (bits & 0xffff) == 0;
+    out[1] = (uint8_t)(bits >> 8);
+    return (bits & 0xff) == 0;
+}
+
+/* Digits alone, padding taken off. */
+static bool decode_base64_digits(struct ldb_slice digits, bool is_url,
+                                 uint8_t *out, size_t *out_len)
+{
+    const uint8_t *places = is_url ? base64url_places : base64_places;
+    size_t left = digits.len % 4;
+    size_t i = 0;
     size_t len = 0;
 
-    if (digits.len % 4 == 1)
-        return false;
-    for (size_t i = 0; i < digits.len; i++) {
-        int digit = base64_digit(digits.data[i], is_url);
+    for (; i < digits.len - left; i += 4, len += 3) {
+        uint32_t bits = base64_bits(places, digits.data + i);
 
-        if (digit < 0)
+        if (bits == UINT32_MAX)
             return false;
-        bits = (bits << 6 | (uint32_t)digit) & 0xffffff;
-        bit_count += 6;
-        if (bit_count >= 8) {
-            bit_count -= 8;
-            out[len++] = (uint8_t)(bits >> bit_count);
-        }
+        out[len] = (uint8_t)(bits >> 16);
+        out[len + 1] = (uint8_t)(bits >> 8);
+        out[len + 2] = (uint8_t)bits;
     }
-    *out_len = len;
-    return (bits & ((1u << bit_count) - 1)) == 0;
+    *out_len = len + (left == 0 ? 0 : left - 1);
+    return left == 0 ||
+           decode_base64_rest(places, ldb_slice_make(digits.data + i, left),
+                              out + len);
 }
 
 /* text without its padding; false when the padding is wrong. */
@@ -191,35 +225,47 @@ static bool take_padding(struct ldb_slice *text)
     return true;
 }
 
+static bool decode_base64(struct ldb_slice text, bool is_url, uint8_t *out,
+                          size_t *out_len)
+{
+    return take_padding(&text) &&
+           decode_base64_digits(text, is_url, out, out_len);
+}
+
+/* No byte is written before all that is read for it was. */
+bool api_text_decode_into(enum api_encoding encoding, struct ldb_slice text,
+                          uint8_t *room, struct ldb_slice *out)
+{
+    bool is_ok = false;
+    size_t len = 0;
+
+    assert(encoding != API_ENCODING_UTF8);
+    if (encoding == API_ENCODING_HEX)
+        is_ok = decode_hex(text, room, &len);
+    else
+        is_ok =
+            decode_base64(text, encoding == API_ENCODING_BASE64URL, room, &len);
+    if (is_ok)
+        *out = ldb_slice_make(room, len);
+    return is_ok;
+}
+
 enum api_decode_result api_text_decode(struct ldb_arena *arena,
                                        enum api_encoding encoding,
                                        struct ldb_slice text,
                                        struct ldb_slice *out)
 {
-    enum api_decode_result result = API_DECODE_BAD;
-    bool is_base64 =
-        encoding == API_ENCODING_BASE64 || encoding == API_ENCODING_BASE64URL;
-    size_t len;
-    uint8_t *bytes;
+    uint8_t *room;
 
     if (encoding == API_ENCODING_UTF8) {
         *out = text;
         return API_DECODE_OK;
     }
-    if (is_base64 ? !take_padding(&text) : text.len % 2 != 0)
-        return API_DECODE_BAD;
-    len = is_base64 ? text.len / 4 * 3 + 2 : text.len / 2;
-    bytes = ldb_arena_alloc(arena, len == 0 ? 1 : len);
-    if (bytes == NULL)
+    room = ldb_arena_alloc(arena, text.len == 0 ? 1 : text.len);
+    if (room == NULL)
         return API_DECODE_NO_MEMORY;
-    if (!is_base64)
-        result = decode_hex(text, bytes);
-    else if (decode_base64(text, encoding == API_ENCODING_BASE64URL, bytes,
-                           &len))
-        result = API_DECODE_OK;
-    if (result == API_DECODE_OK)
-        *out = ldb_slice_make(bytes, len);
-    return result;
+    return api_text_decode_into(encoding, text, room, out) ? API_DECODE_OK
+                                                           : API_DECODE_BAD;
 }
 
 /* ---- strings going out ---- */
@@ -469,8 +515,8 @@ static void append_repaired(struct api_json *json, struct ldb_slice bytes)
         size_t good = 0;
 
         while (i + good < bytes.len) {
-            size_t len =
-                utf8_sequence_len(bytes.data + i + good, bytes.len - i - good);
+            size_t len = api_utf8_sequence_len(bytes.data + i + good,
+                                               bytes.len - i - good);
 
             if (len == 0)
                 break;

@@ -30,6 +30,12 @@ const char *api_encoding_name(enum api_encoding encoding);
 
 bool api_utf8_valid(struct ldb_slice bytes);
 
+/* Bytes of the UTF-8 sequence at p, of which left > 0 are there; 0: none. */
+size_t api_utf8_sequence_len(const uint8_t *p, size_t left);
+
+/* The value of a hex digit; -1: it is none. */
+int api_hex_digit(uint8_t c);
+
 /* What one item is written in: asked, unless that cannot carry the bytes. */
 enum api_encoding api_encoding_for(enum api_encoding asked,
                                    struct ldb_slice key,
@@ -49,6 +55,14 @@ enum api_decode_result {
 LDB_MUST_CHECK enum api_decode_result
 api_text_decode(struct ldb_arena *arena, enum api_encoding encoding,
                 struct ldb_slice text, struct ldb_slice *out);
+
+/*
+ * The same for an encoding but utf8, into room for text.len bytes, which may be
+ * text's own. False: text is not in the encoding.
+ */
+LDB_MUST_CHECK bool api_text_decode_into(enum api_encoding encoding,
+                                         struct ldb_slice text, uint8_t *room,
+                                         struct ldb_slice *out);
 
 /* ---- a JSON string, piece by piece ---- */
 

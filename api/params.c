@@ -9,17 +9,6 @@
 #include "storage/base/checked.h"
 #include "storage/base/reader.h"
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 enum api_decode_result api_percent_decode(struct ldb_arena *arena,
                                           struct ldb_slice raw,
                                           struct ldb_slice *out)
@@ -45,9 +34,9 @@ enum api_decode_result api_percent_decode(struct ldb_arena *arena,
 
             (void)ldb_reader_u8(&r, &high);
             (void)ldb_reader_u8(&r, &low);
-            if (r.failed || hex_digit(high) < 0 || hex_digit(low) < 0)
+            if (r.failed || api_hex_digit(high) < 0 || api_hex_digit(low) < 0)
                 return API_DECODE_BAD;
-            c = (uint8_t)(hex_digit(high) << 4 | hex_digit(low));
+            c = (uint8_t)(api_hex_digit(high) << 4 | api_hex_digit(low));
         }
         bytes[len++] = c;
     }

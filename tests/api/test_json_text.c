@@ -107,6 +107,72 @@ static void decoding_is_strict(void **state)
     ldb_arena_release(&arena);
 }
 
+static void decoding_may_be_where_the_text_is(void **state)
+{
+    static const struct {
+        enum api_encoding encoding;
+        const char *text;
+        const char *bytes; /* NULL: refused */
+    } rows[] = {
+        {API_ENCODING_HEX, "6162636465666768", "abcdefgh"},
+        {API_ENCODING_BASE64, "YWJjZGVmZ2g=", "abcdefgh"},
+        {API_ENCODING_BASE64, "YWJjZGVmZw==", "abcdefg"},
+        {API_ENCODING_BASE64URL, "YWJjZGVm", "abcdef"},
+        {API_ENCODING_BASE64, "YWJjZ-Vm", NULL},
+        {API_ENCODING_HEX, "616", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_slice text = ldb_slice_str(rows[i].text);
+        struct ldb_slice out = {0};
+        uint8_t room[16];
+        bool is_ok;
+
+        memcpy(room, text.data, text.len);
+        is_ok = api_text_decode_into(
+            rows[i].encoding, ldb_slice_make(room, text.len), room, &out);
+        if (is_ok != (rows[i].bytes != NULL))
+            fail_msg("%s", rows[i].text);
+        if (is_ok)
+            assert_ldb_slice(ldb_slice_str(rows[i].bytes), out);
+    }
+}
+
+/* Of every digit and of every byte that is none, at each of four places. */
+static void base64_digits_are_64(void **state)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs"
+                                 "tuvwxyz0123456789+/";
+
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        const char *found = c == 0 ? NULL : strchr(digits, (int)c);
+
+        for (unsigned place = 0; place < 4; place++) {
+            uint8_t text[4] = {'A', 'A', 'A', 'A'};
+            uint8_t room[4];
+            struct ldb_slice out = {0};
+            uint32_t bits;
+            bool is_ok;
+
+            text[place] = (uint8_t)c;
+            is_ok = api_text_decode_into(API_ENCODING_BASE64,
+                                         ldb_slice_make(text, 4), room, &out);
+            if (c == '=' && place == 3) /* padding: two bytes */
+                continue;
+            assert_int_equal(is_ok, found != NULL);
+            if (!is_ok)
+                continue;
+            bits = (uint32_t)(found - digits) << (6 * (3 - place));
+            assert_int_equal(out.len, 3);
+            assert_int_equal((uint32_t)room[0] << 16 | (uint32_t)room[1] << 8 |
+                                 room[2],
+                             bits);
+        }
+    }
+}
+
 static void write_all(enum api_encoding encoding, struct ldb_slice bytes,
                       size_t max, struct ldb_buf *out)
 {
@@ -339,6 +405,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(utf8_is_judged_as_rfc_3629_says),
         cmocka_unit_test(decoding_is_strict),
+        cmocka_unit_test(decoding_may_be_where_the_text_is),
+        cmocka_unit_test(base64_digits_are_64),
         cmocka_unit_test(every_length_survives_every_encoding_and_step),
         cmocka_unit_test(decode_says_when_there_is_no_memory),
         cmocka_unit_test(escapes_are_the_shortest_json_has),
