@@ -1,17 +1,27 @@
 #include "api/batch_json.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "api/json_cut.h"
 #include "storage/base/buf.h"
 #include "storage/base/checked.h"
-#include "storage/base/reader.h"
+
+/* Levels of nesting of an operation or condition, which is flat; one more is
+ * already wrong, the message for it better. */
+#define ELEMENT_DEPTH_MAX 2
+/* Of a document: two more, its own and the list's. */
+#define DOCUMENT_DEPTH_MAX (ELEMENT_DEPTH_MAX + 2)
 
 struct parse {
-    struct ldb_arena *arena;  /* for what the write keeps */
-    struct ldb_arena scratch; /* for what the batch copies; per operation */
+    struct ldb_arena *arena; /* for what the write keeps */
+    struct ldb_buf key_room; /* for what does not stand in the text as it is */
+    struct ldb_buf value_room;
     const struct api_limits *limits;
     enum api_encoding encoding; /* of the document */
+    bool has_encoding;          /* it was given */
+    bool has_list;              /* a list was begun: it took encoding for
+                                   granted */
     struct ldb_batch *batch;
     struct api_batch_json out;
     struct api_problem *problem;
@@ -20,8 +30,20 @@ struct parse {
     uint64_t line; /* of a bulk load; 0: none */
 };
 
-static bool fail(struct parse *p, enum api_problem_kind kind, const char *what)
+/* ---- what is wrong ---- */
+
+static bool fail(struct parse *p, enum api_problem_kind kind,
+                 const char *format, ...) LDB_PRINTF(3, 4);
+
+static bool fail(struct parse *p, enum api_problem_kind kind,
+                 const char *format, ...)
 {
+    char what[API_PROBLEM_DETAIL_SIZE];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
     *p->problem = (struct api_problem){.kind = kind,
                                        .has_index = p->list != NULL,
                                        .index = p->index,
@@ -45,6 +67,192 @@ static bool fail_no_memory(struct parse *p)
     return false;
 }
 
+static bool fail_json(struct parse *p, const struct api_json_reader *r)
+{
+    char why[API_PROBLEM_DETAIL_SIZE];
+
+    api_json_reader_explain(r, why, sizeof(why));
+    return fail(p, API_PROBLEM_BAD_BATCH, "%s", why);
+}
+
+static bool fail_encoding_name(struct parse *p)
+{
+    return fail(p, API_PROBLEM_BAD_BATCH,
+                "\"encoding\" is utf8, base64 or hex");
+}
+
+static bool fail_name(struct parse *p, const char *what,
+                      const struct api_json_string *name)
+{
+    return fail(p, API_PROBLEM_BAD_BATCH, "%s member \"%.*s\"", what,
+                api_json_string_shown(name), (const char *)name->raw.data);
+}
+
+/* ---- an operation or condition as it stands there ---- */
+
+/* What an operation or condition may have. */
+#define MEMBERS(X)                                                             \
+    X(OP, "op")                                                                \
+    X(KEY, "key")                                                              \
+    X(VALUE, "value")                                                          \
+    X(START, "start")                                                          \
+    X(END, "end")                                                              \
+    X(SEQUENCE, "sequence")                                                    \
+    X(EXISTS, "exists")                                                        \
+    X(ENCODING, "encoding")
+
+enum member {
+#define MEMBER_ENUMERATOR(id, name) MEMBER_##id,
+    MEMBERS(MEMBER_ENUMERATOR) MEMBER_COUNT,
+};
+
+static const char *const member_names[MEMBER_COUNT] = {
+#define MEMBER_NAME(id, name) [MEMBER_##id] = (name),
+    MEMBERS(MEMBER_NAME)};
+
+#define BIT(member) (1u << (member))
+
+struct element {
+    unsigned seen; /* BIT of each member that is there */
+    struct api_json_value values[MEMBER_COUNT];
+};
+
+/* NULL: it is not there. */
+static const struct api_json_value *value_of(const struct element *e,
+                                             enum member member)
+{
+    return (e->seen & BIT(member)) != 0 ? &e->values[member] : NULL;
+}
+
+/* MEMBER_COUNT: none of them. */
+static enum member member_of(const struct api_json_string *name)
+{
+#define MEMBER_TEST(id, text)                                                  \
+    if (api_json_string_is(name, (text)))                                      \
+        return MEMBER_##id;
+    MEMBERS(MEMBER_TEST)
+    return MEMBER_COUNT;
+}
+
+static bool read_element(struct parse *p, struct api_json_reader *r,
+                         struct element *e)
+{
+    struct api_json_string name;
+
+    e->seen = 0;
+    if (api_json_reader_peek(r) != '{') {
+        if (!api_json_reader_value(r, &e->values[0]))
+            return fail_json(p, r);
+        return fail(p, API_PROBLEM_BAD_BATCH, "an object expected");
+    }
+    if (!api_json_reader_object(r))
+        return fail_json(p, r);
+    while (api_json_reader_member(r, &name)) {
+        enum member member = member_of(&name);
+
+        if (member == MEMBER_COUNT)
+            return fail_name(p, "unknown", &name);
+        if ((e->seen & BIT(member)) != 0)
+            return fail_name(p, "duplicate", &name);
+        e->seen |= BIT(member);
+        if (!api_json_reader_value(r, &e->values[member]))
+            break;
+    }
+    return r->why == NULL || fail_json(p, r);
+}
+
+/* The element has no members but those. what: it is one of what. */
+static bool has_only(struct parse *p, const struct element *e, unsigned members,
+                     const char *what)
+{
+    unsigned others = e->seen & ~members;
+
+    return others == 0 ||
+           fail(p, API_PROBLEM_BAD_BATCH, "unknown member \"%s\" of a %s",
+                member_names[__builtin_ctz(others)], what);
+}
+
+/* ---- its members ---- */
+
+/* "encoding" of the element, or the document's. */
+static bool take_encoding(struct parse *p, const struct element *e,
+                          enum api_encoding *out)
+{
+    const struct api_json_value *value = value_of(e, MEMBER_ENCODING);
+
+    *out = p->encoding;
+    return value == NULL || api_json_value_encoding(value, out) ||
+           fail_encoding_name(p);
+}
+
+/* A string, decoded; room is for it. what: for the message. */
+static bool take_bytes(struct parse *p, const struct api_json_string *string,
+                       enum api_encoding encoding, size_t limit,
+                       const char *what, struct ldb_buf *room,
+                       struct ldb_slice *out)
+{
+    bool is_too_large = encoding == API_ENCODING_UTF8 && string->len > limit;
+
+    if (!is_too_large) {
+        switch (api_json_string_decode(string, encoding, room, out)) {
+        case API_DECODE_OK:
+            break;
+        case API_DECODE_BAD:
+            return fail(p, API_PROBLEM_BAD_BATCH,
+                        "a %s is not in its encoding, %s", what,
+                        api_encoding_name(encoding));
+        case API_DECODE_NO_MEMORY:
+            return fail_no_memory(p);
+        }
+        is_too_large = out->len > limit;
+    }
+    return !is_too_large ||
+           fail(p, API_PROBLEM_TOO_LARGE, "a %s is over the limit of %zu bytes",
+                what, limit);
+}
+
+/* Until the next key is taken. */
+static bool take_key(struct parse *p, const struct element *e,
+                     enum member member, enum api_encoding encoding,
+                     struct ldb_slice *out)
+{
+    const struct api_json_value *value = value_of(e, member);
+
+    if (value == NULL || value->kind != API_JSON_STRING)
+        return fail(p, API_PROBLEM_BAD_BATCH,
+                    "a key must be a string: \"%s\" is not",
+                    member_names[member]);
+    return take_bytes(p, &value->string, encoding, p->limits->key_bytes, "key",
+                      &p->key_room, out);
+}
+
+static bool take_value(struct parse *p, const struct element *e,
+                       enum api_encoding encoding, struct ldb_slice *out)
+{
+    const struct api_json_value *value = value_of(e, MEMBER_VALUE);
+
+    if (value == NULL || value->kind != API_JSON_STRING)
+        return fail(p, API_PROBLEM_BAD_BATCH, "a put has a string \"value\"");
+    return take_bytes(p, &value->string, encoding, p->limits->value_bytes,
+                      "value", &p->value_room, out);
+}
+
+/* A key that outlives the parse. */
+static bool keep_key(struct parse *p, const struct element *e,
+                     enum member member, enum api_encoding encoding,
+                     struct ldb_slice *out)
+{
+    uint8_t *copy;
+
+    if (!take_key(p, e, member, encoding, out))
+        return false;
+    copy = ldb_arena_dup(p->arena, *out);
+    if (copy == NULL)
+        return fail_no_memory(p);
+    out->data = copy;
+    return true;
+}
+
 /*
  * Room for one more than count in an array that has room for the next power
  * of two; NULL: no memory.
@@ -64,73 +272,7 @@ static void *grown(struct parse *p, void *array, size_t count, size_t size)
     return larger;
 }
 
-/* The object has no members but those named (NULL-ended). */
-static bool check_members(struct parse *p, json_t *object,
-                          const char *const *names)
-{
-    const char *name;
-    json_t *value;
-
-    json_object_foreach(object, name, value)
-    {
-        size_t i = 0;
-
-        (void)value;
-        while (names[i] != NULL && strcmp(names[i], name) != 0)
-            i++;
-        if (names[i] == NULL)
-            return fail(p, API_PROBLEM_BAD_BATCH, "unknown member");
-    }
-    return true;
-}
-
-/* "encoding" of the object, or the default. */
-static bool take_encoding(struct parse *p, const json_t *object,
-                          enum api_encoding fallback, enum api_encoding *out)
-{
-    const json_t *value = json_object_get(object, "encoding");
-
-    *out = fallback;
-    if (value == NULL)
-        return true;
-    if (!json_is_string(value) ||
-        !api_encoding_parse(api_json_string_bytes(value), out))
-        return fail(p, API_PROBLEM_BAD_BATCH,
-                    "\"encoding\" is utf8, base64 or hex");
-    return true;
-}
-
-/* A string member, decoded. what: for the message. */
-static bool take_bytes(struct parse *p, struct ldb_arena *arena,
-                       const json_t *value, enum api_encoding encoding,
-                       size_t limit, const char *missing, const char *too_large,
-                       struct ldb_slice *out)
-{
-    if (!json_is_string(value))
-        return fail(p, API_PROBLEM_BAD_BATCH, missing);
-    switch (
-        api_text_decode(arena, encoding, api_json_string_bytes(value), out)) {
-    case API_DECODE_OK:
-        break;
-    case API_DECODE_BAD:
-        return fail(p, API_PROBLEM_BAD_BATCH,
-                    "a string is not in the encoding it should be in");
-    case API_DECODE_NO_MEMORY:
-        return fail_no_memory(p);
-    }
-    if (out->len > limit)
-        return fail(p, API_PROBLEM_TOO_LARGE, too_large);
-    return true;
-}
-
-static bool take_key(struct parse *p, struct ldb_arena *arena,
-                     const json_t *object, const char *name,
-                     enum api_encoding encoding, struct ldb_slice *out)
-{
-    return take_bytes(p, arena, json_object_get(object, name), encoding,
-                      p->limits->key_bytes, "a key must be a string",
-                      "a key is over the limit", out);
-}
+/* ---- operations ---- */
 
 /* What appending to the batch said. */
 static bool appended(struct parse *p, enum ldb_status s)
@@ -138,68 +280,61 @@ static bool appended(struct parse *p, enum ldb_status s)
     if (s == LDB_OK)
         return true;
     if (s == LDB_TOO_LARGE)
-        return fail(p, API_PROBLEM_TOO_LARGE, "the batch is over the limit");
+        return fail(p, API_PROBLEM_TOO_LARGE,
+                    "the batch is over the limit of %zu bytes",
+                    p->batch->rep.limit);
     return fail_no_memory(p);
 }
 
-static bool parse_put(struct parse *p, json_t *op, enum api_encoding encoding)
+static bool parse_put(struct parse *p, const struct element *op,
+                      enum api_encoding encoding)
 {
-    static const char *const names[] = {"op", "key", "value", "encoding", NULL};
     struct ldb_slice key;
     struct ldb_slice value;
 
-    return check_members(p, op, names) &&
-           take_key(p, &p->scratch, op, "key", encoding, &key) &&
-           take_bytes(p, &p->scratch, json_object_get(op, "value"), encoding,
-                      p->limits->value_bytes, "a put has a string \"value\"",
-                      "a value is over the limit", &value) &&
+    return has_only(p, op,
+                    BIT(MEMBER_OP) | BIT(MEMBER_KEY) | BIT(MEMBER_VALUE) |
+                        BIT(MEMBER_ENCODING),
+                    "put") &&
+           take_key(p, op, MEMBER_KEY, encoding, &key) &&
+           take_value(p, op, encoding, &value) &&
            appended(p, ldb_batch_put(p->batch, key, value));
 }
 
-static bool parse_delete(struct parse *p, json_t *op,
+static bool parse_delete(struct parse *p, const struct element *op,
                          enum api_encoding encoding)
 {
-    static const char *const names[] = {"op", "key", "encoding", NULL};
     struct ldb_slice key;
 
-    return check_members(p, op, names) &&
-           take_key(p, &p->scratch, op, "key", encoding, &key) &&
+    return has_only(p, op,
+                    BIT(MEMBER_OP) | BIT(MEMBER_KEY) | BIT(MEMBER_ENCODING),
+                    "delete") &&
+           take_key(p, op, MEMBER_KEY, encoding, &key) &&
            appended(p, ldb_batch_delete(p->batch, key));
 }
 
-/* A key that outlives the parse. */
-static bool keep_key(struct parse *p, const json_t *object, const char *name,
-                     enum api_encoding encoding, struct ldb_slice *out)
-{
-    uint8_t *copy;
-
-    if (!take_key(p, &p->scratch, object, name, encoding, out))
-        return false;
-    copy = ldb_arena_dup(p->arena, *out);
-    if (copy == NULL)
-        return fail_no_memory(p);
-    out->data = copy;
-    return true;
-}
-
-static bool parse_delete_range(struct parse *p, json_t *op,
+static bool parse_delete_range(struct parse *p, const struct element *op,
                                enum api_encoding encoding)
 {
-    static const char *const names[] = {"op", "start", "end", "encoding", NULL};
     struct ldb_delete_range range = {.before_op = p->batch->count};
-    bool has_start = json_object_get(op, "start") != NULL;
+    bool has_start = value_of(op, MEMBER_START) != NULL;
 
-    range.has_end = json_object_get(op, "end") != NULL;
+    range.has_end = value_of(op, MEMBER_END) != NULL;
     if (p->out.range_count == API_BATCH_RANGES_MAX)
-        return fail(p, API_PROBLEM_TOO_LARGE, "too many delete-ranges");
-    if (!check_members(p, op, names))
+        return fail(p, API_PROBLEM_TOO_LARGE,
+                    "too many delete-ranges, the limit is %d",
+                    API_BATCH_RANGES_MAX);
+    if (!has_only(p, op,
+                  BIT(MEMBER_OP) | BIT(MEMBER_START) | BIT(MEMBER_END) |
+                      BIT(MEMBER_ENCODING),
+                  "delete-range"))
         return false;
     if (!has_start && !range.has_end)
         return fail(p, API_PROBLEM_BAD_BATCH,
                     "a delete-range has \"start\" or \"end\"");
-    if (has_start && !keep_key(p, op, "start", encoding, &range.start))
+    if (has_start && !keep_key(p, op, MEMBER_START, encoding, &range.start))
         return false;
-    if (range.has_end && !keep_key(p, op, "end", encoding, &range.end))
+    if (range.has_end && !keep_key(p, op, MEMBER_END, encoding, &range.end))
         return false;
     p->out.ranges = grown(p, p->out.ranges, p->out.range_count, sizeof(range));
     if (p->out.ranges == NULL)
@@ -208,70 +343,75 @@ static bool parse_delete_range(struct parse *p, json_t *op,
     return true;
 }
 
-static bool op_is(const json_t *name, const char *text)
+static bool parse_op(struct parse *p, const struct element *op)
 {
-    return ldb_slice_equal(api_json_string_bytes(name), ldb_slice_str(text));
-}
-
-static bool parse_op(struct parse *p, json_t *op)
-{
-    const json_t *name = json_object_get(op, "op");
+    const struct api_json_value *name = value_of(op, MEMBER_OP);
     enum api_encoding encoding;
 
-    ldb_arena_clear(&p->scratch);
-    if (!json_is_string(name))
+    if (name == NULL || name->kind != API_JSON_STRING)
         return fail(p, API_PROBLEM_BAD_BATCH, "an operation has \"op\"");
-    if (!take_encoding(p, op, p->encoding, &encoding))
+    if (!take_encoding(p, op, &encoding))
         return false;
-    if (op_is(name, "put"))
+    if (api_json_string_is(&name->string, "put"))
         return parse_put(p, op, encoding);
-    if (op_is(name, "delete"))
+    if (api_json_string_is(&name->string, "delete"))
         return parse_delete(p, op, encoding);
-    if (op_is(name, "delete-range"))
+    if (api_json_string_is(&name->string, "delete-range"))
         return parse_delete_range(p, op, encoding);
     return fail(p, API_PROBLEM_BAD_BATCH,
                 "\"op\" is put, delete or delete-range");
 }
 
-static bool parse_condition(struct parse *p, json_t *object)
+/* ---- conditions ---- */
+
+static bool take_test(struct parse *p, const struct element *e,
+                      struct ldb_condition *condition)
 {
-    static const char *const names[] = {"key", "sequence", "exists", "encoding",
-                                        NULL};
-    const json_t *sequence = json_object_get(object, "sequence");
-    const json_t *exists = json_object_get(object, "exists");
-    struct ldb_condition condition = {0};
-    enum api_encoding encoding;
+    const struct api_json_value *sequence = value_of(e, MEMBER_SEQUENCE);
+    const struct api_json_value *exists = value_of(e, MEMBER_EXISTS);
     ldb_sequence *wanted;
 
-    ldb_arena_clear(&p->scratch);
-    if (p->out.condition_count == API_BATCH_CONDITIONS_MAX)
-        return fail(p, API_PROBLEM_TOO_LARGE, "too many conditions");
-    if (!check_members(p, object, names) ||
-        !take_encoding(p, object, p->encoding, &encoding) ||
-        !keep_key(p, object, "key", encoding, &condition.key))
-        return false;
     if ((sequence != NULL) == (exists != NULL))
         return fail(p, API_PROBLEM_BAD_BATCH,
                     "a condition has either \"sequence\" or \"exists\"");
     if (exists != NULL) {
-        if (!json_is_boolean(exists))
-            return fail(p, API_PROBLEM_BAD_BATCH,
-                        "\"exists\" is true or false");
-        condition.kind =
-            json_is_true(exists) ? LDB_CONDITION_PRESENT : LDB_CONDITION_ABSENT;
-    } else {
-        if (!json_is_integer(sequence) || json_integer_value(sequence) < 0 ||
-            (uint64_t)json_integer_value(sequence) > LDB_SEQUENCE_MAX)
-            return fail(p, API_PROBLEM_BAD_BATCH,
-                        "\"sequence\" is a sequence number");
-        wanted = ldb_arena_alloc_aligned(p->arena, sizeof(*wanted));
-        if (wanted == NULL)
-            return fail_no_memory(p);
-        *wanted = (ldb_sequence)json_integer_value(sequence);
-        condition.kind = LDB_CONDITION_SEQUENCE_IN;
-        condition.sequences = wanted;
-        condition.sequence_count = 1;
+        condition->kind = exists->kind == API_JSON_TRUE ? LDB_CONDITION_PRESENT
+                                                        : LDB_CONDITION_ABSENT;
+        return exists->kind == API_JSON_TRUE ||
+               exists->kind == API_JSON_FALSE ||
+               fail(p, API_PROBLEM_BAD_BATCH, "\"exists\" is true or false");
     }
+    if (sequence->kind != API_JSON_INTEGER || sequence->integer < 0 ||
+        (uint64_t)sequence->integer > LDB_SEQUENCE_MAX)
+        return fail(p, API_PROBLEM_BAD_BATCH,
+                    "\"sequence\" is a sequence number");
+    wanted = ldb_arena_alloc_aligned(p->arena, sizeof(*wanted));
+    if (wanted == NULL)
+        return fail_no_memory(p);
+    *wanted = (ldb_sequence)sequence->integer;
+    condition->kind = LDB_CONDITION_SEQUENCE_IN;
+    condition->sequences = wanted;
+    condition->sequence_count = 1;
+    return true;
+}
+
+static bool parse_condition(struct parse *p, const struct element *e)
+{
+    struct ldb_condition condition = {0};
+    enum api_encoding encoding;
+
+    if (p->out.condition_count == API_BATCH_CONDITIONS_MAX)
+        return fail(p, API_PROBLEM_TOO_LARGE,
+                    "too many conditions, the limit is %d",
+                    API_BATCH_CONDITIONS_MAX);
+    if (!has_only(p, e,
+                  BIT(MEMBER_KEY) | BIT(MEMBER_SEQUENCE) | BIT(MEMBER_EXISTS) |
+                      BIT(MEMBER_ENCODING),
+                  "condition") ||
+        !take_encoding(p, e, &encoding) ||
+        !keep_key(p, e, MEMBER_KEY, encoding, &condition.key) ||
+        !take_test(p, e, &condition))
+        return false;
     p->out.conditions =
         grown(p, p->out.conditions, p->out.condition_count, sizeof(condition));
     if (p->out.conditions == NULL)
@@ -282,92 +422,166 @@ static bool parse_condition(struct parse *p, json_t *object)
 
 /* ---- the document ---- */
 
-static bool cut_document(struct parse *p, struct ldb_slice text,
-                         struct api_json_member *members, size_t count)
+static bool
+read_list(struct parse *p, struct api_json_reader *r, const char *name,
+          bool (*parse_one)(struct parse *p, const struct element *e))
 {
-    const char *why;
-    size_t at;
+    bool has_more;
 
-    if (text.len == 0)
-        return fail(p, API_PROBLEM_BAD_BATCH, "the body is empty");
-    if (api_json_cut(text, members, count, &at, &why))
-        return true;
-    *p->problem = (struct api_problem){.kind = API_PROBLEM_BAD_BATCH};
-    api_problem_detail(p->problem, "JSON, byte %zu: %s", at, why);
-    return false;
-}
+    if (api_json_reader_peek(r) != '[') {
+        struct api_json_value value;
 
-/* One element of a list, through jansson. */
-static bool parse_element(struct parse *p, struct ldb_slice text,
-                          bool (*parse_one)(struct parse *p, json_t *object))
-{
-    char why[256];
-    json_t *object;
-    bool is_ok;
-
-    if (text.data[0] != '{')
-        return fail(p, API_PROBLEM_BAD_BATCH, "an object expected");
-    object = api_json_parse(text, API_BATCH_JSON_DEPTH_MAX, why, sizeof(why));
-    if (object == NULL)
-        return why[0] == '\0' ? fail_no_memory(p)
-                              : fail(p, API_PROBLEM_BAD_BATCH, why);
-    is_ok = parse_one(p, object);
-    json_decref(object);
-    return is_ok;
-}
-
-static bool parse_list(struct parse *p, const char *name, struct ldb_slice list,
-                       bool (*parse_one)(struct parse *p, json_t *object))
-{
-    struct ldb_reader r = ldb_reader_make(list);
-    struct ldb_slice element;
-
+        if (!api_json_reader_value(r, &value))
+            return fail_json(p, r);
+        return fail(p, API_PROBLEM_BAD_BATCH, "\"%s\" is a list", name);
+    }
+    if (!api_json_reader_array(r))
+        return fail_json(p, r);
+    p->has_list = true;
     p->list = name;
     p->index = 0;
-    (void)!api_json_take(&r, '[');
-    if (api_json_peek(&r) == ']')
-        return api_json_take(&r, ']');
-    for (;; p->index++) {
-        if (!api_json_take_value(&r, &element))
-            return fail(p, API_PROBLEM_BAD_BATCH, "a value expected");
-        if (!parse_element(p, element, parse_one))
+    has_more = api_json_reader_element(r);
+    while (has_more) {
+        struct element e;
+
+        if (!read_element(p, r, &e) || !parse_one(p, &e))
             return false;
-        if (api_json_take(&r, ']'))
-            break;
-        if (!api_json_take(&r, ','))
-            return fail(p, API_PROBLEM_BAD_BATCH, ", or ] expected after it");
+        has_more = api_json_reader_element(r);
+        p->index += has_more;
     }
-    assert(ldb_reader_left(&r) == 0); /* the list was cut out at its bracket */
+    if (r->why != NULL)
+        return fail_json(p, r);
+    p->list = NULL;
     return true;
 }
 
+static bool read_encoding(struct parse *p, struct api_json_reader *r)
+{
+    struct api_json_value value;
+    enum api_encoding encoding;
+
+    if (!api_json_reader_value(r, &value))
+        return fail_json(p, r);
+    if (!api_json_value_encoding(&value, &encoding))
+        return fail_encoding_name(p);
+    if (p->has_list && encoding != p->encoding)
+        return fail(p, API_PROBLEM_BAD_BATCH,
+                    "\"encoding\" is another than the lists before were "
+                    "read in");
+    p->encoding = encoding;
+    p->has_encoding = true;
+    return true;
+}
+
+enum document_member {
+    DOCUMENT_OPS,
+    DOCUMENT_IF,
+    DOCUMENT_ENCODING,
+    DOCUMENT_COUNT,
+};
+
+static bool read_member(struct parse *p, struct api_json_reader *r,
+                        const struct api_json_string *name, unsigned *seen)
+{
+    static const char *const names[DOCUMENT_COUNT] = {"ops", "if", "encoding"};
+    unsigned i = 0;
+
+    while (i < DOCUMENT_COUNT && !api_json_string_is(name, names[i]))
+        i++;
+    if (i == DOCUMENT_COUNT)
+        return fail_name(p, "unknown", name);
+    if ((*seen & BIT(i)) != 0)
+        return fail_name(p, "duplicate", name);
+    *seen |= BIT(i);
+    if (i == DOCUMENT_OPS)
+        return read_list(p, r, names[i], parse_op);
+    if (i == DOCUMENT_IF)
+        return read_list(p, r, names[i], parse_condition);
+    return read_encoding(p, r);
+}
+
+static bool read_document(struct parse *p, struct ldb_slice text)
+{
+    struct api_json_reader r = api_json_reader_make(text, DOCUMENT_DEPTH_MAX);
+    struct api_json_string name;
+    unsigned seen = 0;
+
+    if (text.len == 0)
+        return fail(p, API_PROBLEM_BAD_BATCH, "the body is empty");
+    if (!api_json_reader_object(&r))
+        return fail_json(p, &r);
+    while (api_json_reader_member(&r, &name)) {
+        if (!read_member(p, &r, &name, &seen))
+            return false;
+    }
+    if (r.why != NULL || !api_json_reader_end(&r))
+        return fail_json(p, &r);
+    return (seen & BIT(DOCUMENT_OPS)) != 0 ||
+           fail(p, API_PROBLEM_BAD_BATCH, "\"ops\" is a list");
+}
+
+/* The document's "encoding", wherever it stands; false: there is none. */
+static bool find_encoding(struct ldb_slice text, enum api_encoding *out)
+{
+    struct api_json_reader r = api_json_reader_make(text, DOCUMENT_DEPTH_MAX);
+    struct api_json_string name;
+    struct api_json_value value;
+
+    if (!api_json_reader_object(&r))
+        return false;
+    while (api_json_reader_member(&r, &name)) {
+        if (!api_json_reader_value(&r, &value))
+            return false;
+        if (api_json_string_is(&name, "encoding"))
+            return api_json_value_encoding(&value, out);
+    }
+    return false;
+}
+
+/*
+ * "encoding" may stand behind what is encoded. Lists before it are read as
+ * utf8; when that fails, or was wrong, the document is read again with what it
+ * says.
+ */
 static bool parse_document(struct parse *p, struct ldb_slice text)
 {
-    struct api_json_member members[] = {
-        {.name = "ops"}, {.name = "if"}, {.name = "encoding"}};
-    struct ldb_slice ops;
-    struct ldb_slice conditions;
-    struct ldb_slice encoding;
+    enum api_encoding encoding;
 
-    if (!cut_document(p, text, members, sizeof(members) / sizeof(members[0])))
+    if (read_document(p, text))
+        return true;
+    if (p->has_encoding || !find_encoding(text, &encoding) ||
+        encoding == p->encoding)
         return false;
-    ops = members[0].value;
-    conditions = members[1].value;
-    encoding = members[2].value;
-    if (ops.len == 0 || ops.data[0] != '[')
-        return fail(p, API_PROBLEM_BAD_BATCH, "\"ops\" is a list");
-    if (conditions.len != 0 && conditions.data[0] != '[')
-        return fail(p, API_PROBLEM_BAD_BATCH, "\"if\" is a list");
-    if (encoding.len != 0 &&
-        (encoding.data[0] != '"' ||
-         !api_encoding_parse(
-             ldb_slice_make(encoding.data + 1, encoding.len - 2),
-             &p->encoding)))
-        return fail(p, API_PROBLEM_BAD_BATCH,
-                    "\"encoding\" is utf8, base64 or hex");
-    return (conditions.len == 0 ||
-            parse_list(p, "if", conditions, parse_condition)) &&
-           parse_list(p, "ops", ops, parse_op);
+    p->encoding = encoding;
+    p->has_encoding = true;
+    p->has_list = false;
+    p->list = NULL;
+    p->out = (struct api_batch_json){0};
+    ldb_batch_clear(p->batch);
+    return read_document(p, text);
+}
+
+/* All of the batch's bytes stand in the text, and more. */
+static bool reserve_batch(struct parse *p, struct ldb_slice text)
+{
+    struct ldb_buf *rep = &p->batch->rep;
+    size_t bytes = text.len < rep->limit ? text.len : rep->limit;
+
+    assert(rep->len == 0);
+    return ldb_buf_reserve(rep, bytes) == LDB_OK || fail_no_memory(p);
+}
+
+static void init_rooms(struct parse *p, struct ldb_slice text)
+{
+    /* Nothing decodes to more than its text. */
+    p->key_room = (struct ldb_buf)LDB_BUF_INIT(text.len);
+    p->value_room = (struct ldb_buf)LDB_BUF_INIT(text.len);
+}
+
+static void release_rooms(struct parse *p)
+{
+    ldb_buf_release(&p->key_room);
+    ldb_buf_release(&p->value_room);
 }
 
 bool api_batch_json_parse(struct ldb_arena *arena,
@@ -380,9 +594,9 @@ bool api_batch_json_parse(struct ldb_arena *arena,
         .arena = arena, .limits = limits, .batch = batch, .problem = problem};
     bool is_ok;
 
-    ldb_arena_init(&p.scratch, 0);
-    is_ok = parse_document(&p, text);
-    ldb_arena_release(&p.scratch);
+    init_rooms(&p, text);
+    is_ok = reserve_batch(&p, text) && parse_document(&p, text);
+    release_rooms(&p);
     if (is_ok)
         *out = p.out;
     return is_ok;
@@ -390,33 +604,39 @@ bool api_batch_json_parse(struct ldb_arena *arena,
 
 /* ---- a bulk load ---- */
 
+/* One line without its end; a blank one is none. */
+static bool parse_line(struct parse *p, struct ldb_slice text)
+{
+    struct api_json_reader r = api_json_reader_make(text, ELEMENT_DEPTH_MAX);
+    struct element e;
+
+    if (api_json_reader_at_end(&r))
+        return true;
+    return read_element(p, &r, &e) &&
+           (api_json_reader_end(&r) || fail_json(p, &r)) && parse_op(p, &e);
+}
+
 /*
  * The lines of text. A delete-range behind others is taken back: it is seen
  * once it is parsed.
  */
 static bool parse_lines(struct parse *p, struct ldb_slice text, size_t *used)
 {
-    struct ldb_reader r = ldb_reader_make(text);
-
     *used = 0;
-    while (ldb_reader_left(&r) > 0 && p->out.range_count == 0) {
-        const uint8_t *end = memchr(r.p, '\n', ldb_reader_left(&r));
-        size_t len = end == NULL ? ldb_reader_left(&r) : (size_t)(end - r.p);
-        struct ldb_reader line = ldb_reader_make(ldb_slice_make(r.p, len));
+    while (*used < text.len && p->out.range_count == 0) {
+        const uint8_t *start = text.data + *used;
+        const uint8_t *end = memchr(start, '\n', text.len - *used);
+        size_t len = end == NULL ? text.len - *used : (size_t)(end - start);
 
         p->line++;
-        (void)api_json_peek(&line); /* past blanks */
-        if (ldb_reader_left(&line) > 0 &&
-            !parse_element(p, ldb_slice_make(line.p, ldb_reader_left(&line)),
-                           parse_op))
+        if (!parse_line(p, ldb_slice_make(start, len)))
             return false;
         if (p->out.range_count > 0 && p->batch->count > 0) {
             p->out = (struct api_batch_json){0};
             p->line--;
             break;
         }
-        r.p += end == NULL ? len : len + 1;
-        *used = text.len - ldb_reader_left(&r);
+        *used += end == NULL ? len : len + 1;
     }
     return true;
 }
@@ -438,9 +658,9 @@ bool api_batch_json_lines(struct ldb_arena *arena,
     };
     bool is_ok;
 
-    ldb_arena_init(&p.scratch, 0);
+    init_rooms(&p, text);
     is_ok = parse_lines(&p, text, out_used);
-    ldb_arena_release(&p.scratch);
+    release_rooms(&p);
     *line = p.line;
     if (is_ok)
         *out = p.out;

@@ -10,8 +10,9 @@
  * "ops" must be there, the rest may be left out. "encoding" (utf8, base64,
  * hex) in an operation or condition stands for that one alone, so that items
  * of a range answer can be sent back. A delete-range has start or end or both.
- * A member we do not know is an error, and a name twice. The three names and
- * the encoding's are written without escapes.
+ * A member we do not know is an error, and a name twice.
+ *
+ * Puts go from the text straight into the batch (docs/decisions/0023).
  *
  * Thread-safety: functions of their arguments.
  */
@@ -19,14 +20,10 @@
 #define API_BATCH_JSON_H
 
 #include "api/context.h"
-#include "api/json_text.h"
+#include "api/json_reader.h"
 #include "api/problem.h"
 #include "storage/base/arena.h"
 #include "storage/journal/write_batch.h"
-
-/* Levels of nesting of an operation or condition, which is flat; one more is
- * already wrong, the message for it better. */
-#define API_BATCH_JSON_DEPTH_MAX 2
 
 /* Conditions, and deletions of ranges, of one batch; beyond: too-large. Chosen:
  * as many as keys that ranges may delete; each costs a read between commits. */
@@ -42,8 +39,8 @@ struct api_batch_json {
 
 /*
  * Parses text, adds its operations to batch, and puts conditions and ranges
- * into the arena. Takes the memory of one operation beside that: the document
- * is cut into operations here, and jansson reads them one by one.
+ * into the arena. Takes the memory of one operation beside that. The batch is
+ * empty before.
  *
  * False: problem says what is wrong (bad-batch or too-large with the index of
  * the operation or condition, overloaded: no memory); batch is then undefined.

@@ -1,9 +1,12 @@
 /*
- * A JSON batch from any bytes, and the same bytes as lines of a bulk load. What
- * is accepted keeps its limits, is a sound batch, and written anew as hex it
- * reads the same; what is refused says so with one of the three problems a body
- * can have.
+ * A JSON batch from any bytes, and the same bytes as lines of a bulk load. The
+ * verdict, the operations and the conditions are those that jansson's tree of
+ * the text gives. What is accepted keeps its limits, is a sound batch, and
+ * written anew as hex it reads the same; what is refused says so with one of
+ * the three problems a body can have.
  */
+#include <string.h>
+
 #include "api/batch_json.h"
 #include "api/json_text.h"
 #include "storage/base/buf.h"
@@ -13,6 +16,9 @@
 #define VALUE_MAX 16
 #define BATCH_MAX 256
 
+/* Bytes of an input, and conditions or ranges that fit into it. */
+#define INPUT_MAX  8192
+#define JUDGED_MAX 1000
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
 static const struct api_limits limits = {.key_bytes = KEY_MAX,
@@ -142,17 +148,286 @@ static void check_anew(const struct parsed *p)
     ldb_buf_release(&text);
 }
 
-/* What is accepted piece by piece is one document to jansson. */
-static void check_document(const uint8_t *bytes, size_t len)
-{
-    char why[128];
-    json_t *root =
-        api_json_parse(ldb_slice_make(bytes, len), 4, why, sizeof(why));
+/* ---- the same through jansson ---- */
 
-    assert(root != NULL);
-    assert(json_is_array(json_object_get(root, "ops")));
-    json_decref(root);
+/* A NUL is nowhere in JSON; jansson passes over some outside of strings. */
+static json_t *load(struct ldb_slice text)
+{
+    if (text.len == 0 || memchr(text.data, 0, text.len) != NULL)
+        return NULL;
+    return json_loadb((const char *)text.data, text.len,
+                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 }
+
+/* Whether all members have names of the list, which ends with NULL. */
+static bool has_only(json_t *object, const char *const *names)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(object, name, value)
+    {
+        size_t i = 0;
+
+        (void)value;
+        while (names[i] != NULL && strcmp(names[i], name) != 0)
+            i++;
+        if (names[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool judge_encoding(const json_t *object, enum api_encoding *encoding)
+{
+    const json_t *value = json_object_get(object, "encoding");
+
+    return value == NULL ||
+           (json_is_string(value) &&
+            api_encoding_parse(api_json_string_bytes(value), encoding));
+}
+
+/* The bytes of a member, in the arena. */
+static bool judge_bytes(struct parsed *p, const json_t *object,
+                        const char *name, enum api_encoding encoding,
+                        size_t limit, struct ldb_slice *out)
+{
+    const json_t *value = json_object_get(object, name);
+
+    if (!json_is_string(value) ||
+        api_text_decode(&p->arena, encoding, api_json_string_bytes(value),
+                        out) != API_DECODE_OK ||
+        out->len > limit)
+        return false;
+    out->data = ldb_arena_dup(&p->arena, *out);
+    assert(out->data != NULL);
+    return true;
+}
+
+static bool judge_range(struct parsed *p, json_t *op,
+                        enum api_encoding encoding)
+{
+    static const char *const names[] = {"op", "start", "end", "encoding", NULL};
+    struct ldb_delete_range range = {.before_op = p->batch.count};
+    bool has_start = json_object_get(op, "start") != NULL;
+
+    range.has_end = json_object_get(op, "end") != NULL;
+    if (!has_only(op, names) || (!has_start && !range.has_end) ||
+        (has_start &&
+         !judge_bytes(p, op, "start", encoding, KEY_MAX, &range.start)) ||
+        (range.has_end &&
+         !judge_bytes(p, op, "end", encoding, KEY_MAX, &range.end)))
+        return false;
+    assert(p->json.range_count < JUDGED_MAX);
+    p->json.ranges[p->json.range_count++] = range;
+    return true;
+}
+
+static bool judge_op(struct parsed *p, json_t *op, enum api_encoding encoding)
+{
+    static const char *const puts[] = {"op", "key", "value", "encoding", NULL};
+    static const char *const deletes[] = {"op", "key", "encoding", NULL};
+    const json_t *name = json_object_get(op, "op");
+    struct ldb_slice kind;
+    struct ldb_slice key;
+    struct ldb_slice value;
+
+    if (!json_is_string(name) || !judge_encoding(op, &encoding))
+        return false;
+    kind = api_json_string_bytes(name);
+    if (ldb_slice_equal(kind, ldb_slice_str("delete-range")))
+        return judge_range(p, op, encoding);
+    if (ldb_slice_equal(kind, ldb_slice_str("delete")))
+        return has_only(op, deletes) &&
+               judge_bytes(p, op, "key", encoding, KEY_MAX, &key) &&
+               ldb_batch_delete(&p->batch, key) == LDB_OK;
+    return ldb_slice_equal(kind, ldb_slice_str("put")) && has_only(op, puts) &&
+           judge_bytes(p, op, "key", encoding, KEY_MAX, &key) &&
+           judge_bytes(p, op, "value", encoding, VALUE_MAX, &value) &&
+           ldb_batch_put(&p->batch, key, value) == LDB_OK;
+}
+
+static bool judge_condition(struct parsed *p, json_t *object,
+                            enum api_encoding encoding)
+{
+    static const char *const names[] = {"key", "sequence", "exists", "encoding",
+                                        NULL};
+    const json_t *sequence = json_object_get(object, "sequence");
+    const json_t *exists = json_object_get(object, "exists");
+    struct ldb_condition c = {0};
+    ldb_sequence *wanted = ldb_arena_alloc_aligned(&p->arena, sizeof(*wanted));
+
+    assert(wanted != NULL);
+    if (!json_is_object(object) || !has_only(object, names) ||
+        !judge_encoding(object, &encoding) ||
+        !judge_bytes(p, object, "key", encoding, KEY_MAX, &c.key) ||
+        (sequence != NULL) == (exists != NULL))
+        return false;
+    if (exists != NULL) {
+        if (!json_is_boolean(exists))
+            return false;
+        c.kind =
+            json_is_true(exists) ? LDB_CONDITION_PRESENT : LDB_CONDITION_ABSENT;
+    } else {
+        if (!json_is_integer(sequence) || json_integer_value(sequence) < 0 ||
+            (uint64_t)json_integer_value(sequence) > LDB_SEQUENCE_MAX)
+            return false;
+        *wanted = (ldb_sequence)json_integer_value(sequence);
+        c.kind = LDB_CONDITION_SEQUENCE_IN;
+        c.sequences = wanted;
+        c.sequence_count = 1;
+    }
+    assert(p->json.condition_count < JUDGED_MAX);
+    p->json.conditions[p->json.condition_count++] = c;
+    return true;
+}
+
+static bool judge_root(struct parsed *p, json_t *root)
+{
+    static const char *const names[] = {"ops", "if", "encoding", NULL};
+    const json_t *ops = json_object_get(root, "ops");
+    const json_t *conditions = json_object_get(root, "if");
+    enum api_encoding encoding = API_ENCODING_UTF8;
+    size_t i;
+    json_t *element;
+
+    if (!json_is_object(root) || !has_only(root, names) ||
+        !json_is_array(ops) ||
+        (conditions != NULL && !json_is_array(conditions)) ||
+        !judge_encoding(root, &encoding))
+        return false;
+    json_array_foreach(conditions, i, element)
+    {
+        if (!judge_condition(p, element, encoding))
+            return false;
+    }
+    json_array_foreach(ops, i, element)
+    {
+        if (!judge_op(p, element, encoding))
+            return false;
+    }
+    return true;
+}
+
+static void init_judged(struct parsed *p)
+{
+    ldb_arena_init(&p->arena, 0);
+    ldb_batch_init(&p->batch, BATCH_MAX);
+    p->json.conditions = ldb_arena_alloc_aligned(
+        &p->arena, JUDGED_MAX * sizeof(struct ldb_condition));
+    p->json.ranges = ldb_arena_alloc_aligned(
+        &p->arena, JUDGED_MAX * sizeof(struct ldb_delete_range));
+    assert(p->json.conditions != NULL && p->json.ranges != NULL);
+}
+
+static void check_same_conditions(const struct api_batch_json *ours,
+                                  const struct api_batch_json *theirs)
+{
+    assert(ours->condition_count == theirs->condition_count);
+    for (size_t i = 0; i < ours->condition_count; i++) {
+        const struct ldb_condition *a = &ours->conditions[i];
+        const struct ldb_condition *b = &theirs->conditions[i];
+
+        assert(a->kind == b->kind && ldb_slice_equal(a->key, b->key));
+        assert(a->sequence_count == b->sequence_count);
+        assert(a->sequence_count == 0 || a->sequences[0] == b->sequences[0]);
+    }
+}
+
+static void check_same(const struct parsed *ours, const struct parsed *theirs)
+{
+    assert(ldb_slice_equal(ldb_slice_of_buf(&ours->batch.rep),
+                           ldb_slice_of_buf(&theirs->batch.rep)));
+    check_same_conditions(&ours->json, &theirs->json);
+    assert(ours->json.range_count == theirs->json.range_count);
+    for (size_t i = 0; i < ours->json.range_count; i++) {
+        const struct ldb_delete_range *a = &ours->json.ranges[i];
+        const struct ldb_delete_range *b = &theirs->json.ranges[i];
+
+        assert(a->before_op == b->before_op && a->has_end == b->has_end);
+        assert(ldb_slice_equal(a->start, b->start) &&
+               ldb_slice_equal(a->end, b->end));
+    }
+}
+
+static void check_document(const struct parsed *ours, struct ldb_slice text)
+{
+    struct parsed theirs = {0};
+    json_t *root = load(text);
+
+    init_judged(&theirs);
+    theirs.is_ok = root != NULL && judge_root(&theirs, root);
+    assert(ours->is_ok == theirs.is_ok);
+    if (ours->is_ok)
+        check_same(ours, &theirs);
+    json_decref(root);
+    release(&theirs);
+}
+
+/* One line that is not blank. */
+static bool judge_line(struct parsed *p, struct ldb_slice line)
+{
+    json_t *root = load(line);
+    bool is_ok = json_is_object(root) && judge_op(p, root, API_ENCODING_UTF8);
+
+    json_decref(root);
+    return is_ok;
+}
+
+static bool is_blank(struct ldb_slice line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        if (memchr(" \t\r", line.data[i], 3) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* The next line, without its end. */
+static struct ldb_slice take_line(struct ldb_slice *left)
+{
+    const uint8_t *newline = memchr(left->data, '\n', left->len);
+    size_t len = newline == NULL ? left->len : (size_t)(newline - left->data);
+    size_t taken = newline == NULL ? len : len + 1;
+    struct ldb_slice line = ldb_slice_make(left->data, len);
+
+    *left = ldb_slice_make(left->data + taken, left->len - taken);
+    return line;
+}
+
+/* The lines of a chunk that was accepted. */
+static void check_chunk(const struct parsed *ours, struct ldb_slice text)
+{
+    struct parsed theirs = {0};
+
+    init_judged(&theirs);
+    while (text.len > 0) {
+        struct ldb_slice line = take_line(&text);
+        bool is_ok = is_blank(line) || judge_line(&theirs, line);
+
+        assert(is_ok);
+    }
+    check_same(ours, &theirs);
+    release(&theirs);
+}
+
+/* The line that was refused, so many after the first; alone it may fit. */
+static void check_bad_line(const struct parsed *ours, struct ldb_slice text,
+                           uint64_t before)
+{
+    struct parsed theirs = {0};
+    struct ldb_slice line = take_line(&text);
+    bool is_ok;
+
+    for (; before > 0; before--)
+        line = take_line(&text);
+    init_judged(&theirs);
+    is_ok = is_blank(line) || judge_line(&theirs, line);
+    assert(!is_ok || ours->problem.kind == API_PROBLEM_TOO_LARGE);
+    release(&theirs);
+}
+
+/* ---- what is held to ---- */
 
 static void check_batch(const struct parsed *p)
 {
@@ -193,9 +468,11 @@ static void check_lines(struct ldb_slice text)
             assert(p.json.range_count <= 1 &&
                    (p.json.range_count == 0 || p.batch.count == 0));
             check_batch(&p);
+            check_chunk(&p, ldb_slice_make(text.data, used));
         } else {
             assert(p.problem.has_line && p.problem.line == line);
             check_problem(&p);
+            check_bad_line(&p, text, line - before - 1);
         }
         goes_on = p.is_ok;
         release(&p);
@@ -204,16 +481,18 @@ static void check_lines(struct ldb_slice text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+    struct ldb_slice text = ldb_slice_make(bytes, len);
     struct parsed p;
 
-    parse(&p, ldb_slice_make(bytes, len));
-    if (p.is_ok) {
+    if (len > INPUT_MAX)
+        return -1;
+    parse(&p, text);
+    if (p.is_ok)
         check_batch(&p);
-        check_document(bytes, len);
-    } else {
+    else
         check_problem(&p);
-    }
+    check_document(&p, text);
     release(&p);
-    check_lines(ldb_slice_make(bytes, len));
+    check_lines(text);
     return 0;
 }

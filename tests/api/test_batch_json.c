@@ -67,6 +67,81 @@ static void strings_are_read_in_their_encoding(void **state)
     release(&p);
 }
 
+/* Read as utf8 the key is over its limit, and the batch over the batch's. */
+static void an_encoding_may_stand_behind_what_is_in_it(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, "{\"if\":[{\"key\":\"6b\",\"exists\":true}],\"ops\":["
+              "{\"op\":\"delete-range\",\"start\":\"61\"},"
+              "{\"op\":\"put\",\"key\":\"0102030405060708\",\"value\":"
+              "\"000102030405060708090a0b0c0d0e0f\"},{\"op\":\"delete\","
+              "\"key\":\"ab\",\"encoding\":\"utf8\"}],"
+              "\"encoding\":\"hex\"}");
+    assert_true(p.is_ok);
+    assert_ldb_hex("0000000000000000 02000000"
+                   "01 08 0102030405060708 10 000102030405060708090a0b0c0d0e0f"
+                   "00 02 6162",
+                   ldb_slice_of_buf(&p.batch.rep));
+    assert_int_equal(p.json.condition_count, 1);
+    assert_ldb_bytes("k", p.json.conditions[0].key);
+    assert_int_equal(p.json.range_count, 1);
+    assert_ldb_bytes("a", p.json.ranges[0].start);
+    release(&p);
+}
+
+static void names_and_words_may_have_escapes(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    parse(&p, "{\"\\u006fps\":[{\"o\\u0070\":\"\\u0070ut\","
+              "\"\\u006bey\":\"a\\/\",\"valu\\u0065\":\"\\n\"}],"
+              "\"encodin\\u0067\":\"utf\\u0038\"}");
+    assert_true(p.is_ok);
+    assert_ldb_hex("0000000000000000 01000000 01 02 612f 01 0a",
+                   ldb_slice_of_buf(&p.batch.rep));
+    release(&p);
+}
+
+/* Allocations that a batch of so many puts takes. */
+static uint64_t allocations_of(unsigned puts)
+{
+    struct ldb_buf text = LDB_BUF_INIT(1 << 20);
+    struct parsed p = {0};
+    uint64_t count;
+
+    ldb_arena_init(&p.arena, 0);
+    ldb_batch_init(&p.batch, 1 << 20);
+    assert_ldb_ok(ldb_buf_printf(&text, "{\"encoding\":\"hex\",\"ops\":["),
+                  NULL);
+    for (unsigned i = 0; i < puts; i++)
+        assert_ldb_ok(ldb_buf_printf(&text,
+                                     "%s{\"op\":\"put\",\"key\":\"%08x\","
+                                     "\"value\":\"%08x\"}",
+                                     i == 0 ? "" : ",", i, i),
+                      NULL);
+    assert_ldb_ok(ldb_buf_printf(&text, "]}"), NULL);
+    mem_fault_start(UINT64_MAX, MEM_FAULT_ONCE);
+    p.is_ok =
+        api_batch_json_parse(&p.arena, &small_limits, ldb_slice_of_buf(&text),
+                             &p.batch, &p.json, &p.problem);
+    count = mem_fault_count();
+    (void)mem_fault_stop();
+    assert_true(p.is_ok);
+    assert_int_equal(p.batch.count, puts);
+    release(&p);
+    ldb_buf_release(&text);
+    return count;
+}
+
+static void no_put_allocates(void **state)
+{
+    (void)state;
+    assert_int_equal(allocations_of(1), allocations_of(5000));
+}
+
 static void an_empty_batch_is_legal(void **state)
 {
     struct parsed p;
@@ -243,20 +318,34 @@ static const struct {
     {"{\"ops\":[]}{\"ops\":[]}", API_PROBLEM_BAD_BATCH, "more after"},
     {"{\"ops\":[],\"ops\":[]}", API_PROBLEM_BAD_BATCH, "duplicate"},
     {"{\"ops\":[,]}", API_PROBLEM_BAD_BATCH, "ops[0]"},
-    {"{\"ops\":[{}}]}", API_PROBLEM_BAD_BATCH, ", or } expected"},
+    {"{\"ops\":[{}}]}", API_PROBLEM_BAD_BATCH, "ops[0]: an operation"},
+    {"{\"ops\":[]]}", API_PROBLEM_BAD_BATCH, "byte 9: , or } expected"},
     {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"},]}", API_PROBLEM_BAD_BATCH,
-     "ops[1]: a value"},
+     "ops[1]: JSON, byte 34: a value"},
     {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"}{}]}", API_PROBLEM_BAD_BATCH,
-     "ops[0]: , or ]"},
+     "ops[0]: JSON, byte 33: , or ]"},
     {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\"]}]}", API_PROBLEM_BAD_BATCH,
      ", or } expected"},
     {"{\"ops\":[],\"encoding\":\"\"}", API_PROBLEM_BAD_BATCH,
      "utf8, base64 or hex"},
     {"{\"ops\":[],\"encoding\":\"he", API_PROBLEM_BAD_BATCH, "cut short"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"x\"}],\"encoding\":\"hex\"}",
+     API_PROBLEM_BAD_BATCH, "ops[0]: a key is not in its encoding, hex"},
+    {"{\"ops\":[],\"encoding\":\"hex\",\"encoding\":\"hex\"}",
+     API_PROBLEM_BAD_BATCH, "duplicate member \"encoding\""},
+    {"{\"ops\":[],\"encoding\":\"hex\",}", API_PROBLEM_BAD_BATCH, "name"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"123456789\"}],"
+     "\"encoding\":\"utf8\"}",
+     API_PROBLEM_TOO_LARGE, "ops[0]: a key is over the limit of 8 bytes"},
+    {"{\"ops\":[{\"op\":\"delete\",\"key\":\"123456789\"}],\"x\":1}",
+     API_PROBLEM_TOO_LARGE, "ops[0]: a key is over"},
+    {"{\"a name that is longer than those that are shown whole\":1}",
+     API_PROBLEM_BAD_BATCH,
+     "unknown member \"a name that is longer than those that ar\""},
     {"[]", API_PROBLEM_BAD_BATCH, "object"},
     {"{}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
     {"{\"ops\":{}}", API_PROBLEM_BAD_BATCH, "\"ops\" is a list"},
-    {"{\"ops\":[],\"x\":1}", API_PROBLEM_BAD_BATCH, "unknown member"},
+    {"{\"ops\":[],\"x\":1}", API_PROBLEM_BAD_BATCH, "unknown member \"x\""},
     {"{\"ops\":[],\"if\":{}}", API_PROBLEM_BAD_BATCH, "\"if\" is a list"},
     {"{\"ops\":[],\"encoding\":\"latin1\"}", API_PROBLEM_BAD_BATCH,
      "utf8, base64 or hex"},
@@ -271,7 +360,7 @@ static const struct {
      "{\"op\":\"delete\"}]}",
      API_PROBLEM_BAD_BATCH, "ops[1]: a key"},
     {"{\"ops\":[{\"op\":\"delete\",\"key\":\"a\",\"value\":\"b\"}]}",
-     API_PROBLEM_BAD_BATCH, "unknown member"},
+     API_PROBLEM_BAD_BATCH, "unknown member \"value\" of a delete"},
     {"{\"ops\":[{\"op\":\"delete-range\"}]}", API_PROBLEM_BAD_BATCH,
      "\"start\" or \"end\""},
     {"{\"ops\":[{\"op\":\"delete-range\",\"start\":1}]}", API_PROBLEM_BAD_BATCH,
@@ -428,6 +517,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_become_batch_bytes_in_order),
         cmocka_unit_test(strings_are_read_in_their_encoding),
+        cmocka_unit_test(an_encoding_may_stand_behind_what_is_in_it),
+        cmocka_unit_test(names_and_words_may_have_escapes),
+        cmocka_unit_test(no_put_allocates),
         cmocka_unit_test(an_empty_batch_is_legal),
         cmocka_unit_test(blanks_and_order_of_members_do_not_matter),
         cmocka_unit_test(lists_of_any_length_are_kept_whole),
