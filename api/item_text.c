@@ -26,32 +26,92 @@ struct ldb_buf *api_item_text_open(struct api_item_text *text)
     return &text->frame;
 }
 
+/* ---- the object ---- */
+
+/* Up to the value's first byte, or the key's closing quote. */
+static enum ldb_status append_head(enum api_encoding encoding,
+                                   struct ldb_slice key, bool has_value,
+                                   struct ldb_buf *out)
+{
+    enum ldb_status s = ldb_buf_append(out, ldb_slice_str("{\"key\":\""));
+
+    if (s == LDB_OK)
+        s = api_string_append(encoding, key, out);
+    if (s == LDB_OK && has_value)
+        s = ldb_buf_append(out, ldb_slice_str("\",\"value\":\""));
+    return s;
+}
+
+static uint8_t *put_text(uint8_t *p, const char *text)
+{
+    size_t len = strlen(text);
+
+    memcpy(p, text, len);
+    return p + len;
+}
+
+/* From the closing quote on; the newline is the line's. */
+static enum ldb_status append_tail(enum api_encoding asked,
+                                   enum api_encoding encoding,
+                                   ldb_sequence sequence, bool is_line,
+                                   struct ldb_buf *out)
+{
+    uint8_t tail[80]; /* chosen: all of it, with the longest number */
+    uint8_t *p = put_text(tail, "\",\"sequence\":");
+
+    p += api_u64_text(sequence, p);
+    if (encoding != asked) {
+        p = put_text(p, ",\"encoding\":\"");
+        p = put_text(p, api_encoding_name(encoding));
+        *p++ = '"';
+    }
+    p = put_text(p, is_line ? "}\n" : "}");
+    assert(p <= tail + sizeof(tail));
+    return ldb_buf_append(out, ldb_slice_make(tail, (size_t)(p - tail)));
+}
+
+static enum api_encoding encoding_of(enum api_encoding asked,
+                                     struct ldb_slice key,
+                                     const struct ldb_slice *value)
+{
+    return api_encoding_for(asked, key,
+                            value == NULL ? (struct ldb_slice){0} : *value);
+}
+
+enum ldb_status api_item_text_append(enum api_encoding asked,
+                                     struct ldb_slice key,
+                                     const struct ldb_slice *value,
+                                     ldb_sequence sequence, struct ldb_buf *out)
+{
+    enum api_encoding encoding = encoding_of(asked, key, value);
+    enum ldb_status s = append_head(encoding, key, value != NULL, out);
+
+    if (s == LDB_OK && value != NULL)
+        s = api_string_append(encoding, *value, out);
+    if (s == LDB_OK)
+        s = append_tail(asked, encoding, sequence, false, out);
+    return s;
+}
+
+/* ---- the same, piece by piece ---- */
+
 enum ldb_status api_item_text_set(struct api_item_text *text,
                                   enum api_encoding asked, struct ldb_slice key,
                                   const struct ldb_slice *value,
                                   ldb_sequence sequence)
 {
-    struct api_json json = api_json_make(api_item_text_open(text));
-    enum api_encoding encoding = api_encoding_for(
-        asked, key, value == NULL ? (struct ldb_slice){0} : *value);
+    enum api_encoding encoding = encoding_of(asked, key, value);
+    struct ldb_buf *frame = api_item_text_open(text);
+    enum ldb_status s = append_head(encoding, key, value != NULL, frame);
 
-    api_json_object_begin(&json);
-    api_json_name(&json, "key");
-    api_json_bytes(&json, encoding, key);
     if (value != NULL) {
-        /* An empty string, cut in the middle: the value goes in there. */
-        api_json_member_text(&json, "value", "");
-        text->split = text->frame.len - (json.status == LDB_OK ? 1 : 0);
+        text->split = frame->len;
         text->value =
             (struct api_string_writer){.encoding = encoding, .bytes = *value};
     }
-    api_json_member_u64(&json, "sequence", sequence);
-    if (encoding != asked)
-        api_json_member_text(&json, "encoding", api_encoding_name(encoding));
-    api_json_object_end(&json);
-    if (json.status == LDB_OK)
-        json.status = ldb_buf_append_byte(&text->frame, '\n');
-    return json.status;
+    if (s == LDB_OK)
+        s = append_tail(asked, encoding, sequence, true, frame);
+    return s;
 }
 
 static size_t copy_frame(struct api_item_text *text, uint8_t *out, size_t max)
@@ -117,23 +177,4 @@ size_t api_item_text_next(struct api_item_text *text, uint8_t *out, size_t max)
         len += copy_frame(text, out + len, max - len);
     }
     return len;
-}
-
-enum ldb_status api_item_text_append(struct api_item_text *text,
-                                     enum api_encoding asked,
-                                     struct ldb_slice key,
-                                     const struct ldb_slice *value,
-                                     ldb_sequence sequence, struct ldb_buf *out)
-{
-    enum ldb_status s = api_item_text_set(text, asked, key, value, sequence);
-
-    while (s == LDB_OK && !api_item_text_at_end(text)) {
-        uint8_t piece[4096]; /* chosen: small items in one step */
-        size_t len = api_item_text_next(text, piece, sizeof(piece));
-
-        s = ldb_buf_append(out, ldb_slice_make(piece, len));
-    }
-    if (s == LDB_OK)
-        out->len--; /* the newline of an item that is a line */
-    return s;
 }

@@ -37,17 +37,17 @@ LDB_MUST_CHECK enum ldb_status api_item_text_set(struct api_item_text *text,
                                                  ldb_sequence sequence);
 
 /*
- * The whole object appended to out, without a newline; text is reused. A page
- * is cut at its size, but holds one entry of any size both libraries can:
- * 2 GiB, six bytes for each of key and value at worst. API_PAGE_BUF_MAX is the
- * limit of a buffer that takes it.
+ * The whole object appended to out, without a newline. A page is cut at its
+ * size, but holds one entry of any size both libraries can: 2 GiB, six bytes
+ * for each of key and value at worst. API_PAGE_BUF_MAX is the limit of a buffer
+ * that takes it.
  *
  * Errors: NO_MEMORY, TOO_LARGE.
  */
 LDB_MUST_CHECK enum ldb_status
-api_item_text_append(struct api_item_text *text, enum api_encoding asked,
-                     struct ldb_slice key, const struct ldb_slice *value,
-                     ldb_sequence sequence, struct ldb_buf *out);
+api_item_text_append(enum api_encoding asked, struct ldb_slice key,
+                     const struct ldb_slice *value, ldb_sequence sequence,
+                     struct ldb_buf *out);
 #define API_PAGE_BUF_MAX ((size_t)UINT32_MAX * 8)
 
 /* For text that is no entry: an empty buffer to write it to. */

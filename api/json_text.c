@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "storage/base/mem.h"
-#include "storage/base/reader.h"
+#include "storage/base/writer.h"
 
 /* ---- encodings ---- */
 
@@ -295,7 +295,14 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
 }
 
-/* Bytes from the writer's place on that need no escape. */
+/* A word with that byte in all eight places. */
+#define EACH(c) (UINT64_C(0x0101010101010101) * (c))
+
+/*
+ * Bytes from the writer's place on that need no escape. Eight at a time: of a
+ * byte below 0x80, subtracting EACH(n) sets the high bit when it is below n,
+ * and borrows from no byte before the first such one.
+ */
 static size_t plain_run(const struct api_string_writer *w, size_t max)
 {
     const uint8_t *p = w->bytes.data + w->done;
@@ -304,6 +311,16 @@ static size_t plain_run(const struct api_string_writer *w, size_t max)
 
     if (left > max)
         left = max;
+    for (; left - len >= 8; len += 8) {
+        uint64_t word = ldb_load_fixed64(p + len);
+        uint64_t special =
+            (((word ^ EACH('"')) - EACH(1)) | ((word ^ EACH('\\')) - EACH(1)) |
+             ((word ^ EACH(0x7f)) - EACH(1)) | (word - EACH(0x20))) &
+            ~word & EACH(0x80);
+
+        if (special != 0)
+            return len + (size_t)__builtin_ctzll(special) / 8;
+    }
     while (len < left && is_plain(p[len]))
         len++;
     return len;
@@ -397,6 +414,42 @@ size_t api_string_next(struct api_string_writer *writer, uint8_t *out,
     return 0;
 }
 
+enum ldb_status api_string_append(enum api_encoding encoding,
+                                  struct ldb_slice bytes, struct ldb_buf *out)
+{
+    struct api_string_writer writer = {.encoding = encoding, .bytes = bytes};
+    enum ldb_status s = LDB_OK;
+
+    while (s == LDB_OK && writer.done < bytes.len) {
+        uint8_t step[API_STRING_STEP_MAX];
+
+        /* No byte is written as less than one. */
+        s = ldb_buf_reserve(out, bytes.len - writer.done);
+        if (s != LDB_OK)
+            return s;
+        out->len += api_string_next(&writer, out->data + out->len,
+                                    out->capacity - out->len);
+        if (writer.done < bytes.len) /* the next step needs more room */
+            s = ldb_buf_append(
+                out, ldb_slice_make(
+                         step, api_string_next(&writer, step, sizeof(step))));
+    }
+    return s;
+}
+
+size_t api_u64_text(uint64_t value, uint8_t out[API_U64_TEXT_MAX])
+{
+    uint8_t digits[API_U64_TEXT_MAX];
+    size_t len = 0;
+
+    do {
+        digits[sizeof(digits) - ++len] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(out, digits + sizeof(digits) - len, len);
+    return len;
+}
+
 /* ---- the document writer ---- */
 
 struct api_json api_json_make(struct ldb_buf *buf)
@@ -465,10 +518,11 @@ void api_json_name(struct api_json *json, const char *name)
 
 void api_json_u64(struct api_json *json, uint64_t value)
 {
+    uint8_t digits[API_U64_TEXT_MAX];
+    size_t len = api_u64_text(value, digits);
+
     before_value(json);
-    if (json->status == LDB_OK)
-        json->status =
-            ldb_buf_printf(json->buf, "%llu", (unsigned long long)value);
+    append(json, digits, len);
 }
 
 void api_json_bool(struct api_json *json, bool value)
@@ -497,13 +551,8 @@ void api_json_double(struct api_json *json, double value)
 static void append_string(struct api_json *json, enum api_encoding encoding,
                           struct ldb_slice bytes)
 {
-    struct api_string_writer writer = {.encoding = encoding, .bytes = bytes};
-    uint8_t piece[512]; /* chosen: whole keys in one step */
-    size_t len;
-
-    while ((len = api_string_next(&writer, piece, sizeof(piece))) > 0 &&
-           json->status == LDB_OK)
-        append(json, piece, len);
+    if (json->status == LDB_OK)
+        json->status = api_string_append(encoding, bytes, json->buf);
 }
 
 /* Texts that are not UTF-8 come from error messages with foreign names. */

@@ -79,12 +79,28 @@ struct api_string_writer {
 /* Room that api_string_next() needs to make progress: \u0000. */
 #define API_STRING_STEP_MAX 6
 
+/* Digits of UINT64_MAX. */
+#define API_U64_TEXT_MAX 20
+
 /*
  * Writes up to max bytes, as many as fit in whole steps; 0 with max >=
  * API_STRING_STEP_MAX: the end.
  */
 size_t api_string_next(struct api_string_writer *writer, uint8_t *out,
                        size_t max);
+
+/*
+ * Appends the inside of a JSON string (no quotes) whole; bytes are valid UTF-8
+ * when written as utf8. After a failure a part of it may stand in out.
+ *
+ * Errors: NO_MEMORY, TOO_LARGE.
+ */
+LDB_MUST_CHECK enum ldb_status api_string_append(enum api_encoding encoding,
+                                                 struct ldb_slice bytes,
+                                                 struct ldb_buf *out);
+
+/* Writes a number in decimal, without a NUL; returns its length. */
+size_t api_u64_text(uint64_t value, uint8_t out[API_U64_TEXT_MAX]);
 
 /* ---- documents going out ---- */
 

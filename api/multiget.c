@@ -22,7 +22,6 @@ struct multiget {
     struct ldb_snapshot *now;   /* one of now */
     const struct ldb_snapshot *view;
     struct ldb_buf value;
-    struct api_item_text text;
     struct ldb_buf page;
     struct api_entry_headers headers;
 };
@@ -43,7 +42,6 @@ void api_multiget_begin(struct api_exchange *x)
     memset(get, 0, sizeof(*get));
     get->value = (struct ldb_buf)LDB_BUF_INIT(LDB_BATCH_ITEM_MAX);
     get->page = (struct ldb_buf)LDB_BUF_INIT(API_PAGE_BUF_MAX);
-    api_item_text_init(&get->text);
     if (!api_params_parse(x, allowed, &params) ||
         !api_header_once(x, "Content-Type", &type))
         return;
@@ -110,7 +108,7 @@ static enum ldb_status append_item(struct api_exchange *x, struct multiget *get,
     if (s != LDB_OK)
         return s;
     value = ldb_slice_of_buf(&get->value);
-    return api_item_text_append(&get->text, get->asked.encoding, key,
+    return api_item_text_append(get->asked.encoding, key,
                                 get->asked.with_values ? &value : NULL,
                                 sequence, &get->page);
 }
@@ -204,5 +202,4 @@ void api_multiget_abandon(struct api_exchange *x)
     ldb_snapshot_release(get->now);
     ldb_buf_release(&get->value);
     ldb_buf_release(&get->page);
-    api_item_text_release(&get->text);
 }

@@ -20,13 +20,11 @@ static enum ldb_status append_text(struct ldb_buf *page, const char *text)
 
 static enum ldb_status append_item(const struct api_range_scan *scan,
                                    const struct api_range_query *query,
-                                   struct api_item_text *text,
                                    struct ldb_buf *page)
 {
     struct ldb_slice value = ldb_cursor_value(scan->cursor);
 
-    return api_item_text_append(text, query->encoding,
-                                ldb_cursor_key(scan->cursor),
+    return api_item_text_append(query->encoding, ldb_cursor_key(scan->cursor),
                                 query->with_values ? &value : NULL,
                                 ldb_cursor_sequence(scan->cursor), page);
 }
@@ -37,10 +35,8 @@ static enum ldb_status append_items(struct api_range_scan *scan,
                                     size_t page_bytes, struct ldb_buf *page,
                                     struct ldb_buf *last_key)
 {
-    struct api_item_text text;
     enum ldb_status s = LDB_OK;
 
-    api_item_text_init(&text);
     for (uint64_t count = 0; count < query->limit && api_range_scan_valid(scan);
          count++) {
         size_t before = page->len;
@@ -54,7 +50,7 @@ static enum ldb_status append_items(struct api_range_scan *scan,
         if (count > 0)
             s = append_text(page, ",");
         if (s == LDB_OK)
-            s = append_item(scan, query, &text, page);
+            s = append_item(scan, query, page);
         if (s != LDB_OK)
             break;
         if (count > 0 && page->len > page_bytes) {
@@ -66,7 +62,6 @@ static enum ldb_status append_items(struct api_range_scan *scan,
             break;
         api_range_scan_next(scan);
     }
-    api_item_text_release(&text);
     return s;
 }
 

@@ -216,24 +216,6 @@ void api_range_scan_next(struct api_range_scan *scan)
         ldb_cursor_next(scan->cursor);
 }
 
-/* Appends bytes in base64url; whole groups of three but for the last call. */
-static enum ldb_status append_base64(struct ldb_slice bytes,
-                                     struct ldb_buf *out)
-{
-    struct api_string_writer writer = {
-        .encoding = API_ENCODING_BASE64URL,
-        .bytes = bytes,
-    };
-    enum ldb_status s = LDB_OK;
-    uint8_t piece[512];
-    size_t len;
-
-    while (s == LDB_OK &&
-           (len = api_string_next(&writer, piece, sizeof(piece))) > 0)
-        s = ldb_buf_append(out, ldb_slice_make(piece, len));
-    return s;
-}
-
 enum ldb_status
 api_range_cursor_write(bool is_reverse,
                        const struct api_snapshot_choice *snapshot,
@@ -256,9 +238,11 @@ api_range_cursor_write(bool is_reverse,
         with_head = last_key.len;
     if (with_head > 0)
         memcpy(head + len, last_key.data, with_head);
-    s = append_base64(ldb_slice_make(head, len + with_head), out);
+    s = api_string_append(API_ENCODING_BASE64URL,
+                          ldb_slice_make(head, len + with_head), out);
     if (s == LDB_OK && last_key.len > with_head)
-        s = append_base64(
+        s = api_string_append(
+            API_ENCODING_BASE64URL,
             ldb_slice_make(last_key.data + with_head, last_key.len - with_head),
             out);
     return s;

@@ -37,6 +37,8 @@ static const struct item_row rows[] = {
      "\"encoding\":\"base64\"}\n"},
     {"hex", API_ENCODING_HEX, ROW_BYTES("k\0"), true, ROW_BYTES("\xab"),
      "{\"key\":\"6b00\",\"value\":\"ab\",\"sequence\":9}\n"},
+    {"the longest number and encoding", API_ENCODING_BASE64, ROW_BYTES("\x01"),
+     true, ROW_BYTES(""), "{\"key\":\"AQ==\",\"value\":\"\",\"sequence\":9}\n"},
     {"escapes at every step", API_ENCODING_UTF8, ROW_BYTES("k"), true,
      ROW_BYTES("\x01\x02\x03"),
      "{\"key\":\"k\",\"value\":\"\\u0001\\u0002\\u0003\",\"sequence\":9}\n"},
@@ -118,28 +120,59 @@ static void set_says_when_there_is_no_memory(void **state)
     api_item_text_release(&text);
 }
 
-static void an_appended_item_has_no_newline(void **state)
+static void an_appended_item_is_the_line_without_its_end(void **state)
 {
-    struct api_item_text text;
-    struct ldb_buf out = LDB_BUF_INIT(API_PAGE_BUF_MAX);
-    struct ldb_slice value = BYTES("v");
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_buf out = LDB_BUF_INIT(API_PAGE_BUF_MAX);
+        struct ldb_slice text = ldb_slice_str(rows[i].text);
+
+        assert_ldb_ok(ldb_buf_append(&out, BYTES("[")), NULL);
+        assert_ldb_ok(api_item_text_append(
+                          rows[i].asked, rows[i].key,
+                          rows[i].has_value ? &rows[i].value : NULL, 9, &out),
+                      NULL);
+        assert_ldb_slice(ldb_slice_make(text.data, text.len - 1),
+                         ldb_slice_make(out.data + 1, out.len - 1));
+        ldb_buf_release(&out);
+    }
+}
+
+static void append_says_when_there_is_no_memory_or_room(void **state)
+{
+    struct ldb_slice value = BYTES("value");
 
     (void)state;
-    api_item_text_init(&text);
-    assert_ldb_ok(ldb_buf_append(&out, BYTES("[")), NULL);
-    assert_ldb_ok(api_item_text_append(&text, API_ENCODING_UTF8, BYTES("k"),
-                                       &value, 7, &out),
-                  NULL);
-    assert_ldb_slice(BYTES("[{\"key\":\"k\",\"value\":\"v\",\"sequence\":7}"),
-                     ldb_slice_of_buf(&out));
-    api_item_text_release(&text);
-    ldb_buf_release(&out);
+    for (uint64_t n = 1;; n++) {
+        struct ldb_buf out = LDB_BUF_INIT(1024);
+        enum ldb_status s;
+        bool failed;
+
+        mem_fault_start(n, MEM_FAULT_ONCE);
+        s = api_item_text_append(API_ENCODING_UTF8, BYTES("key"), &value,
+                                 UINT64_MAX, &out);
+        failed = mem_fault_stop();
+        assert_int_equal(s, failed ? LDB_NO_MEMORY : LDB_OK);
+        ldb_buf_release(&out);
+        if (!failed)
+            break;
+    }
+    for (size_t limit = 0; limit < 64; limit++) {
+        struct ldb_buf out = LDB_BUF_INIT(limit);
+
+        /* {"key":"key","value":"value","sequence":7} */
+        assert_int_equal(api_item_text_append(API_ENCODING_UTF8, BYTES("key"),
+                                              &value, 7, &out),
+                         limit < 42 ? LDB_TOO_LARGE : LDB_OK);
+        ldb_buf_release(&out);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_appended_item_has_no_newline),
+        cmocka_unit_test(an_appended_item_is_the_line_without_its_end),
+        cmocka_unit_test(append_says_when_there_is_no_memory_or_room),
         cmocka_unit_test(items_are_the_same_in_pieces_of_any_size),
         cmocka_unit_test(an_unread_item_can_be_set_anew),
         cmocka_unit_test(set_says_when_there_is_no_memory),

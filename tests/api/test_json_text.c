@@ -248,6 +248,88 @@ static void escapes_are_the_shortest_json_has(void **state)
     ldb_buf_release(&out);
 }
 
+/* Wherever in a word of eight bytes, and however little room there is. */
+static void escapes_are_written_wherever_they_stand(void **state)
+{
+    static const struct {
+        const char *bytes;
+        const char *text;
+    } rows[] = {
+        {"\"", "\\\""},
+        {"\\", "\\\\"},
+        {"\x1f", "\\u001f"},
+        {"\x7f", "\\u007f"},
+        {"\n", "\\n"},
+        {" ", " "},
+        {"!", "!"},
+        {"#", "#"},
+        {"~", "~"},
+        {"\xc3\xa9", "\xc3\xa9"},
+        {"[", "["},
+        {"]", "]"},
+        {"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
+    };
+    static const char plain[] = "0123456789abcdefghij";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (int before = 0; before < 20; before++) {
+            for (int after = 0; after < 10; after++) {
+                struct ldb_buf bytes = LDB_BUF_INIT(64);
+                struct ldb_buf text = LDB_BUF_INIT(64);
+                struct ldb_buf out = LDB_BUF_INIT(0);
+
+                assert_ldb_ok(ldb_buf_printf(&bytes, "%.*s%s%.*s", before,
+                                             plain, rows[i].bytes, after,
+                                             plain),
+                              NULL);
+                assert_ldb_ok(ldb_buf_printf(&text, "%.*s%s%.*s", before, plain,
+                                             rows[i].text, after, plain),
+                              NULL);
+                out.limit = text.len;
+                assert_ldb_ok(api_string_append(API_ENCODING_UTF8,
+                                                ldb_slice_of_buf(&bytes), &out),
+                              NULL);
+                assert_ldb_slice(ldb_slice_of_buf(&text),
+                                 ldb_slice_of_buf(&out));
+                ldb_buf_clear(&out);
+                out.limit--;
+                ldb_buf_release(&out);
+                assert_int_equal(api_string_append(API_ENCODING_UTF8,
+                                                   ldb_slice_of_buf(&bytes),
+                                                   &out),
+                                 LDB_TOO_LARGE);
+                ldb_buf_release(&out);
+                ldb_buf_release(&bytes);
+                ldb_buf_release(&text);
+            }
+        }
+    }
+}
+
+static void numbers_are_written_in_decimal(void **state)
+{
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } rows[] = {
+        {0, "0"},
+        {9, "9"},
+        {10, "10"},
+        {72057594037927935, "72057594037927935"},
+        {UINT64_MAX, "18446744073709551615"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t text[API_U64_TEXT_MAX];
+        size_t len = api_u64_text(rows[i].value, text);
+
+        assert_ldb_slice(ldb_slice_str(rows[i].text),
+                         ldb_slice_make(text, len));
+    }
+}
+
 static void jansson_reads_back_every_byte_below_80(void **state)
 {
     uint8_t bytes[128];
@@ -410,6 +492,8 @@ int main(void)
         cmocka_unit_test(every_length_survives_every_encoding_and_step),
         cmocka_unit_test(decode_says_when_there_is_no_memory),
         cmocka_unit_test(escapes_are_the_shortest_json_has),
+        cmocka_unit_test(escapes_are_written_wherever_they_stand),
+        cmocka_unit_test(numbers_are_written_in_decimal),
         cmocka_unit_test(jansson_reads_back_every_byte_below_80),
         cmocka_unit_test(text_that_is_no_utf8_is_repaired),
         cmocka_unit_test(item_encoding_falls_back_where_utf8_cannot),
