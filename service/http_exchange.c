@@ -308,11 +308,11 @@ static enum MHD_Result reply(struct svc_exchange *x)
 }
 
 /* The head is here; the body, and 100-continue, are not. */
-static enum MHD_Result on_head(struct svc_exchange *x, const char *method,
-                               const char *version)
+static enum MHD_Result on_head(struct svc_exchange *x, const char *url,
+                               const char *method, const char *version)
 {
     struct api_exchange *api = &x->api;
-    struct svc_head head = svc_head_read(x->connection);
+    struct svc_head head = svc_head_read(x, method, url, version);
     const char *wrong;
     bool has_body;
 
@@ -327,7 +327,7 @@ static enum MHD_Result on_head(struct svc_exchange *x, const char *method,
     has_body = api->content_length != 0;
     if (!svc_request_identify(x, &head))
         return MHD_NO; /* there was no memory for it */
-    wrong = svc_head_judge(&head, version);
+    wrong = svc_head_judge(x, &head, version);
     if (wrong != NULL) {
         api_answer_problemf(api, API_PROBLEM_MALFORMED, "%s", wrong);
         api->response.close = true;
@@ -405,7 +405,6 @@ void *svc_exchange_on_uri(void *cls, const char *uri,
     struct svc_exchange *x = create(loop);
     struct ldb_slice target = ldb_slice_str(uri == NULL ? "" : uri);
     const uint8_t *copy;
-    const uint8_t *question;
 
     (void)connection;
     if (x == NULL)
@@ -413,14 +412,9 @@ void *svc_exchange_on_uri(void *cls, const char *uri,
     loop->active++;
     /* The library's own copy changes when it takes the query apart. */
     copy = ldb_arena_dup(&x->arena, target);
-    if (copy == NULL)
-        target.len = 0;
-    question = target.len == 0 ? NULL : memchr(copy, '?', target.len);
-    x->api.raw_path = ldb_slice_make(
-        copy, question == NULL ? target.len : (size_t)(question - copy));
-    if (question != NULL)
-        x->api.raw_query =
-            ldb_slice_make(question + 1, target.len - x->api.raw_path.len - 1);
+    if (copy != NULL)
+        svc_head_split_target(x, ldb_slice_make(copy, target.len));
+    svc_head_hide_query(uri, target.len);
     return x;
 }
 
@@ -433,14 +427,13 @@ enum MHD_Result svc_exchange_on_call(void *cls,
     struct svc_exchange *x = *context;
 
     (void)cls;
-    (void)url;
-    if (x == NULL)
+    if (x == NULL || x->target.data == NULL)
         return MHD_NO; /* there was no memory for it */
     x->connection = connection;
     switch (x->phase) {
     case SVC_PHASE_NEW:
         x->loop->progress++;
-        return on_head(x, method, version);
+        return on_head(x, url, method, version);
     case SVC_PHASE_BODY:
         return *len != 0 ? on_body(x, bytes, len) : on_whole(x);
     case SVC_PHASE_WAIT:

@@ -9,6 +9,67 @@ static bool name_is(struct ldb_slice name, const char *text)
            strncasecmp((const char *)name.data, text, name.len) == 0;
 }
 
+/* A token, as RFC 9110 has it. */
+static bool is_token(struct ldb_slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.data[i];
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                        (c >= '0' && c <= '9') || c == '-';
+
+        if (!is_plain && (c == 0 || strchr("!#$%&'*+.^_`|~", c) == NULL))
+            return false;
+    }
+    return name.len > 0;
+}
+
+static bool has_control(struct ldb_slice value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        uint8_t c = value.data[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The library takes more for a header than HTTP allows: it ends a value at a
+ * NUL, a line at a bare LF, and what a folded line goes on with it appends to
+ * the *name* of the header before ("Transfer-Enc: chunked" folded with "oding"
+ * is Transfer-Encoding to it, and nothing to a proxy). All of that shows in
+ * where its strings lie in its buffer: they follow each other, with one blank,
+ * colon or CRLF, each a NUL by now, and blanks before a value between them,
+ * and at the end of the head they must be at its end.
+ */
+static bool follows(const char *name, size_t name_len, const char *value)
+{
+    const char *at = name + name_len + 1;
+
+    while (at < value && (*at == ' ' || *at == '\t'))
+        at++;
+    return at == value;
+}
+
+static void note_place(struct svc_head *head, const char *name, size_t name_len,
+                       const char *value, size_t value_len)
+{
+    if (head->next != NULL && name == head->next && value != NULL &&
+        follows(name, name_len, value))
+        head->next = value + value_len + 2;
+    else
+        head->next = NULL;
+}
+
+static void note_length(struct svc_head *head, struct ldb_slice value)
+{
+    if (head->lengths++ == 0)
+        head->length = value;
+    else if (!ldb_slice_equal(head->length, value))
+        head->lengths_differ = true;
+}
+
 static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
                                        const char *name_text, size_t name_len,
                                        const char *value_text, size_t value_len)
@@ -19,8 +80,9 @@ static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
         ldb_slice_make(value_text == NULL ? "" : value_text, value_len);
 
     (void)kind;
-    if (memchr(value.data, 0, value.len) != NULL)
-        head->has_nul = true;
+    note_place(head, name_text, name_len, value_text, value_len);
+    head->is_bad_name = head->is_bad_name || !is_token(name);
+    head->has_control = head->has_control || has_control(value);
     switch (name.len) {
     case sizeof "Host" - 1:
         if (name_is(name, "Host"))
@@ -35,12 +97,8 @@ static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
             head->request_id = value;
         break;
     case sizeof "Content-Length" - 1:
-        if (!name_is(name, "Content-Length"))
-            break;
-        if (head->lengths++ == 0)
-            head->length = value;
-        else if (!ldb_slice_equal(head->length, value))
-            head->lengths_differ = true;
+        if (name_is(name, "Content-Length"))
+            note_length(head, value);
         break;
     case sizeof "Transfer-Encoding" - 1:
         if (name_is(name, "Transfer-Encoding") && head->encodings++ == 0)
@@ -52,32 +110,117 @@ static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-struct svc_head svc_head_read(struct MHD_Connection *connection)
+struct svc_head svc_head_read(const struct svc_exchange *x, const char *method,
+                              const char *url, const char *version)
 {
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(
+        x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     struct svc_head head = {0};
 
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, read_head_field,
+    if (url == method + strlen(method) + 1 &&
+        version == url + x->target.len + 1)
+        head.next = version + strlen(version) + 2;
+    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, read_head_field,
                                 &head);
+    if (size == NULL || head.next == NULL ||
+        head.next + 2 != method + size->header_size)
+        head.next = NULL;
     return head;
 }
 
-const char *svc_head_judge(const struct svc_head *head, const char *version)
+static bool is_plain_target(struct ldb_slice target)
 {
-    if (head->has_nul)
-        return "a header holds a NUL byte";
-    if (head->hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
-        return "HTTP/1.1 needs a Host header";
-    if (head->hosts > 1)
-        return "more than one Host header";
+    for (size_t i = 0; i < target.len; i++) {
+        if (target.data[i] <= 0x20 || target.data[i] == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static const char *judge_body(const struct svc_head *head, bool is_1_0)
+{
     if (head->lengths > 0 && head->encodings > 0)
         return "both Content-Length and Transfer-Encoding";
     if (head->lengths > 1)
         return head->lengths_differ ? "differing Content-Length headers"
                                     : "more than one Content-Length header";
+    if (head->encodings > 0 && is_1_0)
+        return "Transfer-Encoding in a request of HTTP/1.0";
     if (head->encodings > 1 ||
         (head->encodings == 1 && !name_is(head->encoding, "chunked")))
         return "Transfer-Encoding other than chunked";
     return NULL;
+}
+
+const char *svc_head_judge(const struct svc_exchange *x,
+                           const struct svc_head *head, const char *version)
+{
+    bool is_1_0 = strcmp(version, "HTTP/1.0") == 0;
+
+    if (!is_plain_target(x->target))
+        return "the request's target holds a blank or a control character";
+    if (head->is_bad_name)
+        return "a header's name is no token";
+    if (head->next == NULL)
+        return "the head holds a NUL byte, a folded line, a line without CRLF, "
+               "or more than one blank in the request line";
+    if (head->has_control)
+        return "a header's value holds a control character";
+    if (head->hosts == 0 && !is_1_0)
+        return "HTTP/1.1 needs a Host header";
+    if (head->hosts > 1)
+        return "more than one Host header";
+    return judge_body(head, is_1_0);
+}
+
+/* Of "http://host/path", which a server must take, the path is what counts. */
+static struct ldb_slice without_authority(struct ldb_slice target)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t at = strlen(schemes[i]);
+
+        if (target.len <= at ||
+            strncasecmp((const char *)target.data, schemes[i], at) != 0)
+            continue;
+        while (at < target.len && target.data[at] != '/' &&
+               target.data[at] != '?')
+            at++;
+        if (at == target.len)
+            return ldb_slice_str("/");
+        return ldb_slice_make(target.data + at, target.len - at);
+    }
+    return target;
+}
+
+void svc_head_split_target(struct svc_exchange *x, struct ldb_slice target)
+{
+    const uint8_t *question;
+
+    x->target = target;
+    target = without_authority(target);
+    question = target.len == 0 ? NULL : memchr(target.data, '?', target.len);
+    x->api.raw_path = target;
+    if (question == NULL)
+        return;
+    x->api.raw_path.len = (size_t)(question - target.data);
+    x->api.raw_query =
+        ldb_slice_make(question + 1, target.len - x->api.raw_path.len - 1);
+}
+
+/*
+ * The library would take the query apart into its own list, in the memory of
+ * the connection, and stop in the middle of the request when that is too
+ * small. It sees an empty query instead; the buffer is the library's, and meant
+ * to be changed.
+ */
+void svc_head_hide_query(const char *uri, size_t len)
+{
+    const char *question = len == 0 ? NULL : memchr(uri, '?', len);
+
+    if (question != NULL)
+        ((char *)(uintptr_t)question)[1] = '\0';
 }
 
 static const struct {

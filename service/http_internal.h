@@ -61,9 +61,10 @@ struct svc_exchange {
     uint64_t dropped_bytes; /* of it, read after it was refused */
     uint64_t charged_bytes; /* to the upload budget */
     uint64_t waiting_since_us;
-    uint64_t answer_bytes;  /* of its body, given to the library */
-    const char *request_id; /* sent back; NULL: none */
-    const char *client;     /* its address, where requests are logged */
+    uint64_t answer_bytes;   /* of its body, given to the library */
+    struct ldb_slice target; /* of the request line, whole */
+    const char *request_id;  /* sent back; NULL: none */
+    const char *client;      /* its address, where requests are logged */
     struct svc_stream *stream;
     struct ldb_arena arena;
     struct svc_exchange *next_woken;
@@ -156,11 +157,13 @@ void svc_acceptor_stop(struct svc_http_server *server);
 
 /* What the headers say of the message's form; slices as the library's. */
 struct svc_head {
+    const char *next; /* where the next header begins; NULL: not there */
+    bool is_bad_name; /* no token, as of "Content-Length : 7" */
+    bool has_control; /* in a header's value */
     unsigned hosts;
     unsigned lengths;
     unsigned encodings;
     bool lengths_differ;
-    bool has_nul;
     bool expects_continue;
     unsigned request_ids;
     struct ldb_slice request_id;
@@ -168,10 +171,21 @@ struct svc_head {
     struct ldb_slice encoding;
 };
 
-struct svc_head svc_head_read(struct MHD_Connection *connection);
+/*
+ * Of x's request, whose method, url and version are the library's own strings,
+ * in its buffer.
+ */
+struct svc_head svc_head_read(const struct svc_exchange *x, const char *method,
+                              const char *url, const char *version);
 
 /* What is wrong with the head as a whole; NULL: nothing. */
-const char *svc_head_judge(const struct svc_head *head, const char *version);
+const char *svc_head_judge(const struct svc_exchange *x,
+                           const struct svc_head *head, const char *version);
+
+/* Path and query of a copy of the request's target. */
+void svc_head_split_target(struct svc_exchange *x, struct ldb_slice target);
+/* Keeps the library from taking the query of its target apart. */
+void svc_head_hide_query(const char *uri, size_t len);
 
 enum api_method svc_head_method(const char *text);
 /* "other" of any that we do not know. */

@@ -483,6 +483,11 @@ static void target_reaches_the_handler_as_sent(void **state)
         {GET("/p?"), "/p|"},
         {GET("/a?b?c"), "/a|b?c"},
         {GET("//..//.?"), "//..//.|"},
+        {GET("http://a/b?c"), "/b|c"},
+        {GET("HTTPS://a:1/b"), "/b|"},
+        {GET("http://a"), "/|"},
+        {GET("ftp://a/b"), "ftp://a/b|"},
+        {"GET /a HTTP/1.1\r\nHost:\t a \r\nX-A:\r\n\r\n", "/a|"},
     };
     struct svc_http_server *server = start_plain();
 
@@ -544,6 +549,13 @@ static void broken_heads_are_400_and_close(void **state)
         {"other encoding", "Host: a\r\nTransfer-Encoding: gzip\r\n"},
         {"two encodings", "Host: a\r\nTransfer-Encoding: chunked\r\n"
                           "Transfer-Encoding: chunked\r\n"},
+        {"a blank before the colon", "Host: a\r\nContent-Length : 3\r\n"},
+        {"a name that is no token", "Host: a\r\nX(A): 3\r\n"},
+        {"a name made by folding", "Host: a\r\nContent-Len: 3\r\n gth\r\n"},
+        {"a folded value", "X-A: 1\r\n 2\r\nHost: a\r\n"},
+        {"a line without CR", "X-A: 1\nHost: a\r\n"},
+        {"a CR in a value", "Host: a\r\nX-A: 1\r2\r\n"},
+        {"a control in a value", "Host: a\r\nX-A: 1\x01\r\n"},
     };
     struct svc_http_server *server = start_plain();
     char request[512];
@@ -563,6 +575,47 @@ static void broken_heads_are_400_and_close(void **state)
     }
     assert_int_equal(0, app.begins);
     end(server);
+}
+
+static void broken_request_lines_are_400_and_close(void **state)
+{
+#define REST "\r\nHost: a\r\n\r\n"
+#define ROW(text)                                                              \
+    {                                                                          \
+        text, sizeof(text) - 1                                                 \
+    }
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } rows[] = {
+        ROW("GET /a b HTTP/1.1" REST),
+        ROW("GET  /a HTTP/1.1" REST),
+        ROW("GET /a  HTTP/1.1" REST),
+        ROW("GET /a\tb HTTP/1.1" REST),
+        ROW("GET /a\0b HTTP/1.1" REST),
+        ROW("GE\0T /a HTTP/1.1" REST),
+        ROW("GET /a?b\0c HTTP/1.1" REST),
+        ROW("GET /a HTTP/1.1\nHost: a\r\n\r\n"),
+        ROW("GET /a HTTP/1.2\r\n\r\n"),
+        ROW("GET /a HTTP/1.1\nHost: a\n\n"),
+    };
+    struct svc_http_server *server = start_plain();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int fd = connect_to(server);
+
+        send_bytes(fd, rows[i].bytes, rows[i].len);
+        read_until(fd, NULL); /* to the end: it closes */
+        if (strncmp(answer, "HTTP/1.1 400", 12) != 0 ||
+            strstr(answer, "/problems/malformed") == NULL)
+            fail_msg("%s: %s", rows[i].bytes, answer);
+        close(fd);
+    }
+    assert_int_equal(0, app.begins);
+    end(server);
+#undef ROW
+#undef REST
 }
 
 /* ---- bodies ---- */
@@ -1141,6 +1194,7 @@ int main(void)
         cmocka_unit_test(header_is_found_by_any_case_and_counted),
         cmocka_unit_test(requests_in_one_write_are_answered_in_order),
         cmocka_unit_test(broken_heads_are_400_and_close),
+        cmocka_unit_test(broken_request_lines_are_400_and_close),
         cmocka_unit_test(body_comes_back_by_length_and_chunked),
         cmocka_unit_test(big_body_comes_back_and_its_buffer_is_used_again),
         cmocka_unit_test(body_over_the_limit_is_413_before_100_continue),
