@@ -41,12 +41,15 @@ struct api_process_figures {
     uint64_t open_files;
     uint64_t open_files_max;
     uint64_t threads;
-    uint64_t connections;       /* open now */
-    uint64_t connections_total; /* accepted since start */
-    uint64_t upload_bytes;      /* bodies being collected now */
-    uint64_t upload_bytes_max;  /* budget of the same; 0: none */
-    uint64_t log_lines;         /* of requests: to be written */
-    uint64_t log_lines_dropped; /* for want of room */
+    uint64_t connections;         /* open now */
+    uint64_t connections_total;   /* accepted since start */
+    uint64_t connections_refused; /* there were too many */
+    uint64_t header_timeouts;     /* connections cut: headers took too long */
+    uint64_t body_timeouts;       /* the same of a body */
+    uint64_t upload_bytes;        /* bodies being collected now */
+    uint64_t upload_bytes_max;    /* budget of the same; 0: none */
+    uint64_t log_lines;           /* of requests: to be written */
+    uint64_t log_lines_dropped;   /* for want of room */
 };
 
 /*

@@ -54,6 +54,10 @@ enum api_unit {
       "Connections that are open.")                                            \
     X(HTTP_ACCEPTED, "leveld_http_connections_accepted_total", COUNTER,        \
       AS_IT_IS, "Connections that were accepted.")                             \
+    X(HTTP_REFUSED, "leveld_http_connections_refused_total", COUNTER,          \
+      AS_IT_IS, "Connections refused with 503: there were too many.")          \
+    X(HTTP_TIMEOUTS, "leveld_http_timeouts_total", COUNTER, AS_IT_IS,          \
+      "Connections cut because a request's headers or body took too long.")    \
     X(HTTP_UPLOAD, "leveld_http_upload_bytes", GAUGE, AS_IT_IS,                \
       "Upload budget taken by request bodies under way.")                      \
     X(HTTP_UPLOAD_BUDGET, "leveld_http_upload_budget_bytes", GAUGE, AS_IT_IS,  \

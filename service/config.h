@@ -49,6 +49,8 @@ struct svc_config {
     uint64_t loops; /* 0: one per core */
     uint64_t connections_max;
     uint64_t idle_timeout_us;
+    uint64_t header_timeout_us;
+    uint64_t body_timeout_us;
     uint64_t upload_budget_bytes;
 
     /* limits of requests */

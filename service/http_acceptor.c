@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -97,28 +98,133 @@ enum ldb_status svc_acceptor_listen(struct svc_http_server *server,
 /* How long to leave clients waiting when no more can be served. */
 #define ACCEPT_PAUSE_MS 50
 
-/* False: nothing more can be taken now. */
-static bool accept_some(struct svc_http_server *server)
-{
-    for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
-        struct ldb_error err = {0};
-        int fd;
+/* ---- clients that are too many ---- */
 
-        if (svc_server_connections(server) >= server->options.connections_max)
+/*
+ * Sockets of clients that were refused, kept for a while: closed at once, with
+ * a request unread or on its way, they would be reset, and the client may lose
+ * the answer. Chosen: the time a client far away needs to send it.
+ */
+#define REFUSED_MAX     64
+#define REFUSED_KEPT_US 1000000
+
+#define TOO_MANY_BODY                                                          \
+    "{\"type\":\"/problems/overloaded\",\"title\":\"Overloaded\","             \
+    "\"status\":503,\"detail\":\"too many connections\"}\n"
+
+struct refused {
+    int fd; /* -1: none */
+    uint64_t since_us;
+};
+
+struct acceptor {
+    struct svc_http_server *server;
+    struct refused refused[REFUSED_MAX];
+    size_t oldest;
+};
+
+static uint64_t now_us(const struct acceptor *acceptor)
+{
+    struct ldb_env *env = acceptor->server->options.env;
+
+    return env->ops->monotonic_us(env);
+}
+
+static void forget(struct refused *refused)
+{
+    if (refused->fd >= 0)
+        close(refused->fd);
+    refused->fd = -1;
+}
+
+static void refuse(struct acceptor *acceptor, int fd)
+{
+    struct svc_http_server *server = acceptor->server;
+    char text[512];
+    ssize_t n;
+
+    atomic_fetch_add_explicit(&server->refused, 1, memory_order_relaxed);
+    if (server->options.tls != NULL) {
+        close(fd); /* a handshake costs more than there is to say */
+        return;
+    }
+    (void)snprintf(text, sizeof text,
+                   "HTTP/1.1 503 Service Unavailable\r\n"
+                   "Retry-After: 1\r\n"
+                   "Connection: close\r\n"
+                   "Content-Type: application/problem+json\r\n"
+                   "Content-Length: %zu\r\n"
+                   "\r\n%s",
+                   sizeof TOO_MANY_BODY - 1, TOO_MANY_BODY);
+    n = send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)n; /* who does not take it sees the connection end */
+    (void)shutdown(fd, SHUT_WR);
+    forget(&acceptor->refused[acceptor->oldest]);
+    acceptor->refused[acceptor->oldest] =
+        (struct refused){.fd = fd, .since_us = now_us(acceptor)};
+    acceptor->oldest = (acceptor->oldest + 1) % REFUSED_MAX;
+}
+
+/* Reads what they send, until they leave or the time is up. */
+static void tend_refused(struct acceptor *acceptor)
+{
+    char bytes[4096];
+
+    for (size_t i = 0; i < REFUSED_MAX; i++) {
+        struct refused *refused = &acceptor->refused[i];
+        ssize_t n;
+
+        if (refused->fd < 0)
+            continue;
+        n = recv(refused->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) ||
+            now_us(acceptor) - refused->since_us >= REFUSED_KEPT_US)
+            forget(refused);
+    }
+}
+
+static bool keeps_refused(const struct acceptor *acceptor)
+{
+    for (size_t i = 0; i < REFUSED_MAX; i++) {
+        if (acceptor->refused[i].fd >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- accepting ---- */
+
+/* False: nothing more can be taken now. */
+static bool accept_one(struct acceptor *acceptor, bool *out_none)
+{
+    struct svc_http_server *server = acceptor->server;
+    struct ldb_error err = {0};
+    int fd =
+        accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+            errno == ENOMEM) {
+            (void)ldb_error_set_errno(&err, errno, "accept");
+            svc_log_event(SVC_LOG_WARN, "accept-failed", "reason", err.message);
             return false;
-        fd = accept4(server->listen_fd, NULL, NULL,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-                errno == ENOMEM) {
-                (void)ldb_error_set_errno(&err, errno, "accept");
-                svc_log_event(SVC_LOG_WARN, "accept-failed", "reason",
-                              err.message);
-                return false;
-            }
-            return true; /* none waits, or one has left already */
         }
-        if (svc_http_server_add(server, fd, &err) != LDB_OK)
+        *out_none = true; /* none waits, or one has left already */
+        return true;
+    }
+    if (svc_server_connections(server) >= server->options.connections_max) {
+        refuse(acceptor, fd);
+        return true;
+    }
+    return svc_http_server_add(server, fd, &err) == LDB_OK;
+}
+
+static bool accept_some(struct acceptor *acceptor)
+{
+    bool none = false;
+
+    for (unsigned i = 0; i < ACCEPT_BATCH && !none; i++) {
+        if (!accept_one(acceptor, &none))
             return false;
     }
     return true;
@@ -130,19 +236,26 @@ static bool accept_some(struct svc_http_server *server)
  */
 static void run_acceptor(void *context)
 {
-    struct svc_http_server *server = context;
+    struct acceptor acceptor = {.server = context};
     struct pollfd fds[2] = {
-        {.fd = server->accept_stop_fd, .events = POLLIN},
-        {.fd = server->listen_fd, .events = POLLIN},
+        {.fd = acceptor.server->accept_stop_fd, .events = POLLIN},
+        {.fd = acceptor.server->listen_fd, .events = POLLIN},
     };
     bool can_take = true;
 
+    for (size_t i = 0; i < REFUSED_MAX; i++)
+        acceptor.refused[i].fd = -1;
     for (;;) {
-        (void)poll(fds, can_take ? 2 : 1, can_take ? -1 : ACCEPT_PAUSE_MS);
+        bool is_idle = can_take && !keeps_refused(&acceptor);
+
+        (void)poll(fds, can_take ? 2 : 1, is_idle ? -1 : ACCEPT_PAUSE_MS);
         if ((fds[0].revents & POLLIN) != 0)
-            return;
-        can_take = accept_some(server);
+            break;
+        can_take = accept_some(&acceptor);
+        tend_refused(&acceptor);
     }
+    for (size_t i = 0; i < REFUSED_MAX; i++)
+        forget(&acceptor.refused[i]);
 }
 
 enum ldb_status svc_acceptor_start(struct svc_http_server *server,

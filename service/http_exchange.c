@@ -406,7 +406,6 @@ void *svc_exchange_on_uri(void *cls, const char *uri,
     struct ldb_slice target = ldb_slice_str(uri == NULL ? "" : uri);
     const uint8_t *copy;
 
-    (void)connection;
     if (x == NULL)
         return NULL;
     loop->active++;
@@ -415,6 +414,7 @@ void *svc_exchange_on_uri(void *cls, const char *uri,
     if (copy != NULL)
         svc_head_split_target(x, ldb_slice_make(copy, target.len));
     svc_head_hide_query(uri, target.len);
+    svc_watch_begin(x, connection);
     return x;
 }
 
@@ -473,6 +473,7 @@ void svc_exchange_on_completed(void *cls, struct MHD_Connection *connection,
         return;
     loop->active--;
     loop->progress++;
+    svc_watch_end(x);
     if (x->phase == SVC_PHASE_STREAM_PAUSED) {
         end_paused_stream(x);
         return;

@@ -48,10 +48,27 @@ enum svc_phase {
     SVC_PHASE_STREAM_PAUSED, /* and its stream waits, suspended */
 };
 
+/* An open connection, as http_watch.c sees it. */
+struct svc_connection {
+    struct svc_loop *loop;
+    int fd;
+    void *credentials;      /* of TLS; NULL: none */
+    struct svc_exchange *x; /* its request; NULL: no request line is whole */
+    uint64_t since_us;      /* accepted, or the request before was over */
+    uint64_t mark_us;       /* its body had mark_bytes; 0: no body is read */
+    uint64_t mark_bytes;
+    bool has_ended;       /* at the last look: nothing more comes from it */
+    uint64_t ended_bytes; /* of the body that had come by then */
+    bool is_cut;
+    struct svc_connection *prev;
+    struct svc_connection *next;
+};
+
 struct svc_exchange {
     struct api_exchange api; /* first: cast back from it */
     struct svc_loop *loop;
     struct MHD_Connection *connection; /* NULL once it is gone */
+    struct svc_connection *watched;    /* the same; NULL once it is gone */
     _Atomic(int) state;                /* enum svc_wait_state */
     enum svc_phase phase;
     bool is_suspended;      /* suspended in the library */
@@ -98,7 +115,9 @@ struct svc_loop {
     _Atomic(uint64_t) connections_total;
 
     /* ---- the loop's thread ---- */
-    uint64_t pass_us;  /* the clock at the pass's begin */
+    uint64_t pass_us;   /* the clock at the pass's begin */
+    uint64_t looked_us; /* the same when connections were last looked at */
+    struct svc_connection *connected;
     uint64_t progress; /* grows whenever something moved */
     bool handlers_ran; /* in this pass: finish or resume */
     bool is_draining;
@@ -130,7 +149,11 @@ struct svc_http_server {
     int done_fd;
     _Atomic(int) phase;            /* enum svc_server_phase */
     _Atomic(uint64_t) upload_used; /* bytes of the budget; relaxed */
-    _Atomic(unsigned) drained;     /* loops that have ended */
+    /* Connections refused or cut, as in svc_http_figures; relaxed. */
+    _Atomic(uint64_t) refused;
+    _Atomic(uint64_t) head_timeouts;
+    _Atomic(uint64_t) body_timeouts;
+    _Atomic(unsigned) drained; /* loops that have ended */
     unsigned loop_count;
     struct svc_loop loops[];
 };
@@ -152,6 +175,23 @@ LDB_MUST_CHECK enum ldb_status
 svc_acceptor_start(struct svc_http_server *server, struct ldb_error *err);
 /* Ends it; new connections are refused from now on. */
 void svc_acceptor_stop(struct svc_http_server *server);
+
+/* ---- http_watch.c: what is too slow is cut ---- */
+
+/* For the daemon's option NOTIFY_CONNECTION; cls: the loop. */
+void svc_watch_on_connection(void *cls, struct MHD_Connection *connection,
+                             void **context,
+                             enum MHD_ConnectionNotificationCode code);
+
+/* The request line of x is whole; x is over. */
+void svc_watch_begin(struct svc_exchange *x, struct MHD_Connection *connection);
+void svc_watch_end(struct svc_exchange *x);
+
+/* Once a pass: looks at the loop's connections when it is time to. */
+void svc_watch_look(struct svc_loop *loop);
+
+/* Milliseconds until then; -1: there are no connections. */
+int svc_watch_wait_ms(const struct svc_loop *loop);
 
 /* ---- http_head.c ---- */
 

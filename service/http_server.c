@@ -50,22 +50,6 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *connection,
     return strlen(text);
 }
 
-static void note_connection(void *cls, struct MHD_Connection *connection,
-                            void **context,
-                            enum MHD_ConnectionNotificationCode code)
-{
-    struct svc_loop *loop = cls;
-    struct svc_tls *tls = loop->server->options.tls;
-
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *context = tls == NULL ? NULL : svc_tls_begin(tls, connection);
-        return;
-    }
-    svc_tls_end(*context);
-    loop->closed++;
-    atomic_fetch_sub_explicit(&loop->connections, 1, memory_order_relaxed);
-}
-
 /* Clients that break off, mostly: for debugging. */
 LDB_PRINTF(2, 0)
 static void log_library(void *cls, const char *format, va_list args)
@@ -82,6 +66,7 @@ static void log_library(void *cls, const char *format, va_list args)
 static int sleep_ms(struct svc_loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG ms;
+    int watch_ms;
 
     /*
      * With a waiting exchange the library always says 0; all that could move
@@ -89,8 +74,10 @@ static int sleep_ms(struct svc_loop *loop)
      */
     if (loop->waiting > 0)
         return SVC_HTTP_POLL_US / 1000;
-    if (MHD_get_timeout(loop->daemon, &ms) != MHD_YES)
-        return -1;
+    watch_ms = svc_watch_wait_ms(loop);
+    if (MHD_get_timeout(loop->daemon, &ms) != MHD_YES ||
+        (watch_ms >= 0 && ms > (unsigned)watch_ms))
+        return watch_ms;
     return ms > 60000 ? 60000 : (int)ms;
 }
 
@@ -149,6 +136,7 @@ static bool run_pass(struct svc_loop *loop)
     svc_exchange_take_woken(loop);
     take_added(loop);
     (void)MHD_run(loop->daemon);
+    svc_watch_look(loop);
     if (loop->handlers_ran)
         api_pass_end(loop->server->options.context);
     return loop->progress != before;
@@ -224,7 +212,7 @@ static struct MHD_Daemon *start_daemon(struct svc_loop *loop)
         options->idle_timeout_s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
         NULL, MHD_OPTION_URI_LOG_CALLBACK, svc_exchange_on_uri, loop,
         MHD_OPTION_NOTIFY_COMPLETED, svc_exchange_on_completed, loop,
-        MHD_OPTION_NOTIFY_CONNECTION, note_connection, loop,
+        MHD_OPTION_NOTIFY_CONNECTION, svc_watch_on_connection, loop,
         options->tls == NULL ? MHD_OPTION_END : MHD_OPTION_HTTPS_CERT_CALLBACK,
         svc_tls_no_certificate, MHD_OPTION_HTTPS_PRIORITIES, SVC_TLS_PRIORITIES,
         MHD_OPTION_END);
@@ -453,6 +441,11 @@ void svc_http_server_figures(const struct svc_http_server *server,
         .upload_bytes =
             atomic_load_explicit(&server->upload_used, memory_order_relaxed),
         .upload_bytes_max = server->options.upload_budget_bytes,
+        .refused = atomic_load_explicit(&server->refused, memory_order_relaxed),
+        .head_timeouts =
+            atomic_load_explicit(&server->head_timeouts, memory_order_relaxed),
+        .body_timeouts =
+            atomic_load_explicit(&server->body_timeouts, memory_order_relaxed),
     };
     for (unsigned i = 0; i < server->loop_count; i++) {
         const struct svc_loop *loop = &server->loops[i];

@@ -50,12 +50,27 @@ struct svc_http_server;
  */
 #define SVC_HTTP_DROP_BYTES_MAX (UINT64_C(128) << 20)
 
+/*
+ * What a body must bring in each body_timeout_us: so many bytes, and of one
+ * whose length is known and which is kept whole, and so its memory reserved,
+ * this part of it too. Chosen: a line of 9 kbit/s is enough for the first, and
+ * a reserve is held for half an hour at most.
+ */
+#define SVC_HTTP_BODY_PIECE_BYTES ((uint64_t)64 << 10)
+#define SVC_HTTP_BODY_PARTS       32
+
+/* How often connections are looked at for being too slow. Chosen: exact enough
+ * for timeouts of seconds, and nothing to a busy loop. */
+#define SVC_HTTP_WATCH_US 250000
+
 struct svc_http_options {
     struct api_context *context; /* borrowed until destroy */
     struct ldb_env *env;         /* borrowed until destroy */
     unsigned loops;              /* at least 1 */
     unsigned connections_max;    /* of all loops together, at least 1 */
     unsigned idle_timeout_s;     /* 0: never */
+    uint64_t head_timeout_us; /* from a request's line to its body; 0: never */
+    uint64_t body_timeout_us; /* for each piece of a body; 0: never */
     uint64_t upload_budget_bytes;
     struct svc_tls *tls;               /* borrowed until destroy; NULL: none */
     struct svc_access_log *access_log; /* borrowed until destroy; NULL: none */
@@ -66,7 +81,10 @@ struct svc_http_options {
 struct svc_http_figures {
     uint64_t connections;
     uint64_t connections_total;
-    uint64_t upload_bytes; /* charged to the budget now */
+    uint64_t refused;       /* connections: 503, there were too many */
+    uint64_t head_timeouts; /* connections cut: a head took too long */
+    uint64_t body_timeouts; /* the same of a body */
+    uint64_t upload_bytes;  /* charged to the budget now */
     uint64_t upload_bytes_max;
 };
 

@@ -166,6 +166,9 @@ static void fill_process_figures(void *context, struct api_process_figures *out)
     svc_http_server_figures(server, &http);
     out->connections = http.connections;
     out->connections_total = http.connections_total;
+    out->connections_refused = http.refused;
+    out->header_timeouts = http.head_timeouts;
+    out->body_timeouts = http.body_timeouts;
     out->upload_bytes = http.upload_bytes;
     out->upload_bytes_max = http.upload_bytes_max;
 }
@@ -274,6 +277,8 @@ static enum ldb_status start_http(struct svc_service *service, bool with_listen,
         .connections_max = (unsigned)config->connections_max,
         .idle_timeout_s =
             (unsigned)((config->idle_timeout_us + 999999) / 1000000),
+        .head_timeout_us = config->header_timeout_us,
+        .body_timeout_us = config->body_timeout_us,
         .upload_budget_bytes = config->upload_budget_bytes,
         .tls = service->tls,
         .access_log = service->access_log,

@@ -108,7 +108,7 @@ static void a_port_that_is_taken_is_refused_by_name(void **state)
     assert_null(server);
 }
 
-static void over_the_limit_clients_wait_for_a_place(void **state)
+static void over_the_limit_a_client_is_told_to_come_again(void **state)
 {
     struct svc_http_options options = {
         .context = NULL,
@@ -120,22 +120,31 @@ static void over_the_limit_clients_wait_for_a_place(void **state)
     struct svc_http_server *server = NULL;
     struct svc_http_figures figures;
     struct ldb_error err = {0};
+    char text[1024] = "";
+    size_t len = 0;
+    ssize_t n;
     int fds[3];
-    char byte;
 
     (void)state;
     assert_int_equal(LDB_OK, svc_http_server_start(&options, &err, &server));
     for (size_t i = 0; i < 3; i++)
         fds[i] = connect_to(svc_http_server_port(server));
-    /* What is no HTTP needs no handler: 400 and closed. */
-    for (size_t i = 0; i < 3; i++) {
+    while ((n = recv(fds[2], text + len, sizeof text - 1 - len, 0)) > 0)
+        len += (size_t)n;
+    assert_non_null(strstr(text, "HTTP/1.1 503 "));
+    assert_non_null(strstr(text, "Retry-After: 1\r\n"));
+    assert_non_null(strstr(text, "/problems/overloaded"));
+    /* The two before it are served: what is no HTTP is closed. */
+    for (size_t i = 0; i < 2; i++) {
         assert_int_equal(3, send(fds[i], "x\r\n", 3, MSG_NOSIGNAL));
-        while (recv(fds[i], &byte, 1, 0) > 0)
+        while (recv(fds[i], text, sizeof text, 0) > 0)
             continue;
-        close(fds[i]);
     }
     svc_http_server_figures(server, &figures);
-    assert_int_equal(3, figures.connections_total);
+    assert_int_equal(2, figures.connections_total);
+    assert_int_equal(1, figures.refused);
+    for (size_t i = 0; i < 3; i++)
+        close(fds[i]);
     svc_http_server_stop(server);
     svc_http_server_destroy(server);
 }
@@ -187,8 +196,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_port_that_is_taken_is_refused_by_name,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(over_the_limit_clients_wait_for_a_place,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            over_the_limit_a_client_is_told_to_come_again, setup, teardown),
         cmocka_unit_test_setup_teardown(every_loop_serves_its_clients, setup,
                                         teardown),
     };
