@@ -35,6 +35,7 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
         .role = "leader",
         .sync_default = true,
         .disk_reserve_bytes = (uint64_t)64 << 20,
+        .retry_after_s = 1,
     };
     api_json_use_ldb_mem();
     context->metrics = api_metrics_create(api_route_none() + 1);
@@ -52,7 +53,14 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
 
 void api_context_tick(struct api_context *context)
 {
+    struct ldb_stats stats;
+
     api_snapshots_expire(context->snapshots);
+    ldb_stats(context->db, &stats);
+    if (api_retry_update(&context->retry, &stats, api_now_us(context)))
+        atomic_store_explicit(&context->retry_after_s,
+                              api_retry_after_s(&context->retry, &stats),
+                              memory_order_relaxed);
 }
 
 void api_context_close(struct api_context *context)

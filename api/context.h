@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "api/retry.h"
 #include "storage/base/env.h"
 #include "storage/include/ldb.h"
 
@@ -82,6 +83,9 @@ struct api_context {
     void (*process_figures)(void *service, struct api_process_figures *out);
     void *service;
 
+    struct api_retry retry;          /* of the thread that ticks */
+    _Atomic(unsigned) retry_after_s; /* of a write that is turned away */
+
     /* Writes were submitted since the last api_pass_end() (relaxed: a late
      * reader only drives in its next pass, and the submitter's own follows). */
     atomic_bool writes_queued;
@@ -100,7 +104,8 @@ LDB_MUST_CHECK enum ldb_status api_context_init(struct api_context *context,
                                                 struct ldb_error *err);
 
 /*
- * Housekeeping, a few times a second: lets go of snapshots whose time is over.
+ * Housekeeping, a few times a second: lets go of snapshots whose time is over,
+ * takes the measure of the writes that wait.
  * Any one thread.
  */
 void api_context_tick(struct api_context *context);

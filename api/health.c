@@ -9,6 +9,9 @@
 /* Not ready is always 503, whatever the kind's usual status. */
 #define NOT_READY_STATUS 503
 
+/* The least; what was measured may say more (problem.c). */
+#define RETRY_SOON_S 1
+
 /* The journal format's and our folder's version: docs/formats.md. */
 #define FORMAT_VERSION 1
 
@@ -45,6 +48,15 @@ static const char *not_ready(struct api_problem *problem,
     return reason;
 }
 
+static const char *stalled(struct api_problem *problem)
+{
+    const char *reason = not_ready(problem, API_PROBLEM_STALLED, "stalled",
+                                   "writes wait for flush or compaction");
+
+    problem->retry_after_s = RETRY_SOON_S;
+    return reason;
+}
+
 const char *api_not_ready_reason(const struct api_context *context,
                                  struct api_problem *problem)
 {
@@ -67,8 +79,7 @@ const char *api_not_ready_reason(const struct api_context *context,
                          "the disk has less free space than its reserve");
     ldb_stats(context->db, &stats);
     if (stats.stopped)
-        return not_ready(problem, API_PROBLEM_STALLED, "stalled",
-                         "writes wait for flush or compaction");
+        return stalled(problem);
     return NULL;
 }
 

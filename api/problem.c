@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/context.h"
 #include "api/json_text.h"
 #include "api/response.h"
 #include "storage/base/buf.h"
@@ -14,7 +15,7 @@
 /* Longer keys are left out of the body. Chosen: enough to recognise one. */
 #define PROBLEM_KEY_MAX ((size_t)1024)
 
-/* Seconds until a stalled or stopping node is worth another try. Chosen. */
+/* Least seconds until a stalled or stopping node is worth another try. */
 #define RETRY_SOON_S 1
 
 const char *api_problem_name(enum api_problem_kind kind)
@@ -142,6 +143,20 @@ enum ldb_status api_problem_write(const struct api_problem *problem,
     return json.status;
 }
 
+/* Of stalled writes what was measured counts, where it is more. */
+static unsigned retry_after_s(const struct api_context *context,
+                              const struct api_problem *problem)
+{
+    unsigned measured;
+
+    if (problem->kind != API_PROBLEM_STALLED)
+        return problem->retry_after_s;
+    measured =
+        atomic_load_explicit(&context->retry_after_s, memory_order_relaxed);
+    return measured > problem->retry_after_s ? measured
+                                             : problem->retry_after_s;
+}
+
 void api_answer_problem(struct api_exchange *x,
                         const struct api_problem *problem)
 {
@@ -150,7 +165,7 @@ void api_answer_problem(struct api_exchange *x,
     /* Without memory for it the header is left out: the status is enough. */
     if (problem->retry_after_s != 0)
         (void)!api_header_printf(x, "Retry-After", "%u",
-                                 problem->retry_after_s);
+                                 retry_after_s(x->context, problem));
     if (api_problem_write(problem, &body) == LDB_OK &&
         ldb_buf_append_byte(&body, '\n') == LDB_OK)
         api_answer_buf(x, status_of(problem), API_TYPE_PROBLEM, &body);

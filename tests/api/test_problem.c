@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "storage/base/buf.h"
+#include "storage/base/checked.h"
 #include "tests/support/api_fixture.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
@@ -190,6 +191,36 @@ static void a_problem_goes_out_without_memory_too(void **state)
     fake_exchange_destroy(fake);
 }
 
+/* The header's number; 0: there is none. */
+static unsigned retry_after_of(struct api_fixture *f,
+                               enum api_problem_kind kind)
+{
+    const struct fake_request request = {.method = "GET", .target = "/"};
+    struct api_problem problem = {.kind = kind, .retry_after_s = 2};
+    struct fake_exchange *fake = fake_exchange_create(&f->context, &request);
+    struct api_exchange *x = fake_exchange_get(fake);
+    uint64_t seconds = 0;
+
+    api_answer_problem(x, &problem);
+    for (const struct api_header *h = x->response.headers; h != NULL;
+         h = h->next) {
+        if (strcmp(h->name, "Retry-After") == 0)
+            assert_true(ldb_parse_u64(ldb_slice_str(h->value), &seconds));
+    }
+    fake_exchange_destroy(fake);
+    return (unsigned)seconds;
+}
+
+static void a_stalled_write_is_told_what_was_measured(void **state)
+{
+    struct api_fixture *f = *state;
+
+    assert_int_equal(2, retry_after_of(f, API_PROBLEM_STALLED));
+    atomic_store(&f->context.retry_after_s, 30u);
+    assert_int_equal(30, retry_after_of(f, API_PROBLEM_STALLED));
+    assert_int_equal(2, retry_after_of(f, API_PROBLEM_OVERLOADED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +232,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_problem_goes_out_without_memory_too,
                                         api_fixture_setup,
                                         api_fixture_teardown),
+        cmocka_unit_test_setup_teardown(
+            a_stalled_write_is_told_what_was_measured, api_fixture_setup,
+            api_fixture_teardown),
     };
 
     return cmocka_run_group_tests_name("problem", tests, NULL, NULL);
