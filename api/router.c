@@ -7,6 +7,7 @@
 #include "api/batch.h"
 #include "api/bulk.h"
 #include "api/context.h"
+#include "api/dashboard.h"
 #include "api/health.h"
 #include "api/kv.h"
 #include "api/metrics.h"
@@ -133,6 +134,12 @@ static const struct api_route routes[] = {
         .methods = API_METHOD_BIT(API_DELETE),
         .scope = API_SCOPE_READ,
         .finish = api_snapshot_drop_finish,
+    },
+    {
+        .name = "GET /",
+        .path = "/",
+        .methods = GET_HEAD,
+        .finish = api_dashboard_finish,
     },
     {
         .name = "GET /stats",

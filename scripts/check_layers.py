@@ -31,7 +31,7 @@ MAY_USE = {
 LIBRARIES = (
     (re.compile(r'^microhttpd\.h$'), re.compile(r'^service/http_')),
     (re.compile(r'^nettle/'),
-     re.compile(r'^service/cmd_dump\.|^api/tokens\.')),
+     re.compile(r'^service/cmd_dump\.|^api/(tokens|dashboard)\.')),
     (re.compile(r'^gnutls/'), re.compile(r'^service/http_tls\.')),
     (re.compile(r'^jansson\.h$'), re.compile(r'^api/')),
     (re.compile(r'^curl/'), re.compile(r'^replication/')),
@@ -43,7 +43,8 @@ LIBRARIES = (
 )
 
 # Written by the build, not in the tree.
-GENERATED = ('api/openapi_document.inc', 'service/version.h')
+GENERATED = ('api/dashboard_page.inc', 'api/openapi_document.inc',
+             'service/version.h')
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.M)
 

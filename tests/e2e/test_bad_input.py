@@ -71,7 +71,7 @@ METHODS_AND_PATHS = [
     ('PUT of a range', put('/v1/range'), 405, 'method-not-allowed'),
     ('POST of a size', send('POST', '/v1/size'), 405, 'method-not-allowed'),
     ('POST of stats', send('POST', '/stats'), 405, 'method-not-allowed'),
-    ('the root', get('/'), 404, 'not-found'),
+    ('POST of the root', send('POST', '/'), 405, 'method-not-allowed'),
     ('no such version', put('/v2/kv/a'), 404, 'not-found'),
     ('kv without a slash', put('/v1/kv'), 404, 'not-found'),
     ('two slashes', put('//v1/kv/a'), 404, 'not-found'),
