@@ -49,6 +49,8 @@ struct api_process_figures {
     uint64_t body_timeouts;       /* the same of a body */
     uint64_t upload_bytes;        /* bodies being collected now */
     uint64_t upload_bytes_max;    /* budget of the same; 0: none */
+    uint64_t answer_bytes;        /* answers that wait for their readers */
+    uint64_t answer_bytes_max;    /* budget of the same; 0: none */
     uint64_t log_lines;           /* of requests: to be written */
     uint64_t log_lines_dropped;   /* for want of room */
 };

@@ -62,6 +62,10 @@ enum api_unit {
       "Upload budget taken by request bodies under way.")                      \
     X(HTTP_UPLOAD_BUDGET, "leveld_http_upload_budget_bytes", GAUGE, AS_IT_IS,  \
       "Upload budget; 0: none.")                                               \
+    X(HTTP_ANSWER, "leveld_http_answer_bytes", GAUGE, AS_IT_IS,                \
+      "Answer budget taken by large answers that wait for their readers.")     \
+    X(HTTP_ANSWER_BUDGET, "leveld_http_answer_budget_bytes", GAUGE, AS_IT_IS,  \
+      "Answer budget; 0: none.")                                               \
     X(LOG_LINES, "leveld_log_lines_total", COUNTER, AS_IT_IS,                  \
       "Lines about requests that were to be written.")                         \
     X(LOG_LINES_DROPPED, "leveld_log_dropped_lines_total", COUNTER, AS_IT_IS,  \

@@ -112,6 +112,9 @@ static const struct option options[] = {
     BYTES("upload-budget", "LEVELD_UPLOAD_BUDGET", upload_budget_bytes,
           "768MiB", MIB, 64 * GIB,
           "memory for request bodies, each counted seven times; beyond: 503"),
+    BYTES("answer-budget", "LEVELD_ANSWER_BUDGET", answer_budget_bytes, "1GiB",
+          MIB, 64 * GIB,
+          "memory for large answers until they are read; beyond: 503"),
 
     BYTES("key-max", "LEVELD_KEY_MAX", key_bytes_max, "64KiB", 1, MIB,
           "largest key"),

@@ -52,6 +52,7 @@ struct svc_config {
     uint64_t header_timeout_us;
     uint64_t body_timeout_us;
     uint64_t upload_budget_bytes;
+    uint64_t answer_budget_bytes;
 
     /* limits of requests */
     uint64_t key_bytes_max;

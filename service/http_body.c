@@ -26,21 +26,27 @@ void svc_body_drop(struct svc_exchange *x)
     ldb_buf_release(body);
 }
 
+bool svc_budget_take(_Atomic(uint64_t) *used, uint64_t limit, uint64_t more)
+{
+    uint64_t now = atomic_load_explicit(used, memory_order_relaxed);
+
+    do {
+        if (more > limit || now > limit - more)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(
+        used, &now, now + more, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
 /* Charges bytes more of body to the budget; false: it is used up. */
 static bool charge(struct svc_exchange *x, uint64_t body_bytes)
 {
     struct svc_http_server *server = x->loop->server;
-    uint64_t limit = server->options.upload_budget_bytes;
     uint64_t more = body_bytes * SVC_HTTP_UPLOAD_WEIGHT;
-    uint64_t used =
-        atomic_load_explicit(&server->upload_used, memory_order_relaxed);
 
-    do {
-        if (more > limit || used > limit - more)
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(
-        &server->upload_used, &used, used + more, memory_order_relaxed,
-        memory_order_relaxed));
+    if (!svc_budget_take(&server->upload_used,
+                         server->options.upload_budget_bytes, more))
+        return false;
     x->charged_bytes += more;
     return true;
 }

@@ -71,12 +71,13 @@ struct svc_exchange {
     struct svc_connection *watched;    /* the same; NULL once it is gone */
     _Atomic(int) state;                /* enum svc_wait_state */
     enum svc_phase phase;
-    bool is_suspended;      /* suspended in the library */
-    bool drops_body;        /* answered: what still comes is not kept */
-    bool began;             /* api_exchange_begin() was called */
-    uint64_t body_bytes;    /* of the body, taken so far */
-    uint64_t dropped_bytes; /* of it, read after it was refused */
-    uint64_t charged_bytes; /* to the upload budget */
+    bool is_suspended;             /* suspended in the library */
+    bool drops_body;               /* answered: what still comes is not kept */
+    bool began;                    /* api_exchange_begin() was called */
+    uint64_t body_bytes;           /* of the body, taken so far */
+    uint64_t dropped_bytes;        /* of it, read after it was refused */
+    uint64_t charged_bytes;        /* to the upload budget */
+    uint64_t charged_answer_bytes; /* to that of answers */
     uint64_t waiting_since_us;
     uint64_t answer_bytes;   /* of its body, given to the library */
     struct ldb_slice target; /* of the request line, whole */
@@ -147,8 +148,9 @@ struct svc_http_server {
     int accept_stop_fd; /* readable: the acceptor ends */
     struct ldb_thread *acceptor;
     int done_fd;
-    _Atomic(int) phase;            /* enum svc_server_phase */
-    _Atomic(uint64_t) upload_used; /* bytes of the budget; relaxed */
+    _Atomic(int) phase;             /* enum svc_server_phase */
+    _Atomic(uint64_t) upload_used;  /* bytes of the budget; relaxed */
+    _Atomic(uint64_t) answers_used; /* the same of answers */
     /* Connections refused or cut, as in svc_http_figures; relaxed. */
     _Atomic(uint64_t) refused;
     _Atomic(uint64_t) head_timeouts;
@@ -267,6 +269,10 @@ void svc_body_drop(struct svc_exchange *x);
 /* Gives back what x had of the upload budget. */
 void svc_body_discharge(struct svc_exchange *x);
 
+/* Takes more bytes of a budget; false: there is not so much left. */
+LDB_MUST_CHECK bool svc_budget_take(_Atomic(uint64_t) *used, uint64_t limit,
+                                    uint64_t more);
+
 /* ---- http_exchange.c: callbacks of the library ---- */
 
 /* cls: the loop. */
@@ -299,7 +305,8 @@ void svc_exchange_free_stores(struct svc_loop *loop);
  * to be closed.
  */
 LDB_MUST_CHECK bool svc_reply_queue(struct svc_exchange *x);
-/* The request is over: the stream, when one runs, is ended now. */
+/* The request is over: the stream, when one runs, is ended now, and what the
+ * answer had of its budget is given back. */
 void svc_reply_end(struct svc_exchange *x);
 
 #endif

@@ -65,6 +65,11 @@ static void free_stream(void *cls)
 
 void svc_reply_end(struct svc_exchange *x)
 {
+    if (x->charged_answer_bytes != 0)
+        atomic_fetch_sub_explicit(&x->loop->server->answers_used,
+                                  x->charged_answer_bytes,
+                                  memory_order_relaxed);
+    x->charged_answer_bytes = 0;
     if (x->stream != NULL)
         end_stream(x->stream);
     x->stream = NULL;
@@ -171,6 +176,35 @@ static bool add_headers(struct MHD_Response *response,
     return ok;
 }
 
+/*
+ * A large answer lies in memory until its reader has taken it. Where too much
+ * does already, x's is replaced: nothing of it was sent.
+ */
+static void charge_answer(struct svc_exchange *x)
+{
+    struct svc_http_server *server = x->loop->server;
+    struct api_response *answer = &x->api.response;
+    struct api_problem problem = {.kind = API_PROBLEM_OVERLOADED,
+                                  .retry_after_s = 1};
+    bool close = answer->close;
+
+    if (answer->body_kind != API_BODY_BUF ||
+        answer->body.len <= SVC_HTTP_SMALL_BODY_BYTES)
+        return;
+    if (svc_budget_take(&server->answers_used,
+                        server->options.answer_budget_bytes,
+                        answer->body.len)) {
+        x->charged_answer_bytes = answer->body.len;
+        return;
+    }
+    api_response_release(answer);
+    *answer = (struct api_response){.close = close};
+    if (x->request_id != NULL)
+        (void)!api_header_add(&x->api, "X-Request-Id", x->request_id);
+    api_problem_detail(&problem, "no memory for another large answer now");
+    api_answer_problem(&x->api, &problem);
+}
+
 bool svc_reply_queue(struct svc_exchange *x)
 {
     const struct api_response *answer = &x->api.response;
@@ -180,6 +214,7 @@ bool svc_reply_queue(struct svc_exchange *x)
 
     x->phase = SVC_PHASE_ANSWERED;
     x->loop->progress++;
+    charge_answer(x);
     if (answer->body_kind == API_BODY_BUF)
         x->answer_bytes = answer->body.len;
     else if (answer->body_kind == API_BODY_STATIC)

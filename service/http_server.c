@@ -441,6 +441,9 @@ void svc_http_server_figures(const struct svc_http_server *server,
         .upload_bytes =
             atomic_load_explicit(&server->upload_used, memory_order_relaxed),
         .upload_bytes_max = server->options.upload_budget_bytes,
+        .answer_bytes =
+            atomic_load_explicit(&server->answers_used, memory_order_relaxed),
+        .answer_bytes_max = server->options.answer_budget_bytes,
         .refused = atomic_load_explicit(&server->refused, memory_order_relaxed),
         .head_timeouts =
             atomic_load_explicit(&server->head_timeouts, memory_order_relaxed),

@@ -33,7 +33,8 @@ struct svc_http_server;
  */
 #define SVC_HTTP_POOL_BYTES 16384
 
-/* Bodies up to this size are not charged to the upload budget. */
+/* Bodies up to this size are not charged to the upload budget, nor answers to
+ * theirs. */
 #define SVC_HTTP_SMALL_BODY_BYTES 16384
 
 /*
@@ -72,7 +73,8 @@ struct svc_http_options {
     uint64_t head_timeout_us; /* from a request's line to its body; 0: never */
     uint64_t body_timeout_us; /* for each piece of a body; 0: never */
     uint64_t upload_budget_bytes;
-    struct svc_tls *tls;               /* borrowed until destroy; NULL: none */
+    uint64_t answer_budget_bytes; /* of bodies that wait for their readers */
+    struct svc_tls *tls;          /* borrowed until destroy; NULL: none */
     struct svc_access_log *access_log; /* borrowed until destroy; NULL: none */
     const char *host; /* an IP address; NULL: no listen socket */
     uint16_t port;    /* 0: any free one */
@@ -86,6 +88,8 @@ struct svc_http_figures {
     uint64_t body_timeouts; /* the same of a body */
     uint64_t upload_bytes;  /* charged to the budget now */
     uint64_t upload_bytes_max;
+    uint64_t answer_bytes; /* the same of answers */
+    uint64_t answer_bytes_max;
 };
 
 /*

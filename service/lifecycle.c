@@ -171,6 +171,8 @@ static void fill_process_figures(void *context, struct api_process_figures *out)
     out->body_timeouts = http.body_timeouts;
     out->upload_bytes = http.upload_bytes;
     out->upload_bytes_max = http.upload_bytes_max;
+    out->answer_bytes = http.answer_bytes;
+    out->answer_bytes_max = http.answer_bytes_max;
 }
 
 static enum ldb_status make_context(struct svc_service *service,
@@ -280,6 +282,7 @@ static enum ldb_status start_http(struct svc_service *service, bool with_listen,
         .head_timeout_us = config->header_timeout_us,
         .body_timeout_us = config->body_timeout_us,
         .upload_budget_bytes = config->upload_budget_bytes,
+        .answer_budget_bytes = config->answer_budget_bytes,
         .tls = service->tls,
         .access_log = service->access_log,
     };

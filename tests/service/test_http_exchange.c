@@ -357,6 +357,7 @@ static struct svc_http_server *start(struct ldb_env *env, uint64_t budget)
         .loops = 1,
         .connections_max = 64,
         .upload_budget_bytes = budget,
+        .answer_budget_bytes = budget,
     };
     struct svc_http_server *server = NULL;
     struct ldb_error err = {0};
