@@ -125,7 +125,9 @@ static void stop(struct api_exchange *x, struct bulk *bulk,
 /* The lines of the body that have ended, and are in no chunk yet. */
 static struct ldb_slice whole_lines(struct api_exchange *x, struct bulk *bulk)
 {
-    const uint8_t *from = x->body.data + bulk->at;
+    /* An empty body has no bytes to point at. */
+    const uint8_t *from =
+        bulk->at == 0 ? x->body.data : x->body.data + bulk->at;
     const uint8_t *end;
 
     if (bulk->is_whole)
