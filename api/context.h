@@ -47,6 +47,7 @@ struct api_process_figures {
     uint64_t connections_refused; /* there were too many */
     uint64_t header_timeouts;     /* connections cut: headers took too long */
     uint64_t body_timeouts;       /* the same of a body */
+    uint64_t answer_timeouts;     /* the same of a large answer's reader */
     uint64_t upload_bytes;        /* bodies being collected now */
     uint64_t upload_bytes_max;    /* budget of the same; 0: none */
     uint64_t answer_bytes;        /* answers that wait for their readers */

@@ -57,7 +57,7 @@ enum api_unit {
     X(HTTP_REFUSED, "leveld_http_connections_refused_total", COUNTER,          \
       AS_IT_IS, "Connections refused with 503: there were too many.")          \
     X(HTTP_TIMEOUTS, "leveld_http_timeouts_total", COUNTER, AS_IT_IS,          \
-      "Connections cut because a request's headers or body took too long.")    \
+      "Connections cut: headers, a body or a large answer took too long.")     \
     X(HTTP_UPLOAD, "leveld_http_upload_bytes", GAUGE, AS_IT_IS,                \
       "Upload budget taken by request bodies under way.")                      \
     X(HTTP_UPLOAD_BUDGET, "leveld_http_upload_budget_bytes", GAUGE, AS_IT_IS,  \

@@ -167,6 +167,8 @@ static const struct api_figure figures_table[] = {
            HTTP_TIMEOUTS, "part=\"header\""),
     ROW_IF(PROCESS, "process", "body_timeouts", process.body_timeouts,
            HTTP_TIMEOUTS, "part=\"body\""),
+    ROW_IF(PROCESS, "process", "answer_timeouts", process.answer_timeouts,
+           HTTP_TIMEOUTS, "part=\"answer\""),
     ROW_IF(PROCESS, "process", "upload_bytes", process.upload_bytes,
            HTTP_UPLOAD, NULL),
     ROW_IF(PROCESS, "process", "upload_bytes_max", process.upload_bytes_max,

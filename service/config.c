@@ -105,10 +105,11 @@ static const struct option options[] = {
     DURATION("header-timeout", "LEVELD_HEADER_TIMEOUT", header_timeout_us,
              "10s", SECOND, 3600 * SECOND,
              "a request's headers must be there so long after its first line"),
-    DURATION("body-timeout", "LEVELD_BODY_TIMEOUT", body_timeout_us, "60s",
-             SECOND, 3600 * SECOND,
-             "in each such time a body must bring 64 KiB or its end, and of a "
-             "value or batch a 32nd"),
+    DURATION(
+        "body-timeout", "LEVELD_BODY_TIMEOUT", body_timeout_us, "60s", SECOND,
+        3600 * SECOND,
+        "in each such time a body must bring 64 KiB or its end, and of a "
+        "value or batch a 32nd; so must the reader of a large answer take"),
     BYTES("upload-budget", "LEVELD_UPLOAD_BUDGET", upload_budget_bytes,
           "768MiB", MIB, 64 * GIB,
           "memory for request bodies, each counted seven times; beyond: 503"),

@@ -55,7 +55,8 @@ struct svc_connection {
     void *credentials;      /* of TLS; NULL: none */
     struct svc_exchange *x; /* its request; NULL: no request line is whole */
     uint64_t since_us;      /* accepted, or the request before was over */
-    uint64_t mark_us;       /* its body had mark_bytes; 0: no body is read */
+    uint64_t mark_us;       /* when mark_bytes of its body had come, or of its
+                               answer been taken; 0: neither is looked at */
     uint64_t mark_bytes;
     bool has_ended;       /* at the last look: nothing more comes from it */
     uint64_t ended_bytes; /* of the body that had come by then */
@@ -155,6 +156,7 @@ struct svc_http_server {
     _Atomic(uint64_t) refused;
     _Atomic(uint64_t) head_timeouts;
     _Atomic(uint64_t) body_timeouts;
+    _Atomic(uint64_t) answer_timeouts;
     _Atomic(unsigned) drained; /* loops that have ended */
     unsigned loop_count;
     struct svc_loop loops[];

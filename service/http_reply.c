@@ -195,6 +195,8 @@ static void charge_answer(struct svc_exchange *x)
                         server->options.answer_budget_bytes,
                         answer->body.len)) {
         x->charged_answer_bytes = answer->body.len;
+        if (x->watched != NULL)
+            x->watched->mark_us = 0;
         return;
     }
     api_response_release(answer);

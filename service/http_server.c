@@ -449,6 +449,8 @@ void svc_http_server_figures(const struct svc_http_server *server,
             atomic_load_explicit(&server->head_timeouts, memory_order_relaxed),
         .body_timeouts =
             atomic_load_explicit(&server->body_timeouts, memory_order_relaxed),
+        .answer_timeouts = atomic_load_explicit(&server->answer_timeouts,
+                                                memory_order_relaxed),
     };
     for (unsigned i = 0; i < server->loop_count; i++) {
         const struct svc_loop *loop = &server->loops[i];

@@ -54,8 +54,9 @@ struct svc_http_server;
 /*
  * What a body must bring in each body_timeout_us: so many bytes, and of one
  * whose length is known and which is kept whole, and so its memory reserved,
- * this part of it too. Chosen: a line of 9 kbit/s is enough for the first, and
- * a reserve is held for half an hour at most.
+ * this part of it too; and what the reader of a large answer must take. Chosen:
+ * a line of 9 kbit/s is enough for the first, and a reserve is held for half an
+ * hour at most.
  */
 #define SVC_HTTP_BODY_PIECE_BYTES ((uint64_t)64 << 10)
 #define SVC_HTTP_BODY_PARTS       32
@@ -83,10 +84,11 @@ struct svc_http_options {
 struct svc_http_figures {
     uint64_t connections;
     uint64_t connections_total;
-    uint64_t refused;       /* connections: 503, there were too many */
-    uint64_t head_timeouts; /* connections cut: a head took too long */
-    uint64_t body_timeouts; /* the same of a body */
-    uint64_t upload_bytes;  /* charged to the budget now */
+    uint64_t refused;         /* connections: 503, there were too many */
+    uint64_t head_timeouts;   /* connections cut: a head took too long */
+    uint64_t body_timeouts;   /* the same of a body */
+    uint64_t answer_timeouts; /* the same of a large answer's reader */
+    uint64_t upload_bytes;    /* charged to the budget now */
     uint64_t upload_bytes_max;
     uint64_t answer_bytes; /* the same of answers */
     uint64_t answer_bytes_max;

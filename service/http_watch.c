@@ -1,5 +1,7 @@
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
-#include <string.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "service/http_internal.h"
@@ -138,12 +140,12 @@ static void cut_as_slow(struct svc_connection *c, _Atomic(uint64_t) *counter)
 {
     ssize_t n = 0;
 
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
     if (c->loop->server->options.tls == NULL)
         n = send(c->fd, TOO_SLOW, sizeof TOO_SLOW - 1,
                  MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)n; /* who does not take it sees the connection end */
     cut(c);
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
 /* No head is whole. One that is idle is left to the library. */
@@ -161,6 +163,11 @@ static bool is_head_late(const struct svc_connection *c)
                                        options->head_timeout_us;
 }
 
+static uint64_t piece_of(uint64_t part)
+{
+    return part > SVC_HTTP_BODY_PIECE_BYTES ? part : SVC_HTTP_BODY_PIECE_BYTES;
+}
+
 /* Since the mark it has brought too little for the time. Sets the next one. */
 static bool is_body_late(struct svc_connection *c)
 {
@@ -168,17 +175,50 @@ static bool is_body_late(struct svc_connection *c)
     uint64_t timeout_us = c->loop->server->options.body_timeout_us;
     uint64_t now_us = c->loop->pass_us;
     uint64_t taken = taken_bytes(c);
-    uint64_t wanted = SVC_HTTP_BODY_PIECE_BYTES;
+    uint64_t wanted = piece_of(0);
 
-    if (api->body_window == 0 && api->content_length != API_LENGTH_UNKNOWN &&
-        api->content_length / SVC_HTTP_BODY_PARTS > wanted)
-        wanted = api->content_length / SVC_HTTP_BODY_PARTS;
+    if (api->body_window == 0 && api->content_length != API_LENGTH_UNKNOWN)
+        wanted = piece_of(api->content_length / SVC_HTTP_BODY_PARTS);
     if (c->mark_us == 0 || taken - c->mark_bytes >= wanted) {
         c->mark_us = now_us;
         c->mark_bytes = taken;
         return false;
     }
     return timeout_us != 0 && now_us - c->mark_us >= timeout_us;
+}
+
+/* Bytes that the client has acknowledged; false: it is no TCP. */
+static bool read_acked(const struct svc_connection *c, uint64_t *out)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+
+    if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+        len < offsetof(struct tcp_info, tcpi_bytes_acked) +
+                  sizeof info.tcpi_bytes_acked)
+        return false;
+    *out = info.tcpi_bytes_acked;
+    return true;
+}
+
+/* The same of an answer that is held in memory for its reader. */
+static bool is_reader_late(struct svc_connection *c)
+{
+    uint64_t timeout_us = c->loop->server->options.body_timeout_us;
+    uint64_t now_us = c->loop->pass_us;
+    uint64_t held = c->x->charged_answer_bytes;
+    uint64_t taken;
+
+    if (timeout_us == 0 || held == 0 ||
+        (c->mark_us != 0 && now_us - c->mark_us < timeout_us) ||
+        !read_acked(c, &taken))
+        return false;
+    if (c->mark_us != 0 &&
+        taken - c->mark_bytes < piece_of(held / SVC_HTTP_BODY_PARTS))
+        return true;
+    c->mark_us = now_us;
+    c->mark_bytes = taken;
+    return false;
 }
 
 static void judge_time(struct svc_connection *c)
@@ -191,8 +231,12 @@ static void judge_time(struct svc_connection *c)
     } else if (c->x->phase == SVC_PHASE_BODY) {
         if (is_body_late(c))
             cut_as_slow(c, &server->body_timeouts);
-    } else {
+    } else if (c->x->phase != SVC_PHASE_ANSWERED) {
         c->mark_us = 0; /* it waits for us */
+    } else if (is_reader_late(c)) {
+        atomic_fetch_add_explicit(&server->answer_timeouts, 1,
+                                  memory_order_relaxed);
+        cut(c);
     }
 }
 

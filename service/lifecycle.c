@@ -169,6 +169,7 @@ static void fill_process_figures(void *context, struct api_process_figures *out)
     out->connections_refused = http.refused;
     out->header_timeouts = http.head_timeouts;
     out->body_timeouts = http.body_timeouts;
+    out->answer_timeouts = http.answer_timeouts;
     out->upload_bytes = http.upload_bytes;
     out->upload_bytes_max = http.upload_bytes_max;
     out->answer_bytes = http.answer_bytes;
