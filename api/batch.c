@@ -77,7 +77,7 @@ static void begin_whole(struct api_exchange *x, enum batch_form form)
     api_write_init(&batch->w, limits->batch_bytes);
     if (!api_params_parse(x, allowed, &params) ||
         !api_accept(x, types, 1, &choice) || !api_conditions_refuse(x) ||
-        !api_write_params(x, &params, &batch->w) || !api_min_sequence(x))
+        !api_write_params(x, &params, &batch->w))
         return;
     x->body_limit = batch->form == FORM_JSON ? limits->json_batch_bytes
                                              : limits->batch_bytes;

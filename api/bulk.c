@@ -45,7 +45,7 @@ void api_bulk_begin(struct api_exchange *x)
     if (!api_params_parse(x, allowed, &params) ||
         !api_params_encoding(x, &params, &bulk->encoding) ||
         !api_accept(x, types, 1, &choice) || !api_conditions_refuse(x) ||
-        !api_write_params(x, &params, &bulk->w) || !api_min_sequence(x))
+        !api_write_params(x, &params, &bulk->w))
         return;
     bulk->sync = bulk->w.write.sync;
     bulk->sequence = ldb_last_sequence(x->context->db);

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "api/context.h"
 #include "api/params.h"
 #include "api/problem.h"
 #include "storage/base/checked.h"
@@ -210,42 +209,4 @@ size_t api_conditions_for_write(const struct api_conditions *conditions,
             condition(&conditions->none_match, key, LDB_CONDITION_ABSENT,
                       LDB_CONDITION_SEQUENCE_NOT_IN);
     return count;
-}
-
-/* ---- Leveld-Min-Sequence, Leveld-Timeout ---- */
-
-bool api_min_sequence(struct api_exchange *x)
-{
-    struct ldb_slice text;
-    uint64_t wanted;
-    uint64_t timeout_us;
-    ldb_sequence last;
-    struct api_problem problem = {.kind = API_PROBLEM_LAGGING,
-                                  .retry_after_s = 1};
-
-    if (!api_header_once(x, "Leveld-Timeout", &text))
-        return false;
-    if (text.data != NULL && !api_duration_parse(text, &timeout_us)) {
-        api_answer_problemf(x, API_PROBLEM_MALFORMED,
-                            "header Leveld-Timeout is a duration such as "
-                            "500ms or 2s, at most 24h");
-        return false;
-    }
-    if (!api_header_once(x, "Leveld-Min-Sequence", &text))
-        return false;
-    if (text.data == NULL)
-        return true;
-    if (!ldb_parse_u64(text, &wanted) || wanted > LDB_SEQUENCE_MAX) {
-        api_answer_problemf(x, API_PROBLEM_MALFORMED,
-                            "header Leveld-Min-Sequence is a sequence number");
-        return false;
-    }
-    last = ldb_last_sequence(x->context->db);
-    if (wanted <= last)
-        return true;
-    api_problem_detail(&problem,
-                       "this node is at sequence %llu, asked was %llu",
-                       (unsigned long long)last, (unsigned long long)wanted);
-    api_answer_problem(x, &problem);
-    return false;
 }

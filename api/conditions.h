@@ -1,6 +1,5 @@
 /*
- * Conditional requests (RFC 9110 section 13) and the headers that every data
- * request knows: If-Match, If-None-Match, Leveld-Min-Sequence, Leveld-Timeout.
+ * Conditional requests (RFC 9110 section 13): If-Match and If-None-Match.
  *
  * An entity tag of ours is a sequence number in quotes. Any other tag is legal
  * and matches nothing. If-Match compares strongly (a weak tag never matches),
@@ -62,12 +61,5 @@ bool api_tag_list_has(const struct api_tag_list *list, bool exists,
 size_t api_conditions_for_write(const struct api_conditions *conditions,
                                 struct ldb_slice key,
                                 struct ldb_condition out[2]);
-
-/*
- * Leveld-Min-Sequence and Leveld-Timeout. False: answered 400, or 503 lagging
- * when this node's last sequence is lower: nothing but another write can raise
- * it on the node that leads, so waiting for one would only hide a mistake.
- */
-LDB_MUST_CHECK bool api_min_sequence(struct api_exchange *x);
 
 #endif

@@ -3,6 +3,7 @@
 #include "api/json_text.h"
 #include "api/metrics.h"
 #include "api/router.h"
+#include "api/sequence_wait.h"
 #include "api/snapshots.h"
 #include "api/tokens.h"
 #include "storage/base/status.h"
@@ -40,9 +41,10 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     api_json_use_ldb_mem();
     context->metrics = api_metrics_create(api_route_none() + 1);
     context->snapshots = api_snapshots_create(db, env);
+    context->sequence_waits = api_sequence_waits_create(db, env);
     context->tokens = api_token_store_create();
     if (context->metrics == NULL || context->snapshots == NULL ||
-        context->tokens == NULL) {
+        context->sequence_waits == NULL || context->tokens == NULL) {
         api_context_release(context);
         return ldb_error_no_memory(err);
     }
@@ -56,6 +58,7 @@ void api_context_tick(struct api_context *context)
     struct ldb_stats stats;
 
     api_snapshots_expire(context->snapshots);
+    api_sequence_waits_tick(context->sequence_waits);
     ldb_stats(context->db, &stats);
     if (api_retry_update(&context->retry, &stats, api_now_us(context)))
         atomic_store_explicit(&context->retry_after_s,
@@ -63,8 +66,15 @@ void api_context_tick(struct api_context *context)
                               memory_order_relaxed);
 }
 
+void api_context_drain(struct api_context *context)
+{
+    api_sequence_waits_close(context->sequence_waits);
+}
+
 void api_context_close(struct api_context *context)
 {
+    if (context->sequence_waits != NULL)
+        api_sequence_waits_close(context->sequence_waits);
     if (context->snapshots != NULL)
         api_snapshots_drop_all(context->snapshots);
 }
@@ -74,6 +84,8 @@ void api_context_release(struct api_context *context)
     api_context_close(context);
     api_snapshots_destroy(context->snapshots);
     context->snapshots = NULL;
+    api_sequence_waits_destroy(context->sequence_waits);
+    context->sequence_waits = NULL;
     api_token_store_destroy(context->tokens);
     context->tokens = NULL;
     api_metrics_destroy(context->metrics);

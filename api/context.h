@@ -16,6 +16,7 @@
 #include "storage/include/ldb.h"
 
 struct api_metrics;
+struct api_sequence_waits;
 struct api_snapshots;
 struct api_token_store;
 
@@ -64,6 +65,7 @@ struct api_context {
     struct ldb_env *env; /* borrowed: clock, free space */
     struct api_metrics *metrics;
     struct api_snapshots *snapshots;
+    struct api_sequence_waits *sequence_waits;
     struct api_token_store *tokens; /* without a set: all is allowed */
     struct api_limits limits;
     uint64_t started_us;      /* monotonic, when init was called */
@@ -107,11 +109,14 @@ LDB_MUST_CHECK enum ldb_status api_context_init(struct api_context *context,
                                                 struct ldb_error *err);
 
 /*
- * Housekeeping, a few times a second: lets go of snapshots whose time is over,
- * takes the measure of the writes that wait.
- * Any one thread.
+ * Housekeeping, a few times a second: lets go of snapshots and of waiting
+ * requests whose time is over, takes the measure of the writes that wait. Any
+ * one thread.
  */
 void api_context_tick(struct api_context *context);
+
+/* The service is to end: requests that wait are answered now. Any thread. */
+void api_context_drain(struct api_context *context);
 
 /*
  * Lets go of all that is held of the database; before it closes, and after

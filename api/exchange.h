@@ -110,6 +110,16 @@ struct api_exchange_ops {
     void (*wake)(struct api_exchange *x);
 };
 
+/* api/sequence_wait.h; the links are guarded by the waits' lock. */
+struct api_sequence_wait {
+    ldb_sequence wanted;                  /* 0: none */
+    uint64_t deadline_us;                 /* monotonic */
+    void (*then)(struct api_exchange *x); /* NULL: x does not wait for it */
+    bool is_linked;
+    struct api_exchange *previous;
+    struct api_exchange *next;
+};
+
 struct api_exchange {
     /* ---- set by the service before begin ---- */
     const struct api_exchange_ops *ops;
@@ -131,6 +141,7 @@ struct api_exchange {
     size_t body_window;            /* 0: the body is taken whole; else in pieces
                                       of about so many bytes; body_limit is then
                                       of what lies in x->body */
+    struct api_sequence_wait sequence_wait;
 
     /* ---- filled by the service before finish ---- */
     struct ldb_buf body;

@@ -44,7 +44,7 @@ static bool begin_write(struct api_exchange *x)
     if (!api_params_parse(x, allowed, &params) ||
         !api_params_enc(x, &params, &enc) || !api_path_key(x, enc, &put->key) ||
         !api_auth_key(x, put->key) || !api_write_params(x, &params, &put->w) ||
-        !api_conditions_parse(x, &put->conditions) || !api_min_sequence(x))
+        !api_conditions_parse(x, &put->conditions))
         return false;
     put->w.write.conditions = put->engine_conditions;
     put->w.write.condition_count = api_conditions_for_write(
@@ -162,7 +162,7 @@ void api_kv_get_begin(struct api_exchange *x)
         !api_path_key(x, enc, &get->key) || !api_auth_key(x, get->key) ||
         !api_accept(x, get_types, sizeof(get_types) / sizeof(get_types[0]),
                     &choice) ||
-        !api_conditions_parse(x, &get->conditions) || !api_min_sequence(x))
+        !api_conditions_parse(x, &get->conditions))
         return;
     get->as_json = choice == 1;
     x->state = get;

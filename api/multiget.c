@@ -50,8 +50,7 @@ void api_multiget_begin(struct api_exchange *x)
                             "the keys are sent as %s", API_TYPE_JSON);
         return;
     }
-    if (!api_accept(x, types, 1, &choice) || !api_conditions_refuse(x) ||
-        !api_min_sequence(x))
+    if (!api_accept(x, types, 1, &choice) || !api_conditions_refuse(x))
         return;
     x->body_limit = x->context->limits.multiget_bytes;
     x->state = get;

@@ -114,6 +114,8 @@ static void write_members(struct api_json *json,
     }
     if (problem->has_oldest)
         api_json_member_u64(json, "oldest", problem->oldest);
+    if (problem->has_fork)
+        api_json_member_u64(json, "fork", problem->fork);
     if (problem->leader != NULL)
         api_json_member_text(json, "leader", problem->leader);
 }

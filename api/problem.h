@@ -80,6 +80,8 @@ struct api_problem {
     uint64_t written_count;
     bool has_oldest;
     ldb_sequence oldest;
+    bool has_fork; /* the last sequence that was kept */
+    ldb_sequence fork;
 };
 
 /* The kind's name as in /problems/<name>, its title and usual status. */

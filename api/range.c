@@ -301,7 +301,6 @@ void api_range_finish(struct api_exchange *x)
     if (!api_accept(x, range_types,
                     sizeof(range_types) / sizeof(range_types[0]), &choice) ||
         !api_range_query_parse(x, choice == 0, &query) ||
-        !api_min_sequence(x) ||
         !api_snapshot_open(x, &query.snapshot, &snapshot))
         return;
     view = api_snapshot_view_or_now(snapshot);

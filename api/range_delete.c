@@ -12,7 +12,7 @@
 /*
  * Between batches no cursor stays open: the request waits for a commit then,
  * and a database that closes meanwhile must not be held by a view of it. What
- * was written since the request began is told by its sequence instead.
+ * was written since it began is told by its sequence instead.
  */
 struct range_delete {
     struct api_write w;
@@ -20,7 +20,7 @@ struct range_delete {
     struct ldb_buf lower;         /* what query.lower points to, moved once */
     bool sync;                    /* of the last batch, and so of all */
     bool is_last;                 /* nothing of the range is left after w */
-    ldb_sequence newest;          /* when the request began */
+    ldb_sequence newest;          /* when the deletion began */
     uint64_t deleted;
 };
 
@@ -56,10 +56,9 @@ void api_range_delete_begin(struct api_exchange *x)
     if (!api_params_parse(x, allowed, &params) || !range_is_named(x, &params) ||
         !api_range_bounds_parse(x, &params, &state->query) ||
         !api_accept(x, types, 1, &choice) || !api_conditions_refuse(x) ||
-        !api_write_params(x, &params, &state->w) || !api_min_sequence(x))
+        !api_write_params(x, &params, &state->w))
         return;
     state->sync = state->w.write.sync;
-    state->newest = ldb_last_sequence(x->context->db);
     x->state = state;
 }
 
@@ -128,7 +127,7 @@ static enum ldb_status find_batch(struct api_exchange *x,
     return s;
 }
 
-void api_range_delete_step(struct api_exchange *x)
+static void step(struct api_exchange *x)
 {
     struct range_delete *state = x->state;
     struct ldb_error error = {0};
@@ -147,6 +146,14 @@ void api_range_delete_step(struct api_exchange *x)
     }
     if (s != LDB_OK)
         answer_failure(x, state, s, &error);
+}
+
+void api_range_delete_finish(struct api_exchange *x)
+{
+    struct range_delete *state = x->state;
+
+    state->newest = ldb_last_sequence(x->context->db);
+    step(x);
 }
 
 static void answer_done(struct api_exchange *x, struct range_delete *state)
@@ -177,7 +184,7 @@ void api_range_delete_resume(struct api_exchange *x)
     if (state->is_last)
         answer_done(x, state);
     else
-        api_range_delete_step(x);
+        step(x);
 }
 
 void api_range_delete_abandon(struct api_exchange *x)

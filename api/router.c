@@ -18,6 +18,7 @@
 #include "api/range.h"
 #include "api/range_delete.h"
 #include "api/response.h"
+#include "api/sequence_wait.h"
 #include "api/size.h"
 #include "api/snapshot_routes.h"
 #include "api/stats.h"
@@ -32,6 +33,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .waits = true,
         .begin = api_kv_get_begin,
         .finish = api_kv_get_finish,
     },
@@ -41,6 +43,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_PUT),
         .scope = API_SCOPE_WRITE,
+        .waits = true,
         .begin = api_kv_put_begin,
         .finish = api_kv_put_finish,
         .resume = api_kv_write_resume,
@@ -52,6 +55,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_DELETE),
         .scope = API_SCOPE_WRITE,
+        .waits = true,
         .begin = api_kv_delete_begin,
         .finish = api_kv_delete_finish,
         .resume = api_kv_write_resume,
@@ -62,6 +66,7 @@ static const struct api_route routes[] = {
         .path = "/v1/batch",
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_WRITE,
+        .waits = true,
         .begin = api_batch_begin,
         .take = api_bulk_take,
         .refuse = api_batch_refuse,
@@ -74,6 +79,7 @@ static const struct api_route routes[] = {
         .path = "/v1/multiget",
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_READ,
+        .waits = true,
         .begin = api_multiget_begin,
         .finish = api_multiget_finish,
         .resume = api_multiget_resume,
@@ -84,6 +90,7 @@ static const struct api_route routes[] = {
         .path = "/v1/range",
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .waits = true,
         .finish = api_range_finish,
     },
     {
@@ -91,8 +98,9 @@ static const struct api_route routes[] = {
         .path = "/v1/range",
         .methods = API_METHOD_BIT(API_DELETE),
         .scope = API_SCOPE_WRITE,
+        .waits = true,
         .begin = api_range_delete_begin,
-        .finish = api_range_delete_step,
+        .finish = api_range_delete_finish,
         .resume = api_range_delete_resume,
         .abandon = api_range_delete_abandon,
     },
@@ -101,6 +109,7 @@ static const struct api_route routes[] = {
         .path = "/v1/size",
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .waits = true,
         .finish = api_size_finish,
     },
     {
@@ -108,6 +117,7 @@ static const struct api_route routes[] = {
         .path = "/v1/snapshots",
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_READ,
+        .waits = true,
         .begin = api_snapshot_body_begin,
         .finish = api_snapshot_take_finish,
     },
@@ -116,6 +126,7 @@ static const struct api_route routes[] = {
         .path = "/v1/snapshots",
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .waits = true,
         .finish = api_snapshot_list_finish,
     },
     {
@@ -124,6 +135,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_READ,
+        .waits = true,
         .begin = api_snapshot_body_begin,
         .finish = api_snapshot_renew_finish,
     },
@@ -133,6 +145,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_DELETE),
         .scope = API_SCOPE_READ,
+        .waits = true,
         .finish = api_snapshot_drop_finish,
     },
     {
@@ -315,10 +328,13 @@ void api_exchange_begin(struct api_exchange *x)
     x->state = NULL;
     x->tokens = NULL;
     x->token = NULL;
+    x->sequence_wait = (struct api_sequence_wait){0};
     if (add_node_headers(x) && find_route(x) &&
         api_auth_check(x, x->route->scope)) {
         if (x->route->begin != NULL)
             x->route->begin(x);
+        if (!x->response.ready && x->route->waits)
+            (void)!api_sequence_wait_parse(x);
         if (!x->response.ready && x->body_window == 0 &&
             x->content_length != API_LENGTH_UNKNOWN &&
             x->content_length > x->body_limit)
@@ -327,10 +343,17 @@ void api_exchange_begin(struct api_exchange *x)
     settle(x);
 }
 
+/* Calls what is due, now or once this node has the sequence asked for. */
+static void go_on(struct api_exchange *x, void (*then)(struct api_exchange *))
+{
+    if (api_sequence_wait_pass(x, then))
+        then(x);
+}
+
 void api_exchange_take(struct api_exchange *x)
 {
     assert(!x->response.ready && x->route->take != NULL);
-    x->route->take(x);
+    go_on(x, x->route->take);
 }
 
 void api_exchange_refuse(struct api_exchange *x,
@@ -346,14 +369,20 @@ void api_exchange_refuse(struct api_exchange *x,
 void api_exchange_finish(struct api_exchange *x)
 {
     assert(!x->response.ready && x->route != NULL);
-    x->route->finish(x);
+    go_on(x, x->route->finish);
     settle(x);
 }
 
 void api_exchange_resume(struct api_exchange *x)
 {
-    assert(!x->response.ready && x->route->resume != NULL);
-    x->route->resume(x);
+    void (*then)(struct api_exchange *) = x->sequence_wait.then;
+
+    assert(!x->response.ready && (then != NULL || x->route->resume != NULL));
+    x->sequence_wait.then = NULL;
+    if (then != NULL)
+        go_on(x, then);
+    else
+        x->route->resume(x);
     settle(x);
 }
 

@@ -22,7 +22,8 @@ struct api_route {
     const char *path; /* whole, or up to and with a last '/' when is_prefix */
     bool is_prefix;   /* the rest of the path is x->raw_rest */
     unsigned methods; /* bits */
-    unsigned scope;   /* API_SCOPE_...: what a token must have; 0: none */
+    bool waits; /* knows Leveld-Min-Sequence: finish, and take, wait for it */
+    unsigned scope; /* API_SCOPE_...: what a token must have; 0: none */
     void (*begin)(struct api_exchange *x);
     void (*take)(struct api_exchange *x);
     void (*refuse)(struct api_exchange *x, const struct api_problem *problem);

@@ -56,7 +56,7 @@ void api_size_finish(struct api_exchange *x)
         !api_params_key(x, &params, "start", enc, &has_start, &start) ||
         !api_params_key(x, &params, "end", enc, &has_end, &end) ||
         !api_auth_range(x, start, has_end ? &end : NULL) ||
-        !api_accept(x, types, 1, &choice) || !api_min_sequence(x))
+        !api_accept(x, types, 1, &choice))
         return;
     s = has_end
             ? ldb_approximate_size(x->context->db, start, end, &error, &bytes)

@@ -91,7 +91,7 @@ static bool check_request(struct api_exchange *x)
     size_t choice;
 
     return api_no_params(x) && api_accept(x, types, 1, &choice) &&
-           api_conditions_refuse(x) && api_min_sequence(x);
+           api_conditions_refuse(x);
 }
 
 void api_snapshot_body_begin(struct api_exchange *x)

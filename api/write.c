@@ -3,6 +3,7 @@
 #include "api/context.h"
 #include "api/json_text.h"
 #include "api/problem.h"
+#include "api/sequence_wait.h"
 #include "storage/base/buf.h"
 
 void api_write_init(struct api_write *w, size_t batch_limit)
@@ -47,7 +48,11 @@ bool api_write_params(struct api_exchange *x, const struct api_params *params,
 /* The engine's call when the write is committed or has failed. */
 static void write_done(struct ldb_write *write)
 {
-    api_exchange_wake(write->context);
+    struct api_exchange *x = write->context;
+
+    if (write->status == LDB_OK)
+        api_sequence_waits_advance(x->context->sequence_waits, write->sequence);
+    api_exchange_wake(x);
 }
 
 enum ldb_status api_write_queue(struct api_exchange *x, struct api_write *w,

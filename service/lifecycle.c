@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/context.h"
+#include "api/sequence_wait.h"
 #include "api/snapshots.h"
 #include "replication/node.h"
 #include "service/access_log.h"
@@ -204,7 +205,8 @@ static enum ldb_status make_context(struct svc_service *service,
     context->disk_reserve_bytes = config->disk_reserve_bytes;
     context->process_figures = fill_process_figures;
     context->service = service;
-    return LDB_OK;
+    return api_sequence_waits_set_history(context->sequence_waits,
+                                          &service->node.history, err);
 }
 
 static enum ldb_status load_tokens(struct svc_service *service,
@@ -482,7 +484,11 @@ static enum ldb_status heal(struct svc_service *service, struct ldb_error *err)
             return s;
         service->heals = true;
     }
-    s = ldb_raise_sequence(service->db, service->healing.base, err);
+    /* Nobody may take the gap for something that has come. */
+    s = api_sequence_waits_set_history(service->context.sequence_waits,
+                                       &service->node.history, err);
+    if (s == LDB_OK)
+        s = ldb_raise_sequence(service->db, service->healing.base, err);
     if (s == LDB_OK)
         s = ldb_reopen(service->db, &recovery, err);
     if (s == LDB_OK)
@@ -549,6 +555,7 @@ void svc_service_reload(struct svc_service *service)
 
 void svc_service_drain(struct svc_service *service)
 {
+    api_context_drain(&service->context);
     svc_http_server_drain(service->http);
 }
 

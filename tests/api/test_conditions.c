@@ -133,53 +133,6 @@ static void headers_become_the_engines_conditions(void **state)
     }
 }
 
-static void min_sequence_lets_through_what_is_here(void **state)
-{
-    static const struct {
-        const char *headers[2];
-        unsigned status; /* 0: go on */
-    } rows[] = {
-        {{NULL}, 0},
-        {{"Leveld-Min-Sequence: 0"}, 0},
-        {{"Leveld-Min-Sequence: 1"}, 0},
-        {{"Leveld-Min-Sequence: 2"}, 503},
-        {{"Leveld-Min-Sequence: "}, 400},
-        {{"Leveld-Min-Sequence: -1"}, 400},
-        {{"Leveld-Min-Sequence: 1x"}, 400},
-        {{"Leveld-Min-Sequence: 72057594037927936"}, 400},
-        {{"Leveld-Timeout: 2s"}, 0},
-        {{"Leveld-Timeout: 2"}, 400},
-        {{"Leveld-Timeout: "}, 400},
-    };
-    struct api_fixture *f = *state;
-
-    (void)api_put(f, "/v1/kv/a", "1");
-    assert_int_equal(ldb_last_sequence(f->db), 1);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct fake_request request = {
-            .method = "GET", .target = "/", .headers = rows[i].headers};
-        struct fake_exchange *fake =
-            fake_exchange_create(&f->context, &request);
-        struct api_exchange *x = fake_exchange_get(fake);
-
-        if (api_min_sequence(x) != (rows[i].status == 0) ||
-            x->response.status != rows[i].status)
-            fail_msg("row %zu: %u", i, x->response.status);
-        fake_exchange_destroy(fake);
-    }
-}
-
-static void a_lagging_answer_says_when_to_come_back(void **state)
-{
-    static const char *const headers[] = {"Leveld-Min-Sequence: 99", NULL};
-    struct fake_answer answer =
-        api_call(*state, "GET", "/v1/kv/a", headers, NULL);
-
-    assert_problem(&answer, 503, "lagging");
-    assert_header(&answer, "Retry-After", "1");
-    fake_answer_release(&answer);
-}
-
 #define FIXTURE_TEST(f)                                                        \
     cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
 
@@ -190,8 +143,6 @@ int main(void)
         cmocka_unit_test(a_list_has_an_end),
         cmocka_unit_test(a_missing_entry_is_in_no_list),
         FIXTURE_TEST(headers_become_the_engines_conditions),
-        FIXTURE_TEST(min_sequence_lets_through_what_is_here),
-        FIXTURE_TEST(a_lagging_answer_says_when_to_come_back),
     };
 
     return cmocka_run_group_tests_name("conditions", tests, NULL, NULL);

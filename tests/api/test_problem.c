@@ -71,6 +71,8 @@ static void all_members_are_written(void **state)
         .leader = "http://a",
         .has_oldest = true,
         .oldest = 7,
+        .has_fork = true,
+        .fork = 6,
     };
     struct ldb_buf out = LDB_BUF_INIT(4096);
 
@@ -81,7 +83,7 @@ static void all_members_are_written(void **state)
         "\"title\":\"Precondition failed\",\"status\":412,"
         "\"detail\":\"a \\\"detail\\\"\",\"reason\":\"stalled\",\"index\":3,"
         "\"key\":\"/w==\",\"encoding\":\"base64\",\"current\":12,"
-        "\"file\":\"000005.ldb\",\"offset\":4096,\"oldest\":7,"
+        "\"file\":\"000005.ldb\",\"offset\":4096,\"oldest\":7,\"fork\":6,"
         "\"leader\":\"http://a\"}",
         ldb_slice_of_buf(&out));
     ldb_buf_release(&out);

@@ -4,40 +4,10 @@
 
 #include "tests/support/api_fixture.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/clock_env.h"
 #include "tests/support/mem_fault.h"
 
 #define SECOND UINT64_C(1000000)
-
-/* The fixture's environment with a clock that a test moves. */
-struct clock_env {
-    struct ldb_env env;
-    struct ldb_env_ops ops;
-    uint64_t now_us;
-    uint64_t seed;
-};
-
-static uint64_t clock_monotonic(struct ldb_env *env)
-{
-    return ((struct clock_env *)env)->now_us;
-}
-
-static uint64_t clock_wall(struct ldb_env *env)
-{
-    return ((struct clock_env *)env)->now_us + 1000 * SECOND;
-}
-
-static enum ldb_status clock_random(struct ldb_env *env, uint8_t *out, size_t n,
-                                    struct ldb_error *err)
-{
-    struct clock_env *own = (struct clock_env *)env;
-
-    (void)err;
-    for (size_t i = 0; i < n; i++) {
-        own->seed = own->seed * UINT64_C(6364136223846793005) + 1;
-        out[i] = (uint8_t)(own->seed >> 56);
-    }
-    return LDB_OK;
-}
 
 struct snapshots_fixture {
     struct api_fixture *api;
@@ -52,11 +22,7 @@ static int setup(void **state)
 
     assert_int_equal(api_fixture_setup(&api), 0);
     f->api = api;
-    f->clock.ops = (struct ldb_env_ops){.monotonic_us = clock_monotonic,
-                                        .wall_us = clock_wall,
-                                        .random_bytes = clock_random};
-    f->clock.env.ops = &f->clock.ops;
-    f->clock.now_us = 50 * SECOND;
+    clock_env_init(&f->clock, 50 * SECOND);
     f->all = api_snapshots_create(f->api->db, &f->clock.env);
     assert_non_null(f->all);
     *state = f;

@@ -54,6 +54,7 @@ class Caller:
         self.number = number
         self.client = Client(server)
         self.known = {}    # key: the sequence last heard of, None: absent
+        self.highest = 0   # of the sequences heard of
         self.history = []
         self.refused = 0   # stalled: nothing was written
         self.snapshot = None
@@ -73,10 +74,12 @@ class Caller:
         call = time.monotonic_ns()
         answer = self.client.request(method, path, body, headers)
         ret = time.monotonic_ns()
-        expect(answer.status < 500 or answer.problem() in ('stalled',
-                                                           'overloaded'),
+        expect(answer.status < 500 or
+               answer.problem() in ('stalled', 'overloaded', 'lagging'),
                f'client {self.number}: {method} {path}: {answer}')
-        self.refused += answer.status == 503
+        self.refused += answer.status == 503 and answer.problem() != 'lagging'
+        if 'leveld-sequence' in answer.headers:
+            self.highest = max(self.highest, answer.sequence())
         return call, ret, answer
 
     # ---- writes ----
@@ -203,8 +206,17 @@ class Caller:
         as_json = self.rng.random() < 0.3
         if as_json:
             headers['Accept'] = JSON
+        least = 0
+        if self.rng.random() < 0.2 and view is None:
+            least = self.highest + self.rng.randrange(4)
+            headers.update({'Leveld-Min-Sequence': str(least),
+                            'Leveld-Timeout': '50ms'})
         call, ret, answer = self.send('GET', path, None, headers)
+        if answer.status == 503:
+            return
         seen = answer.sequence()
+        expect(view is not None or seen >= least,
+               f'{least} was asked for, {seen} seen')
         if answer.status == 412:
             current = answer.json()['current']
             self.history.append(Refused(call, ret, [condition], None, current))

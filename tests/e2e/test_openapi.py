@@ -203,7 +203,7 @@ REQUESTS = (
     ('GET', '/v1/kv/{key}', '/v1/kv/a?snapshot=ID', 200, None, {}),
     ('GET', '/v1/kv/{key}', '/v1/kv/a?snapshot=' + 32 * '0', 410, None, {}),
     ('GET', '/v1/kv/{key}', '/v1/kv/a', 503, None,
-     {'Leveld-Min-Sequence': '99999999999'}),
+     {'Leveld-Min-Sequence': '99999999999', 'Leveld-Timeout': '0s'}),
     ('HEAD', '/v1/kv/{key}', '/v1/kv/a', 200, None, {}),
     ('HEAD', '/v1/kv/{key}', '/v1/kv/none', 404, None, {}),
     ('POST', '/v1/batch', '/v1/batch', 200,

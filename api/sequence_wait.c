@@ -1,0 +1,295 @@
+#include "api/sequence_wait.h"
+
+#include <stdatomic.h>
+
+#include "api/context.h"
+#include "api/params.h"
+#include "api/problem.h"
+#include "storage/base/checked.h"
+#include "storage/base/mem.h"
+#include "storage/base/mutex.h"
+#include "storage/base/status.h"
+
+/*
+ * Who waits is entered before the last sequence is looked at again, and who
+ * brings a sequence publishes it before it looks at who waits. Both look
+ * through a read-modify-write of lowest, whose order is one for all threads:
+ * so one of them sees the other, and nobody waits for what is there.
+ *
+ * Locking: db and env are constant. Atomic: lowest (acq_rel, see above). The
+ * rest is guarded by mu, under which nobody is woken. A linked exchange is
+ * its loop's again once it is unlinked: whoever does that wakes it, or is it.
+ */
+struct api_sequence_waits {
+    struct ldb_db *db;
+    struct ldb_env *env;
+    _Atomic(ldb_sequence) lowest; /* of those wanted, or above all */
+    struct ldb_mutex mu;
+    struct api_exchange *first; /* guarded by mu */
+    size_t count;               /* guarded by mu */
+    bool is_closed;             /* guarded by mu */
+    struct repl_epoch *epochs;  /* guarded by mu; owned */
+    size_t epoch_count;         /* guarded by mu */
+};
+
+#define NOBODY UINT64_MAX
+
+struct api_sequence_waits *api_sequence_waits_create(struct ldb_db *db,
+                                                     struct ldb_env *env)
+{
+    struct api_sequence_waits *all = ldb_mem_zalloc(1, sizeof(*all));
+
+    if (all == NULL)
+        return NULL;
+    all->db = db;
+    all->env = env;
+    atomic_init(&all->lowest, NOBODY);
+    ldb_mutex_init(&all->mu);
+    return all;
+}
+
+void api_sequence_waits_destroy(struct api_sequence_waits *all)
+{
+    if (all == NULL)
+        return;
+    assert(all->first == NULL);
+    ldb_mutex_release(&all->mu);
+    ldb_mem_free(all->epochs);
+    ldb_mem_free(all);
+}
+
+enum ldb_status
+api_sequence_waits_set_history(struct api_sequence_waits *all,
+                               const struct repl_epoch_history *history,
+                               struct ldb_error *err)
+{
+    struct repl_epoch *copy = ldb_mem_alloc(history->count, sizeof(*copy));
+    struct repl_epoch *old;
+
+    if (copy == NULL && history->count > 0)
+        return ldb_error_no_memory(err);
+    for (size_t i = 0; i < history->count; i++)
+        copy[i] = history->items[i];
+    ldb_mutex_lock(&all->mu);
+    old = all->epochs;
+    all->epochs = copy;
+    all->epoch_count = history->count;
+    ldb_mutex_unlock(&all->mu);
+    ldb_mem_free(old);
+    return LDB_OK;
+}
+
+/* ---- the headers ---- */
+
+bool api_sequence_wait_parse(struct api_exchange *x)
+{
+    struct api_sequence_wait *wait = &x->sequence_wait;
+    uint64_t timeout_us = API_SEQUENCE_WAIT_US;
+    struct ldb_slice text;
+
+    if (!api_header_once(x, "Leveld-Timeout", &text))
+        return false;
+    if (text.data != NULL && !api_duration_parse(text, &timeout_us)) {
+        api_answer_problemf(x, API_PROBLEM_MALFORMED,
+                            "header Leveld-Timeout is a duration such as "
+                            "500ms or 2s, at most 24h");
+        return false;
+    }
+    if (!api_header_once(x, "Leveld-Min-Sequence", &text))
+        return false;
+    if (text.data != NULL && (!ldb_parse_u64(text, &wait->wanted) ||
+                              wait->wanted > LDB_SEQUENCE_MAX)) {
+        api_answer_problemf(x, API_PROBLEM_MALFORMED,
+                            "header Leveld-Min-Sequence is a sequence number");
+        return false;
+    }
+    wait->deadline_us = x->started_us + timeout_us;
+    return true;
+}
+
+/* ---- the list ---- */
+
+static void link_wait(struct api_sequence_waits *all, struct api_exchange *x)
+    LDB_REQUIRES(all->mu)
+{
+    struct api_sequence_wait *wait = &x->sequence_wait;
+    ldb_sequence lowest =
+        atomic_load_explicit(&all->lowest, memory_order_relaxed);
+
+    wait->is_linked = true;
+    wait->previous = NULL;
+    wait->next = all->first;
+    if (all->first != NULL)
+        all->first->sequence_wait.previous = x;
+    all->first = x;
+    all->count++;
+    (void)atomic_exchange_explicit(
+        &all->lowest, wait->wanted < lowest ? wait->wanted : lowest,
+        memory_order_acq_rel);
+}
+
+static void unlink_wait(struct api_sequence_waits *all, struct api_exchange *x)
+    LDB_REQUIRES(all->mu)
+{
+    struct api_sequence_wait *wait = &x->sequence_wait;
+
+    if (wait->previous != NULL)
+        wait->previous->sequence_wait.next = wait->next;
+    else
+        all->first = wait->next;
+    if (wait->next != NULL)
+        wait->next->sequence_wait.previous = wait->previous;
+    wait->is_linked = false;
+    all->count--;
+}
+
+/*
+ * Takes off those whose sequence is here or whose deadline has passed; they
+ * are woken once mu is free.
+ */
+static void wake_those(struct api_sequence_waits *all, ldb_sequence sequence,
+                       uint64_t now_us)
+{
+    struct api_exchange *woken = NULL;
+    ldb_sequence lowest = NOBODY;
+    struct api_exchange *next;
+
+    ldb_mutex_lock(&all->mu);
+    for (struct api_exchange *x = all->first; x != NULL; x = next) {
+        struct api_sequence_wait *wait = &x->sequence_wait;
+
+        next = wait->next;
+        if (wait->wanted > sequence && wait->deadline_us > now_us) {
+            lowest = wait->wanted < lowest ? wait->wanted : lowest;
+            continue;
+        }
+        unlink_wait(all, x);
+        wait->next = woken;
+        woken = x;
+    }
+    atomic_store_explicit(&all->lowest, lowest, memory_order_release);
+    ldb_mutex_unlock(&all->mu);
+    while (woken != NULL) {
+        next = woken->sequence_wait.next;
+        api_exchange_wake(woken);
+        woken = next;
+    }
+}
+
+void api_sequence_waits_advance(struct api_sequence_waits *all,
+                                ldb_sequence sequence)
+{
+    if (atomic_fetch_add_explicit(&all->lowest, 0, memory_order_acq_rel) <=
+        sequence)
+        wake_those(all, sequence, 0);
+}
+
+void api_sequence_waits_tick(struct api_sequence_waits *all)
+{
+    if (atomic_load_explicit(&all->lowest, memory_order_relaxed) != NOBODY)
+        wake_those(all, ldb_last_sequence(all->db),
+                   all->env->ops->monotonic_us(all->env));
+}
+
+void api_sequence_waits_close(struct api_sequence_waits *all)
+{
+    ldb_mutex_lock(&all->mu);
+    all->is_closed = true;
+    ldb_mutex_unlock(&all->mu);
+    wake_those(all, LDB_SEQUENCE_MAX, UINT64_MAX);
+}
+
+size_t api_sequence_waits_count(struct api_sequence_waits *all)
+{
+    size_t count;
+
+    ldb_mutex_lock(&all->mu);
+    count = all->count;
+    ldb_mutex_unlock(&all->mu);
+    return count;
+}
+
+/* ---- waiting ---- */
+
+static void answer_lost(struct api_exchange *x, const struct repl_epoch *epoch)
+{
+    struct api_problem problem = {
+        .kind = API_PROBLEM_LOST_SEQUENCE,
+        .has_fork = true,
+        .fork = epoch->previous_last,
+    };
+
+    api_problem_detail(
+        &problem,
+        "sequence %llu was lost: epoch %llu goes on after sequence %llu",
+        (unsigned long long)x->sequence_wait.wanted,
+        (unsigned long long)epoch->number,
+        (unsigned long long)epoch->previous_last);
+    api_answer_problem(x, &problem);
+}
+
+static void answer_lagging(struct api_exchange *x, ldb_sequence last)
+{
+    struct api_problem problem = {.kind = API_PROBLEM_LAGGING,
+                                  .retry_after_s = 1};
+
+    api_problem_detail(
+        &problem, "this node is at sequence %llu, asked was %llu",
+        (unsigned long long)last, (unsigned long long)x->sequence_wait.wanted);
+    api_answer_problem(x, &problem);
+}
+
+/* Whether the sequence lies in a gap; *out: the epoch behind it. */
+static bool find_gap(const struct api_sequence_waits *all,
+                     ldb_sequence sequence, struct repl_epoch *out)
+    LDB_REQUIRES(all->mu)
+{
+    for (size_t i = 0; i < all->epoch_count; i++) {
+        if (sequence > all->epochs[i].previous_last &&
+            sequence <= all->epochs[i].base) {
+            *out = all->epochs[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+bool api_sequence_wait_pass(struct api_exchange *x,
+                            void (*then)(struct api_exchange *))
+{
+    struct api_sequence_waits *all = x->context->sequence_waits;
+    struct api_sequence_wait *wait = &x->sequence_wait;
+    ldb_sequence last;
+    struct repl_epoch epoch;
+    bool is_lost;
+    bool waits;
+
+    if (wait->wanted == 0)
+        return true;
+    last = ldb_last_sequence(all->db);
+    ldb_mutex_lock(&all->mu);
+    is_lost = find_gap(all, wait->wanted, &epoch);
+    waits = !is_lost && wait->wanted > last && !all->is_closed &&
+            wait->deadline_us > all->env->ops->monotonic_us(all->env);
+    if (waits) {
+        link_wait(all, x);
+        /* It may have come since, from one who saw nobody waiting. */
+        last = ldb_last_sequence(all->db);
+        if (wait->wanted <= last) {
+            unlink_wait(all, x);
+            waits = false;
+        }
+    }
+    ldb_mutex_unlock(&all->mu);
+    if (waits) {
+        wait->then = then;
+        return false;
+    }
+    if (is_lost)
+        answer_lost(x, &epoch);
+    else if (wait->wanted > last)
+        answer_lagging(x, last);
+    else
+        wait->wanted = 0; /* asked once a request */
+    return !is_lost && wait->wanted == 0;
+}
