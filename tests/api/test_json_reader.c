@@ -17,7 +17,7 @@ static bool we_accept(struct ldb_slice text)
 {
     struct api_json_reader r = api_json_reader_make(text, DEPTH);
     uint8_t first = api_json_reader_peek(&r);
-    struct api_json_value value;
+    struct api_json_value value = {0};
 
     return (first == '{' || first == '[') &&
            api_json_reader_value(&r, &value) && api_json_reader_end(&r);
@@ -167,7 +167,7 @@ static void verdicts_of_damaged_texts_are_too(void **state)
 static bool read_string(struct ldb_slice text, struct api_json_string *out)
 {
     struct api_json_reader r = api_json_reader_make(text, 1);
-    struct api_json_value value;
+    struct api_json_value value = {0};
 
     if (!api_json_reader_array(&r) || !api_json_reader_element(&r) ||
         !api_json_reader_value(&r, &value) || api_json_reader_element(&r) ||
@@ -199,7 +199,7 @@ static void escapes_stand_for_their_characters(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct api_json_string s;
+        struct api_json_string s = {0};
         uint8_t room[64];
 
         if (!read_string(ldb_slice_str(rows[i].text), &s))
@@ -229,7 +229,7 @@ static void a_byte_that_is_not_plain_is_seen_anywhere(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (int before = 0; before < 20; before++) {
             for (int after = 0; after < 10; after++) {
-                struct api_json_string s;
+                struct api_json_string s = {0};
                 bool is_ok;
                 int len = snprintf(text, sizeof(text), "[\"%.*s%s%.*s\"]",
                                    before, "01234567890123456789",
@@ -247,7 +247,7 @@ static void a_byte_that_is_not_plain_is_seen_anywhere(void **state)
 
 static void words_are_known_with_escapes_too(void **state)
 {
-    struct api_json_string s;
+    struct api_json_string s = {0};
 
     (void)state;
     assert_true(read_string(BYTES("[\"\\u0070u\\u0074\"]"), &s));
@@ -286,7 +286,7 @@ static void decoding_needs_room_where_the_text_is_not_the_bytes(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         enum api_decode_result result;
         struct ldb_slice out = {0};
-        struct api_json_string s;
+        struct api_json_string s = {0};
 
         assert_true(read_string(ldb_slice_str(rows[i].text), &s));
         result = api_json_string_decode(&s, rows[i].encoding, &room, &out);
@@ -304,7 +304,7 @@ static void decoding_says_when_there_is_no_memory(void **state)
 {
     struct ldb_buf room = LDB_BUF_INIT(64);
     struct ldb_slice out;
-    struct api_json_string s;
+    struct api_json_string s = {0};
 
     (void)state;
     assert_true(read_string(BYTES("[\"61\"]"), &s));
@@ -337,7 +337,7 @@ static void encodings_are_named_by_strings(void **state)
         struct api_json_reader r =
             api_json_reader_make(ldb_slice_str(rows[i].text), 2);
         enum api_encoding encoding = API_ENCODING_UTF8;
-        struct api_json_value value;
+        struct api_json_value value = {0};
 
         assert_true(api_json_reader_array(&r) && api_json_reader_element(&r) &&
                     api_json_reader_value(&r, &value));
@@ -358,7 +358,7 @@ static void values_are_of_their_kind(void **state)
     };
     struct api_json_reader r = api_json_reader_make(
         BYTES("[{\"a\":[]},[{}],\"s\",1,1.0,1e1,true,false,null]"), DEPTH);
-    struct api_json_value value;
+    struct api_json_value value = {0};
     size_t count = 0;
 
     (void)state;
@@ -389,7 +389,7 @@ static void integers_have_64_bits(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct api_json_reader r =
             api_json_reader_make(ldb_slice_str(rows[i].text), 1);
-        struct api_json_value value;
+        struct api_json_value value = {0};
 
         assert_true(api_json_reader_array(&r) && api_json_reader_element(&r) &&
                     api_json_reader_value(&r, &value));
@@ -402,8 +402,8 @@ static void members_come_in_their_order(void **state)
 {
     struct api_json_reader r = api_json_reader_make(
         BYTES(" { \"a\" : 1 , \"b\" : { \"c\" : 2 } , \"d\":[]}"), 2);
-    struct api_json_string name;
-    struct api_json_value value;
+    struct api_json_string name = {0};
+    struct api_json_value value = {0};
 
     (void)state;
     assert_true(api_json_reader_object(&r));
@@ -458,7 +458,7 @@ static void failures_say_where_and_why(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct api_json_reader r =
             api_json_reader_make(ldb_slice_str(rows[i].text), 2);
-        struct api_json_value value;
+        struct api_json_value value = {0};
         char message[128];
 
         assert_false(api_json_reader_value(&r, &value) &&
@@ -471,8 +471,8 @@ static void failures_say_where_and_why(void **state)
 static void a_failed_reader_stays_failed(void **state)
 {
     struct api_json_reader r = api_json_reader_make(BYTES("[x[{\"a\":1}]]"), 9);
-    struct api_json_string name;
-    struct api_json_value value;
+    struct api_json_string name = {0};
+    struct api_json_value value = {0};
     const char *why;
 
     (void)state;
@@ -496,7 +496,7 @@ static void nesting_is_allowed_to_the_depth(void **state)
     (void)state;
     for (unsigned depth = 1; depth <= API_JSON_READER_DEPTH_MAX; depth++) {
         for (unsigned levels = depth; levels <= depth + 1; levels++) {
-            struct api_json_value value;
+            struct api_json_value value = {0};
             struct api_json_reader r;
 
             memset(text, '[', levels);
