@@ -55,12 +55,15 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
 
 void api_context_tick(struct api_context *context)
 {
+    uint64_t now_us = api_now_us(context);
     struct ldb_stats stats;
 
     api_snapshots_expire(context->snapshots);
     api_sequence_waits_tick(context->sequence_waits);
+    if (!api_retry_is_due(&context->retry, now_us))
+        return;
     ldb_stats(context->db, &stats);
-    if (api_retry_update(&context->retry, &stats, api_now_us(context)))
+    if (api_retry_update(&context->retry, &stats, now_us))
         atomic_store_explicit(&context->retry_after_s,
                               api_retry_after_s(&context->retry, &stats),
                               memory_order_relaxed);

@@ -11,9 +11,6 @@
 /* Bytes of an unknown name in a message; chosen: a name of ours mistyped. */
 #define SHOWN_MAX 40
 
-/* A word with that byte in all eight places. */
-#define EACH(c) (UINT64_C(0x0101010101010101) * (c))
-
 static bool fail(struct api_json_reader *r, const char *why)
 {
     if (r->why == NULL)
@@ -66,18 +63,14 @@ void api_json_reader_explain(const struct api_json_reader *r, char *out,
 
 /*
  * The first byte from p on that is a quote, a backslash, a control character
- * or no ASCII; end when there is none. Eight at a time: in a word of ASCII,
- * subtracting EACH(n) sets the high bit of a byte below n, and borrows from no
- * byte before the first such one.
+ * or no ASCII; end when there is none. Eight at a time.
  */
 static const uint8_t *plain_end(const uint8_t *p, const uint8_t *end)
 {
     for (; end - p >= 8; p += 8) {
         uint64_t word = ldb_load_fixed64(p);
         uint64_t special =
-            (((word ^ EACH('"')) - EACH(1)) | ((word ^ EACH('\\')) - EACH(1)) |
-             (word - EACH(0x20)) | word) &
-            EACH(0x80);
+            (api_json_escapes(word) | word) & API_EACH_BYTE(0x80);
 
         if (special != 0)
             return p + __builtin_ctzll(special) / 8;

@@ -295,14 +295,8 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
 }
 
-/* A word with that byte in all eight places. */
-#define EACH(c) (UINT64_C(0x0101010101010101) * (c))
-
-/*
- * Bytes from the writer's place on that need no escape. Eight at a time: of a
- * byte below 0x80, subtracting EACH(n) sets the high bit when it is below n,
- * and borrows from no byte before the first such one.
- */
+/* Bytes from the writer's place on that need no escape. Eight at a time; a byte
+ * of 0x80 and more needs none. */
 static size_t plain_run(const struct api_string_writer *w, size_t max)
 {
     const uint8_t *p = w->bytes.data + w->done;
@@ -313,10 +307,9 @@ static size_t plain_run(const struct api_string_writer *w, size_t max)
         left = max;
     for (; left - len >= 8; len += 8) {
         uint64_t word = ldb_load_fixed64(p + len);
-        uint64_t special =
-            (((word ^ EACH('"')) - EACH(1)) | ((word ^ EACH('\\')) - EACH(1)) |
-             ((word ^ EACH(0x7f)) - EACH(1)) | (word - EACH(0x20))) &
-            ~word & EACH(0x80);
+        uint64_t special = (api_json_escapes(word) |
+                            ((word ^ API_EACH_BYTE(0x7f)) - API_EACH_BYTE(1))) &
+                           ~word & API_EACH_BYTE(0x80);
 
         if (special != 0)
             return len + (size_t)__builtin_ctzll(special) / 8;

@@ -47,6 +47,23 @@ enum api_decode_result {
     API_DECODE_NO_MEMORY,
 };
 
+/* A word with that byte in all eight places. */
+#define API_EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/*
+ * Where the eight bytes of word have a quote, a backslash or a control
+ * character, by the high bit of the byte; the other bits say nothing, nor does
+ * that of a byte which is no ASCII. Exact up to the first: subtracting
+ * API_EACH_BYTE(n) sets the high bit of a byte below n, and borrows from none
+ * before the first one.
+ */
+static inline uint64_t api_json_escapes(uint64_t word)
+{
+    return ((word ^ API_EACH_BYTE('"')) - API_EACH_BYTE(1)) |
+           ((word ^ API_EACH_BYTE('\\')) - API_EACH_BYTE(1)) |
+           (word - API_EACH_BYTE(0x20));
+}
+
 /*
  * The bytes that text stands for. utf8: text itself, borrowed (it is valid:
  * jansson or the URL's decoder looked). Else decoded into the arena; base64

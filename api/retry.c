@@ -1,11 +1,16 @@
 #include "api/retry.h"
 
+bool api_retry_is_due(const struct api_retry *retry, uint64_t now_us)
+{
+    return now_us - retry->since_us >= API_RETRY_WINDOW_US;
+}
+
 bool api_retry_update(struct api_retry *retry, const struct ldb_stats *stats,
                       uint64_t now_us)
 {
     uint64_t us = now_us - retry->since_us;
 
-    if (us < API_RETRY_WINDOW_US)
+    if (!api_retry_is_due(retry, now_us))
         return false;
     retry->rate = stats->user_bytes < retry->user_bytes
                       ? 0 /* reopened */

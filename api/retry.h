@@ -22,7 +22,11 @@ struct api_retry {
     double rate;         /* bytes a second, of the window before */
 };
 
-/* Takes the figures of now_us into account. True: a window is over. */
+/* Whether a window is over. */
+bool api_retry_is_due(const struct api_retry *retry, uint64_t now_us);
+
+/* Takes the figures of now_us into account, when a window is over; else false.
+ */
 bool api_retry_update(struct api_retry *retry, const struct ldb_stats *stats,
                       uint64_t now_us);
 

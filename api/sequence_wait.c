@@ -167,7 +167,7 @@ static void wake_those(struct api_sequence_waits *all, ldb_sequence sequence,
         wait->next = woken;
         woken = x;
     }
-    atomic_store_explicit(&all->lowest, lowest, memory_order_release);
+    (void)atomic_exchange_explicit(&all->lowest, lowest, memory_order_acq_rel);
     ldb_mutex_unlock(&all->mu);
     while (woken != NULL) {
         next = woken->sequence_wait.next;

@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/problem.h"
 #include "service/http_internal.h"
 #include "service/log.h"
+#include "storage/base/buf.h"
 #include "storage/base/status.h"
 
 /* Connections that wait to be accepted; the benchmark's figure. */
@@ -108,10 +110,6 @@ enum ldb_status svc_acceptor_listen(struct svc_http_server *server,
 #define REFUSED_MAX     64
 #define REFUSED_KEPT_US 1000000
 
-#define TOO_MANY_BODY                                                          \
-    "{\"type\":\"/problems/overloaded\",\"title\":\"Overloaded\","             \
-    "\"status\":503,\"detail\":\"too many connections\"}\n"
-
 struct refused {
     int fd; /* -1: none */
     uint64_t since_us;
@@ -137,28 +135,40 @@ static void forget(struct refused *refused)
     refused->fd = -1;
 }
 
+/* Without memory for it they see the connection end. */
+static void send_too_many(int fd)
+{
+    struct api_problem problem = {.kind = API_PROBLEM_OVERLOADED};
+    struct ldb_buf body = LDB_BUF_INIT(1024);
+    char text[1536];
+
+    api_problem_detail(&problem, "too many connections");
+    if (api_problem_write(&problem, &body) == LDB_OK) {
+        int len = snprintf(text, sizeof text,
+                           "HTTP/1.1 503 Service Unavailable\r\n"
+                           "Retry-After: 1\r\n"
+                           "Connection: close\r\n"
+                           "Content-Type: application/problem+json\r\n"
+                           "Content-Length: %zu\r\n"
+                           "\r\n%.*s\n",
+                           body.len + 1, (int)body.len, (char *)body.data);
+
+        LDB_IGNORE(send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL));
+    }
+    ldb_buf_release(&body);
+    (void)shutdown(fd, SHUT_WR);
+}
+
 static void refuse(struct acceptor *acceptor, int fd)
 {
     struct svc_http_server *server = acceptor->server;
-    char text[512];
-    ssize_t n;
 
     atomic_fetch_add_explicit(&server->refused, 1, memory_order_relaxed);
     if (server->options.tls != NULL) {
         close(fd); /* a handshake costs more than there is to say */
         return;
     }
-    (void)snprintf(text, sizeof text,
-                   "HTTP/1.1 503 Service Unavailable\r\n"
-                   "Retry-After: 1\r\n"
-                   "Connection: close\r\n"
-                   "Content-Type: application/problem+json\r\n"
-                   "Content-Length: %zu\r\n"
-                   "\r\n%s",
-                   sizeof TOO_MANY_BODY - 1, TOO_MANY_BODY);
-    n = send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)n; /* who does not take it sees the connection end */
-    (void)shutdown(fd, SHUT_WR);
+    send_too_many(fd);
     forget(&acceptor->refused[acceptor->oldest]);
     acceptor->refused[acceptor->oldest] =
         (struct refused){.fd = fd, .since_us = now_us(acceptor)};

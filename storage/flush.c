@@ -224,7 +224,6 @@ enum ldb_status ldb_flush_build_table(struct ldb_db *db,
 struct group {
     struct output outputs[GROUP_MAX]; /* of the oldest memtables, in order */
     size_t count;
-    uint64_t newest_name; /* of a table */
     struct ldb_version_edit edit;
     enum ldb_status status; /* the first failure */
     struct ldb_error error;
@@ -273,7 +272,7 @@ static void write_group(struct ldb_db *db, struct group *group)
             return;
         s = write_output(db, mem, number, &err, &group->outputs[group->count]);
         if (s == LDB_OK && group->outputs[group->count].name > 0)
-            group->newest_name = group->outputs[group->count].name;
+            group->edit.newest_name = group->outputs[group->count].name;
         if (s == LDB_OK)
             group->count++;
         note_failure(group, s, &err);
@@ -310,13 +309,12 @@ static void apply_group(struct ldb_db *db, struct group *group)
     ldb_mutex_lock(&db->mu);
     /* The oldest journal still needed, and the last number before it. A sealed
      * journal has its name for good. */
-    group->edit.newest_name = group->newest_name;
     if (db->immutable_count > n) {
         ldb_version_edit_set_log_number(&group->edit,
                                         db->immutables[n]->journal_number);
     } else {
         ldb_version_edit_set_log_number(&group->edit, db->journal_number);
-        if (db->journal_name > group->newest_name)
+        if (db->journal_name > group->edit.newest_name)
             group->edit.newest_name = db->journal_name;
     }
     ldb_version_edit_set_last_sequence(
