@@ -37,7 +37,8 @@ LIBRARIES = (
     (re.compile(r'^curl/'), re.compile(r'^replication/')),
     (re.compile(r'^snappy-c\.h$'),
      re.compile(r'^storage/table/compression\.')),
-    (re.compile(r'^(isa-l|xxhash)'), re.compile(r'^storage/base/checksum\.')),
+    (re.compile(r'^isa-l'), re.compile(r'^storage/base/checksum\.')),
+    (re.compile(r'^xxhash'), re.compile(r'^storage/base/digest\.')),
     (re.compile(r'^sys/(socket|epoll|eventfd)\.h$|^netinet/|^arpa/'),
      re.compile(r'^service/')),
 )
