@@ -248,6 +248,30 @@ enum ldb_status ldb_journal_writer_add(struct ldb_journal_writer *writer,
     return LDB_OK;
 }
 
+enum ldb_status ldb_journal_writer_add_framed(struct ldb_journal_writer *writer,
+                                              struct ldb_slice bytes,
+                                              struct ldb_error *err)
+{
+    enum ldb_status s = check_alive(writer, err);
+
+    while (s == LDB_OK && bytes.len > 0) {
+        size_t room = BUFFER_FLUSH_BYTES - writer->buffer.len;
+        size_t n = bytes.len < room ? bytes.len : room;
+        struct ldb_error found = {0};
+
+        if (ldb_buf_append(&writer->buffer, ldb_slice_make(bytes.data, n)) !=
+            LDB_OK) {
+            (void)ldb_error_no_memory(&found);
+            return fail(&writer->append_failure, LDB_NO_MEMORY, &found, err);
+        }
+        writer->block_used = (writer->block_used + n) % LDB_JOURNAL_BLOCK_SIZE;
+        bytes = ldb_slice_make(bytes.data + n, bytes.len - n);
+        if (writer->buffer.len >= BUFFER_FLUSH_BYTES)
+            s = write_buffer(writer, err);
+    }
+    return s;
+}
+
 enum ldb_status ldb_journal_writer_flush(struct ldb_journal_writer *writer,
                                          struct ldb_error *err)
 {

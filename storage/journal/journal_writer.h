@@ -34,6 +34,14 @@ ldb_journal_writer_add(struct ldb_journal_writer *writer,
                        const struct ldb_slice *parts, size_t count,
                        struct ldb_error *err);
 
+/*
+ * The same for records that are framed already: bytes as they stand in another
+ * file at the offset that this one comes to. They end where a record does.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_journal_writer_add_framed(struct ldb_journal_writer *writer,
+                              struct ldb_slice bytes, struct ldb_error *err);
+
 /* Hands what is buffered to the file. Not durable before sync. */
 LDB_MUST_CHECK enum ldb_status
 ldb_journal_writer_flush(struct ldb_journal_writer *writer,

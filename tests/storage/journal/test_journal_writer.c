@@ -582,6 +582,70 @@ static void sync_runs_beside_add_and_flush(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Records framed by one writer, taken over by another and gone on with. */
+static void framed_records_are_taken_as_they_stand(void **state)
+{
+    struct fixture *f = *state;
+    static const size_t lens[] = {10, BLOCK, 3, 2 * MIB, BLOCK - 3, 700};
+    struct memory_file copy;
+    struct ldb_journal_writer *theirs = NULL;
+    size_t taken = 0;
+
+    memory_file_init(&copy);
+    assert_ldb_ok(ldb_journal_writer_create(&copy.base, 0, &f->err, &theirs),
+                  &f->err);
+    open_at(f, 0);
+    for (size_t i = 0; i < COUNT_OF(lens); i++) {
+        struct ldb_slice record = ldb_slice_make(f->bytes, lens[i]);
+
+        if (i == 2) { /* one of its own, framed alike */
+            assert_ldb_ok(ldb_journal_writer_add(theirs, &record, 1, &f->err),
+                          &f->err);
+            assert_ldb_ok(ldb_journal_writer_flush(theirs, &f->err), &f->err);
+        }
+        add(f, lens[i]);
+        flush(f);
+        if (i == 2) {
+            taken = f->file.bytes.len;
+            continue;
+        }
+        assert_ldb_ok(ldb_journal_writer_add_framed(
+                          theirs,
+                          ldb_slice_make(f->file.bytes.data + taken,
+                                         f->file.bytes.len - taken),
+                          &f->err),
+                      &f->err);
+        assert_ldb_ok(ldb_journal_writer_flush(theirs, &f->err), &f->err);
+        taken = f->file.bytes.len;
+        assert_int_equal(ldb_journal_writer_flushed_len(theirs), taken);
+        assert_ldb_slice(ldb_slice_of_buf(&f->file.bytes),
+                         ldb_slice_of_buf(&copy.bytes));
+    }
+    assert_ldb_ok(ldb_journal_writer_close(theirs, &f->err), &f->err);
+    memory_file_release(&copy);
+}
+
+static void a_cut_takes_framed_records_back(void **state)
+{
+    struct fixture *f = *state;
+
+    open_at(f, 0);
+    add(f, 100);
+    flush(f);
+    f->file.fail_append = true;
+    f->file.fail_append_after = 1000;
+    assert_ldb_status(
+        LDB_NO_SPACE,
+        ldb_journal_writer_add_framed(
+            f->writer, ldb_slice_make(f->bytes, 2 * MIB), &f->err),
+        &f->err);
+    assert_ldb_ok(ldb_journal_writer_cut(f->writer, &f->err), &f->err);
+    assert_int_equal(f->file.bytes.len, 107);
+    add(f, 100);
+    flush(f);
+    assert_int_equal(f->file.bytes.len, 214);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -607,6 +671,8 @@ int main(void)
         TEST(a_writer_that_cannot_be_made_closes_the_file),
         TEST(close_tells_what_the_file_says),
         TEST(sync_runs_beside_add_and_flush),
+        TEST(framed_records_are_taken_as_they_stand),
+        TEST(a_cut_takes_framed_records_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
