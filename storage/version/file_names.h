@@ -30,6 +30,11 @@ enum ldb_file_type {
 /* Larger numbers are foreign: goleveldb holds them in an int64. */
 #define LDB_FILE_NUMBER_MAX ((uint64_t)INT64_MAX)
 
+/* Of a database's folder: files on their way into it. Both libraries leave
+ * the folder leveld/ alone. */
+#define LDB_OWN_FOLDER      "leveld"
+#define LDB_INCOMING_FOLDER LDB_OWN_FOLDER "/incoming"
+
 /* number is 0 for names that have none. */
 enum ldb_file_type ldb_file_name_parse(const char *name, uint64_t *out_number);
 

@@ -32,13 +32,15 @@ static enum ldb_status open_writer(struct ldb_env *env, const char *path,
     return ldb_journal_writer_create(file, 0, err, out);
 }
 
-enum ldb_status ldb_manifest_append(struct ldb_manifest *manifest,
-                                    struct ldb_slice record,
-                                    struct ldb_error *err, bool *out_is_unknown)
+/* Writes and syncs what was added with that result. */
+static enum ldb_status finish_append(struct ldb_manifest *manifest,
+                                     enum ldb_status added,
+                                     struct ldb_error *err,
+                                     bool *out_is_unknown)
 {
     struct ldb_journal_writer *writer = manifest->writer;
     bool is_unknown = false;
-    enum ldb_status s = ldb_journal_writer_add(writer, &record, 1, err);
+    enum ldb_status s = added;
 
     if (s == LDB_OK)
         s = ldb_journal_writer_flush(writer, err);
@@ -53,6 +55,27 @@ enum ldb_status ldb_manifest_append(struct ldb_manifest *manifest,
     *out_is_unknown = is_unknown;
     return ldb_error_prefix(err, s, "write MANIFEST-%06" PRIu64,
                             manifest->number);
+}
+
+enum ldb_status ldb_manifest_append(struct ldb_manifest *manifest,
+                                    struct ldb_slice record,
+                                    struct ldb_error *err, bool *out_is_unknown)
+{
+    enum ldb_status s =
+        ldb_journal_writer_add(manifest->writer, &record, 1, err);
+
+    return finish_append(manifest, s, err, out_is_unknown);
+}
+
+enum ldb_status ldb_manifest_append_framed(struct ldb_manifest *manifest,
+                                           struct ldb_slice bytes,
+                                           struct ldb_error *err,
+                                           bool *out_is_unknown)
+{
+    enum ldb_status s =
+        ldb_journal_writer_add_framed(manifest->writer, bytes, err);
+
+    return finish_append(manifest, s, err, out_is_unknown);
 }
 
 void ldb_manifest_close(struct ldb_manifest *manifest)
@@ -98,6 +121,154 @@ enum ldb_status ldb_manifest_create(struct ldb_env *env, const char *dir,
     manifest = NULL;
 out:
     ldb_mem_free(manifest);
+    ldb_mem_free(path);
+    return s;
+}
+
+/* The file cut to len bytes, synced, behind a writer. */
+static enum ldb_status resume_writer(struct ldb_env *env, const char *path,
+                                     uint64_t len, struct ldb_error *err,
+                                     struct ldb_journal_writer **out)
+{
+    struct ldb_writable_file *file = NULL;
+    struct ldb_journal_writer *writer = NULL;
+    enum ldb_status s =
+        env->ops->open_writable(env, path, LDB_OPEN_APPEND, err, &file);
+
+    if (s == LDB_OK)
+        s = ldb_journal_writer_create(file, len, err, &writer);
+    if (s != LDB_OK)
+        return s;
+    s = ldb_journal_writer_cut(writer, err);
+    if (s == LDB_OK)
+        *out = writer;
+    else /* the failure before it is the one to tell */
+        LDB_IGNORE(ldb_journal_writer_close(writer, NULL));
+    return s;
+}
+
+enum ldb_status ldb_manifest_open(struct ldb_env *env, const char *dir,
+                                  uint64_t number, uint64_t len,
+                                  struct ldb_error *err,
+                                  struct ldb_manifest **out)
+{
+    struct ldb_manifest *manifest = ldb_mem_zalloc(1, sizeof(*manifest));
+    char *path = ldb_file_path(dir, LDB_FILE_MANIFEST, number);
+    enum ldb_status s;
+
+    if (manifest == NULL || path == NULL) {
+        s = ldb_error_no_memory(err);
+        goto out;
+    }
+    manifest->number = number;
+    s = resume_writer(env, path, len, err, &manifest->writer);
+    if (s == LDB_OK) {
+        *out = manifest;
+        manifest = NULL;
+    }
+out:
+    ldb_mem_free(manifest);
+    ldb_mem_free(path);
+    return s;
+}
+
+/* leveld/incoming/ of dir, and MANIFEST-number's path in it. */
+static enum ldb_status make_incoming(struct ldb_env *env, const char *dir,
+                                     uint64_t number, struct ldb_error *err,
+                                     char **out_path)
+{
+    char name[LDB_FILE_NAME_SIZE];
+    char *own = ldb_mem_printf("%s/" LDB_OWN_FOLDER, dir);
+    char *incoming = ldb_mem_printf("%s/" LDB_INCOMING_FOLDER, dir);
+    char *path = NULL;
+    enum ldb_status s = LDB_OK;
+
+    ldb_file_name_print(name, LDB_FILE_MANIFEST, number);
+    if (incoming != NULL)
+        path = ldb_mem_printf("%s/%s", incoming, name);
+    if (own == NULL || path == NULL)
+        s = ldb_error_no_memory(err);
+    if (s == LDB_OK)
+        s = ldb_env_create_folder(env, own, err);
+    if (s == LDB_OK)
+        s = ldb_env_create_folder(env, incoming, err);
+    ldb_mem_free(own);
+    ldb_mem_free(incoming);
+    if (s == LDB_OK)
+        *out_path = path;
+    else
+        ldb_mem_free(path);
+    return s;
+}
+
+/* to: the first len bytes of from, then bytes, synced, behind a writer. */
+static enum ldb_status write_replacement(struct ldb_env *env, const char *from,
+                                         uint64_t len, const char *to,
+                                         struct ldb_slice bytes,
+                                         struct ldb_error *err,
+                                         struct ldb_manifest *manifest)
+{
+    bool is_unknown = false; /* nothing names the file: it does not matter */
+    struct ldb_error found = {0};
+    enum ldb_status s = env->ops->remove_file(env, to, &found);
+
+    /* A power cut may have undone that half of a rename which took the name
+     * away: then it is a second one of what is in force, not to be cut. */
+    if (s != LDB_OK && s != LDB_NOT_FOUND) {
+        if (err != NULL)
+            *err = found;
+        return s;
+    }
+    if (len > 0) {
+        s = ldb_env_copy_file(env, from, to, len, err);
+        if (s == LDB_OK)
+            s = resume_writer(env, to, len, err, &manifest->writer);
+    } else {
+        s = open_writer(env, to, err, &manifest->writer);
+    }
+    if (s == LDB_OK)
+        s = ldb_manifest_append_framed(manifest, bytes, err, &is_unknown);
+    return s;
+}
+
+enum ldb_status ldb_manifest_replace(struct ldb_env *env, const char *dir,
+                                     uint64_t number, uint64_t len,
+                                     struct ldb_slice bytes,
+                                     struct ldb_error *err,
+                                     struct ldb_manifest **out,
+                                     bool *out_is_unknown)
+{
+    struct ldb_manifest *manifest = ldb_mem_zalloc(1, sizeof(*manifest));
+    char *path = ldb_file_path(dir, LDB_FILE_MANIFEST, number);
+    char *incoming = NULL;
+    bool is_renamed = false;
+    enum ldb_status s;
+
+    if (manifest == NULL || path == NULL) {
+        s = ldb_error_no_memory(err);
+        goto out;
+    }
+    manifest->number = number;
+    s = make_incoming(env, dir, number, err, &incoming);
+    if (s == LDB_OK)
+        s = write_replacement(env, path, len, incoming, bytes, err, manifest);
+    if (s == LDB_OK)
+        s = env->ops->rename_file(env, incoming, path, err);
+    if (s == LDB_OK) {
+        is_renamed = true;
+        s = env->ops->sync_dir(env, dir, err);
+    }
+    if (s == LDB_OK) {
+        *out = manifest;
+        manifest = NULL;
+    } else {
+        *out_is_unknown = is_renamed;
+        if (incoming != NULL && !is_renamed) /* a stray file, if it stays */
+            (void)env->ops->remove_file(env, incoming, NULL);
+    }
+out:
+    ldb_manifest_close(manifest);
+    ldb_mem_free(incoming);
     ldb_mem_free(path);
     return s;
 }

@@ -24,6 +24,16 @@ ldb_manifest_create(struct ldb_env *env, const char *dir, uint64_t number,
                     struct ldb_manifest **out);
 
 /*
+ * Goes on with MANIFEST-number after its first len bytes, whole records: cuts
+ * off what follows and syncs. Its name is durable by the next sync of dir.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_manifest_open(struct ldb_env *env,
+                                                 const char *dir,
+                                                 uint64_t number, uint64_t len,
+                                                 struct ldb_error *err,
+                                                 struct ldb_manifest **out);
+
+/*
  * Appends a record and syncs. On failure *out_is_unknown says whether the
  * record may yet be read after a crash; then the file must get no other (start
  * a new one). False: it was cut off again and the file is as before.
@@ -31,6 +41,25 @@ ldb_manifest_create(struct ldb_env *env, const char *dir, uint64_t number,
 LDB_MUST_CHECK enum ldb_status
 ldb_manifest_append(struct ldb_manifest *manifest, struct ldb_slice record,
                     struct ldb_error *err, bool *out_is_unknown);
+
+/* The same with a record that is framed for the file's end: bytes as they stand
+ * in another MANIFEST there. */
+LDB_MUST_CHECK enum ldb_status
+ldb_manifest_append_framed(struct ldb_manifest *manifest,
+                           struct ldb_slice bytes, struct ldb_error *err,
+                           bool *out_is_unknown);
+
+/*
+ * Makes MANIFEST-number the first len bytes of what it is (0: none, it need not
+ * be there) and bytes after them, framed records, at one stroke: as a file in
+ * leveld/incoming/, synced, then renamed. *out writes to it. On failure
+ * *out_is_unknown says whether a crash may leave the new one or the old.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_manifest_replace(struct ldb_env *env, const char *dir, uint64_t number,
+                     uint64_t len, struct ldb_slice bytes,
+                     struct ldb_error *err, struct ldb_manifest **out,
+                     bool *out_is_unknown);
 
 /*
  * After a failed ldb_current_set() to MANIFEST-number: removes that file,

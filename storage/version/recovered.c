@@ -4,7 +4,6 @@
 
 #include "storage/base/status.h"
 #include "storage/version/manifest.h"
-#include "storage/version/version_builder.h"
 #include "storage/version/version_set.h"
 
 /* ---- compaction pointers ---- */
@@ -38,18 +37,8 @@ ldb_compact_pointers_copy(struct ldb_buf pointers[LDB_LEVEL_COUNT],
 
 /* ---- the sum of the records ---- */
 
-struct sum {
-    const struct ldb_comparator *comparator;
-    struct ldb_version_builder *builder;
-    struct ldb_recovered *recovered;
-    bool has_comparator;
-    bool has_log_number;
-    bool has_next_file_number;
-    bool has_last_sequence;
-};
-
-static enum ldb_status check_comparator(const struct sum *sum, const char *name,
-                                        struct ldb_error *err)
+static enum ldb_status check_comparator(const struct ldb_recovered_sum *sum,
+                                        const char *name, struct ldb_error *err)
 {
     if (strcmp(name, sum->comparator->name) == 0)
         return LDB_OK;
@@ -69,7 +58,7 @@ static enum ldb_status check_number(const char *what, uint64_t number,
 }
 
 /* Scalars: the last one read wins. */
-static enum ldb_status add_scalars(struct sum *sum,
+static enum ldb_status add_scalars(struct ldb_recovered_sum *sum,
                                    const struct ldb_version_edit *edit,
                                    struct ldb_error *err)
 {
@@ -105,11 +94,10 @@ static enum ldb_status add_scalars(struct sum *sum,
     return s;
 }
 
-static enum ldb_status add_edit(void *context,
-                                const struct ldb_version_edit *edit,
-                                struct ldb_error *err)
+enum ldb_status ldb_recovered_sum_add(struct ldb_recovered_sum *sum,
+                                      const struct ldb_version_edit *edit,
+                                      struct ldb_error *err)
 {
-    struct sum *sum = context;
     enum ldb_status s = add_scalars(sum, edit, err);
 
     for (size_t i = 0; s == LDB_OK && i < edit->added_count; i++)
@@ -122,8 +110,15 @@ static enum ldb_status add_edit(void *context,
     return s;
 }
 
-static enum ldb_status check_complete(const struct sum *sum, uint64_t number,
-                                      struct ldb_error *err)
+static enum ldb_status add_edit(void *context,
+                                const struct ldb_version_edit *edit,
+                                struct ldb_error *err)
+{
+    return ldb_recovered_sum_add(context, edit, err);
+}
+
+enum ldb_status ldb_recovered_sum_check(const struct ldb_recovered_sum *sum,
+                                        uint64_t number, struct ldb_error *err)
 {
     const char *missing = NULL;
 
@@ -179,7 +174,7 @@ static enum ldb_status recover(struct ldb_recovered *out, struct ldb_env *env,
                                const struct ldb_comparator *comparator,
                                bool skip_damage, struct ldb_error *err)
 {
-    struct sum sum = {.comparator = comparator, .recovered = out};
+    struct ldb_recovered_sum sum = {.comparator = comparator, .recovered = out};
     enum ldb_status s;
 
     *out = (struct ldb_recovered){0};
@@ -200,7 +195,7 @@ static enum ldb_status recover(struct ldb_recovered *out, struct ldb_env *env,
             err, LDB_CORRUPTION,
             "CURRENT names MANIFEST-%06" PRIu64 ", which is missing", number);
     if (s == LDB_OK)
-        s = check_complete(&sum, number, err);
+        s = ldb_recovered_sum_check(&sum, number, err);
     if (s == LDB_OK)
         s = ldb_version_builder_finish(sum.builder, err, &out->version);
     if (s == LDB_OK)

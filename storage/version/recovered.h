@@ -8,7 +8,7 @@
 #define STORAGE_VERSION_RECOVERED_H
 
 #include "storage/base/env.h"
-#include "storage/version/version.h"
+#include "storage/version/version_builder.h"
 
 /* One key per level, tag 5: where its next compaction begins. len 0: at the
  * start. */
@@ -31,6 +31,31 @@ struct ldb_recovered {
     uint64_t manifest_len;  /* bytes of whole records */
     uint64_t dropped_bytes; /* damage; ldb_recovered_salvage() alone */
 };
+
+/* Edits on their way into a state. */
+struct ldb_recovered_sum {
+    const struct ldb_comparator *comparator; /* borrowed */
+    struct ldb_version_builder *builder;     /* borrowed */
+    struct ldb_recovered *recovered;         /* borrowed; but for version */
+    bool has_comparator;                     /* whether an edit had the field */
+    bool has_log_number;
+    bool has_next_file_number;
+    bool has_last_sequence;
+};
+
+/*
+ * Adds an edit: its tables to the builder, all else to recovered, whose
+ * pointers are initialised. Errors as of ldb_recovered_read().
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_recovered_sum_add(struct ldb_recovered_sum *sum,
+                      const struct ldb_version_edit *edit,
+                      struct ldb_error *err);
+
+/* CORRUPTION: a field that a whole MANIFEST has was in no edit. */
+LDB_MUST_CHECK enum ldb_status
+ldb_recovered_sum_check(const struct ldb_recovered_sum *sum, uint64_t number,
+                        struct ldb_error *err);
 
 /*
  * Reads MANIFEST-number into *out, which needs no init and is to be released

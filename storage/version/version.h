@@ -93,6 +93,10 @@ LDB_MUST_CHECK enum ldb_status ldb_version_add_iterators(
     const struct ldb_table_read *read, struct ldb_error *err,
     struct ldb_iterator **children, size_t room, size_t *count);
 
+/* Is table meta->number in the version? Looks where meta's keys belong. */
+bool ldb_version_contains(const struct ldb_version *version,
+                          const struct ldb_file_meta *meta);
+
 /* Index of the first file whose largest >= key (internal key), or count. */
 size_t ldb_find_file(const struct ldb_comparator *user_comparator,
                      struct ldb_file_meta *const *files, size_t count,

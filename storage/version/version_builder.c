@@ -199,6 +199,67 @@ enum ldb_status ldb_version_builder_apply(struct ldb_version_builder *builder,
     return s;
 }
 
+/* ---- as one edit ---- */
+
+/* The base's table of that number in the level, if meta's keys lead to it. */
+static const struct ldb_file_meta *
+find_in_base(const struct ldb_version_builder *builder, uint32_t level,
+             const struct ldb_file_meta *meta)
+{
+    const struct ldb_level *files;
+    size_t first = 0;
+
+    if (builder->base == NULL)
+        return NULL;
+    files = &builder->base->levels[level];
+    if (level > 0)
+        first = ldb_find_file(builder->comparator, files->files, files->count,
+                              meta->smallest);
+    for (size_t i = first; i < files->count; i++) {
+        if (files->files[i]->number == meta->number)
+            return files->files[i];
+        if (level > 0)
+            break;
+    }
+    return NULL;
+}
+
+static bool is_same(const struct ldb_file_meta *a,
+                    const struct ldb_file_meta *b)
+{
+    return a->size == b->size && ldb_slice_equal(a->smallest, b->smallest) &&
+           ldb_slice_equal(a->largest, b->largest);
+}
+
+enum ldb_status
+ldb_version_builder_edit(const struct ldb_version_builder *builder,
+                         struct ldb_error *err, struct ldb_version_edit *out)
+{
+    enum ldb_status s = LDB_OK;
+
+    for (size_t i = 0; s == LDB_OK && i < builder->capacity; i++) {
+        const struct change *change = &builder->changes[i];
+        const struct ldb_file_meta *known;
+
+        if (!change->is_used)
+            continue;
+        if (change->added == NULL) {
+            s = ldb_version_edit_delete_file(out, change->level,
+                                             change->number);
+            continue;
+        }
+        known = find_in_base(builder, change->level, change->added);
+        if (known == NULL)
+            s = ldb_version_edit_add_file(out, change->level, change->added);
+        else if (!is_same(known, change->added))
+            return ldb_error_set(err, LDB_CORRUPTION,
+                                 "table %06" PRIu64 " comes a second time, "
+                                 "and is another one",
+                                 change->number);
+    }
+    return s == LDB_OK ? LDB_OK : ldb_error_no_memory(err);
+}
+
 /* ---- finish ---- */
 
 struct file_order {

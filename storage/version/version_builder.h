@@ -22,6 +22,15 @@ ldb_version_builder_apply(struct ldb_version_builder *builder,
                           struct ldb_error *err);
 
 /*
+ * The changes so far as one edit of the base: its tables alone, added to those
+ * that out has. A table that the base has in that level is not added again.
+ * CORRUPTION: it comes again, and is another one.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_builder_edit(const struct ldb_version_builder *builder,
+                         struct ldb_error *err, struct ldb_version_edit *out);
+
+/*
  * A fresh version (one reference, set NULL). CORRUPTION when two tables of a
  * level below 0 overlap, or one has smallest > largest. Call once.
  */

@@ -34,8 +34,4 @@ void ldb_version_put_level(struct ldb_version *version, uint32_t level,
 /* Frees it; its references are gone and it is in no list. */
 void ldb_version_free(struct ldb_version *version);
 
-/* Is table meta->number in the version? Looks where meta's keys belong. */
-bool ldb_version_contains(const struct ldb_version *version,
-                          const struct ldb_file_meta *meta);
-
 #endif

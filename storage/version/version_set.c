@@ -57,8 +57,9 @@ struct ldb_version_set {
     struct ldb_manifest *manifest; /* NULL: none is open */
     uint64_t manifest_number;
     uint64_t manifest_len;
-    uint64_t dropped_bytes; /* damage that recover() skipped */
-    bool needs_manifest;    /* the next apply() begins a new one */
+    uint64_t dropped_bytes;  /* damage that recover() skipped */
+    bool needs_manifest;     /* the next apply() begins a new one */
+    bool is_current_settled; /* CURRENT itself named what recover() read */
     uint64_t next_ticket;
     uint64_t turn; /* the ticket that may apply */
     struct ldb_cond turn_changed;
@@ -206,11 +207,12 @@ enum ldb_status ldb_version_set_recover(struct ldb_version_set *set,
 {
     struct ldb_recovered found = {0};
     uint64_t number = 0;
-    bool is_settled = false; /* the first apply() sets CURRENT anew anyway */
     enum ldb_status s;
 
     assert(set->current == NULL);
-    s = ldb_current_read(set->options.env, set->dir, err, &number, &is_settled);
+    /* CURRENT need not be settled: the first apply() sets it anew anyway. */
+    s = ldb_current_read(set->options.env, set->dir, err, &number,
+                         &set->is_current_settled);
     if (s == LDB_OK && set->options.skip_manifest_damage)
         s = ldb_recovered_salvage(&found, set->options.env, set->dir, number,
                                   set->options.comparator, err);
@@ -232,6 +234,31 @@ enum ldb_status ldb_version_set_recover(struct ldb_version_set *set,
     set->dropped_bytes = found.dropped_bytes;
     set->needs_manifest = true;
     ldb_recovered_release(&found);
+    return LDB_OK;
+}
+
+enum ldb_status ldb_version_set_resume(struct ldb_version_set *set,
+                                       struct ldb_error *err)
+{
+    struct ldb_env *env = set->options.env;
+    struct ldb_manifest *manifest = NULL;
+    enum ldb_status s;
+
+    assert(set->current != NULL && set->manifest == NULL);
+    s = ldb_manifest_open(env, set->dir, set->manifest_number,
+                          set->manifest_len, err, &manifest);
+    if (s != LDB_OK)
+        return s;
+    if (set->is_current_settled)
+        s = env->ops->sync_dir(env, set->dir, err);
+    else
+        s = ldb_current_set(env, set->dir, set->manifest_number, err);
+    if (s != LDB_OK) {
+        ldb_manifest_close(manifest);
+        return s;
+    }
+    set->manifest = manifest;
+    set->needs_manifest = false;
     return LDB_OK;
 }
 
@@ -289,6 +316,7 @@ out:
 /* One apply() on its way. */
 struct change {
     struct ldb_version_edit *edit;
+    const struct ldb_manifest_run *run; /* follow()'s; NULL: apply()'s */
     /* Set under mu, when the turn has come. */
     struct ldb_version *base; /* one reference */
     bool begins_manifest;
@@ -542,6 +570,8 @@ static void end_change(struct ldb_version_set *set, struct change *change,
         ldb_table_nodes_destroy(change->fresh);
         if (change->begins_manifest)
             ldb_live_versions_settle(set->live);
+    } else if (change->run != NULL) {
+        ldb_table_nodes_destroy(change->fresh);
     } else if (change->is_outcome_unknown) {
         ldb_live_versions_hold(set->live, change->fresh);
     } else {
@@ -581,6 +611,115 @@ ldb_version_set_apply(struct ldb_version_set *set,
         install_change(set, &change);
     else if (change.is_outcome_unknown)
         set->needs_manifest = true;
+    ldb_mutex_unlock(set->options.mu);
+    end_change(set, &change, s);
+    ldb_mutex_lock(set->options.mu);
+    end_turn(set);
+    return s;
+}
+
+/* ---- follow ---- */
+
+/* REQUIRES mu. */
+static enum ldb_status begin_following(struct ldb_version_set *set,
+                                       struct change *change,
+                                       struct ldb_error *err)
+{
+    const struct ldb_manifest_run *run = change->run;
+    const struct ldb_version_edit *edit = change->edit;
+
+    assert(set->current != NULL && set->manifest != NULL);
+    change->base = ldb_version_ref(set->current);
+    if (run->offset !=
+        (run->number == set->manifest_number ? set->manifest_len : 0))
+        return ldb_error_set(
+            err, LDB_INVALID_ARGUMENT,
+            "MANIFEST-%06" PRIu64 " at %" PRIu64
+            ", and ours is MANIFEST-%06" PRIu64 " of %" PRIu64 " bytes",
+            run->number, run->offset, set->manifest_number, set->manifest_len);
+    change->begins_manifest = set->needs_manifest || run->record_count > 1 ||
+                              run->number != set->manifest_number;
+    change->manifest_number = run->number;
+    change->log_number =
+        edit->has_log_number ? edit->log_number : set->log_number;
+    change->last_sequence =
+        edit->has_last_sequence ? edit->last_sequence : set->last_sequence;
+    return LDB_OK;
+}
+
+/* A new MANIFEST, or ours with more records, at one stroke. */
+static enum ldb_status replace_manifest(struct ldb_version_set *set,
+                                        struct change *change,
+                                        struct ldb_slice bytes,
+                                        struct ldb_error *err)
+{
+    struct ldb_env *env = set->options.env;
+    uint64_t number = change->manifest_number;
+    bool is_other = number != set->manifest_number;
+    enum ldb_status s = env->ops->sync_dir(env, set->dir, err);
+
+    if (s == LDB_OK)
+        s = ldb_manifest_replace(env, set->dir, number, change->run->offset,
+                                 bytes, err, &change->manifest,
+                                 &change->is_outcome_unknown);
+    /* In doubt, CURRENT may name another that was tried before. */
+    if (s != LDB_OK || (!is_other && !set->needs_manifest))
+        return s;
+    s = ldb_current_set(env, set->dir, number, err);
+    if (s != LDB_OK)
+        change->is_outcome_unknown =
+            !is_other || !ldb_manifest_withdraw(env, set->dir, number);
+    return s;
+}
+
+static enum ldb_status append_record(struct ldb_version_set *set,
+                                     struct change *change,
+                                     struct ldb_slice bytes,
+                                     struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+
+    if (change->fresh != NULL || change->edit->has_log_number)
+        s = sync_names(set, change->edit->newest_name, err);
+    if (s == LDB_OK)
+        s = ldb_manifest_append_framed(set->manifest, bytes, err,
+                                       &change->is_outcome_unknown);
+    return s;
+}
+
+/* The analysis cannot follow options.mu, a pointer to the caller's mutex. */
+LDB_NO_THREAD_SAFETY enum ldb_status
+ldb_version_set_follow(struct ldb_version_set *set,
+                       struct ldb_manifest_run *run, struct ldb_slice bytes,
+                       struct ldb_error *err)
+{
+    struct change change = {.edit = &run->edit, .run = run};
+    enum ldb_status s;
+
+    assert(bytes.len == run->len);
+    ldb_compact_pointers_init(change.pointers);
+    wait_for_turn(set);
+    s = begin_following(set, &change, err);
+    ldb_mutex_unlock(set->options.mu);
+    if (s == LDB_OK && find_fresh(&change) != LDB_OK)
+        s = ldb_error_no_memory(err);
+    if (s == LDB_OK)
+        s = build_version(set, &change, err);
+    if (s == LDB_OK &&
+        ldb_compact_pointers_copy(change.pointers, change.edit) != LDB_OK)
+        s = ldb_error_no_memory(err);
+    if (s == LDB_OK)
+        s = change.begins_manifest ? replace_manifest(set, &change, bytes, err)
+                                   : append_record(set, &change, bytes, err);
+    ldb_mutex_lock(set->options.mu);
+    if (s == LDB_OK) {
+        install_change(set, &change);
+        if (run->edit.has_next_file_number &&
+            run->edit.next_file_number > set->next_file_number)
+            set->next_file_number = run->edit.next_file_number;
+    } else if (change.is_outcome_unknown) {
+        set->needs_manifest = true;
+    }
     ldb_mutex_unlock(set->options.mu);
     end_change(set, &change, s);
     ldb_mutex_lock(set->options.mu);

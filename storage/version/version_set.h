@@ -17,7 +17,7 @@
 
 #include "storage/base/env.h"
 #include "storage/base/mutex.h"
-#include "storage/version/version.h"
+#include "storage/version/manifest_run.h"
 
 /* A MANIFEST at or over this many bytes is rotated; goleveldb's default. */
 #define LDB_MANIFEST_ROTATE_BYTES (UINT64_C(64) << 20)
@@ -62,6 +62,14 @@ LDB_MUST_CHECK enum ldb_status
 ldb_version_set_recover(struct ldb_version_set *set, struct ldb_error *err);
 
 /*
+ * After recover(): goes on with the MANIFEST that was read, where its last
+ * whole record ends, instead of a new one; settles CURRENT. For who follows
+ * another database's MANIFEST. Called once; no other call runs.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_set_resume(struct ldb_version_set *set, struct ldb_error *err);
+
+/*
  * Makes an empty database the way goleveldb does: MANIFEST-000000 with
  * comparator, log 0, next 1, sequence 0, then CURRENT. The journal is the
  * caller's.
@@ -96,6 +104,26 @@ ldb_version_set_create_new(struct ldb_version_set *set, struct ldb_error *err);
 LDB_MUST_CHECK enum ldb_status
 ldb_version_set_apply(struct ldb_version_set *set,
                       struct ldb_version_edit *edit, struct ldb_error *err);
+
+/*
+ * Goes where another database's MANIFEST goes: makes run's edit, made for the
+ * current version, as apply() does, but writes the run's own bytes. One record
+ * after ours is appended. More of them, a MANIFEST of another number, or any
+ * run after a failure whose outcome is unknown: the file is replaced at one
+ * stroke, and then CURRENT names it. bytes: the run's len. REQUIRES mu, as
+ * apply() does; not mixed with it.
+ *
+ * On failure the current version is as before, and the tables that the edit
+ * adds stay the caller's: the run may be tried again, and they must be there
+ * until it is or the database is closed.
+ *
+ * Errors: INVALID_ARGUMENT: the run does not begin where our MANIFEST ends;
+ * CORRUPTION: it makes no sound version; IO, NO_SPACE, NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_version_set_follow(struct ldb_version_set *set,
+                       struct ldb_manifest_run *run, struct ldb_slice bytes,
+                       struct ldb_error *err);
 
 /* Borrowed; valid while mu is held (take a reference to keep it). NULL before
  * recover() or create_new(). REQUIRES mu. */

@@ -247,6 +247,141 @@ only_a_manifest_that_current_does_not_name_is_withdrawn(void **state)
     assert_true(has_file(f, NAME));
 }
 
+/* The bytes of RECORD_2 as they stand behind those of RECORD_1. */
+static struct ldb_buf second_record(struct fixture *f)
+{
+    struct ldb_manifest *manifest = NULL;
+    struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
+    bool is_unknown = false;
+    size_t first;
+
+    assert_ldb_ok(create(f, 9, &manifest), &f->err);
+    first = (size_t)ldb_manifest_len(manifest);
+    assert_ldb_ok(append(f, manifest, &is_unknown), &f->err);
+    ldb_manifest_close(manifest);
+    assert_ldb_ok(
+        ldb_env_read_file(f->env, "/db/MANIFEST-000009", &f->err, &bytes),
+        &f->err);
+    bytes.len -= first;
+    memmove(bytes.data, bytes.data + first, bytes.len);
+    return bytes;
+}
+
+static void a_manifest_is_gone_on_with_after_its_last_record(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_manifest *manifest = open_manifest(f);
+    struct ldb_writable_file *file = NULL;
+    struct ldb_buf record = second_record(f);
+    struct seen seen = {0};
+    bool is_unknown = false;
+    uint64_t whole = ldb_manifest_len(manifest);
+    uint64_t len = 0;
+
+    ldb_manifest_close(manifest);
+    assert_ldb_ok(f->env->ops->open_writable(f->env, NAME, LDB_OPEN_APPEND,
+                                             &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(ldb_file_append(file, ldb_slice_str("torn"), &f->err),
+                  &f->err);
+    assert_ldb_ok(ldb_file_close(file, &f->err), &f->err);
+    assert_ldb_ok(ldb_manifest_open(f->env, DIR, 3, whole, &f->err, &manifest),
+                  &f->err);
+    assert_int_equal(whole, ldb_manifest_len(manifest));
+    assert_int_equal(3, ldb_manifest_number(manifest));
+    assert_ldb_ok(ldb_manifest_append_framed(manifest,
+                                             ldb_slice_of_buf(&record), &f->err,
+                                             &is_unknown),
+                  &f->err);
+    ldb_manifest_close(manifest);
+    assert_ldb_ok(f->env->ops->sync_dir(f->env, DIR, &f->err), &f->err);
+    env_fault_power_cut(f->fault, LDB_CRASH_KEEP_NONE, 0);
+    f->env = env_fault_env(f->fault);
+    assert_ldb_ok(read_all(f, &seen, &len), &f->err);
+    assert_int_equal(2, seen.count);
+    assert_int_equal(5, seen.last_sequence);
+    assert_int_equal(whole + record.len, len);
+    ldb_buf_release(&record);
+}
+
+static void a_manifest_is_replaced_at_one_stroke(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_buf record = second_record(f);
+    unsigned failures = 0;
+
+    for (uint64_t n = 1;; n++) {
+        const struct env_fault_rule rule = {
+            .kinds = ENV_FAULT_ANY, .nth = n, .sys_errno = EIO};
+        struct ldb_manifest *manifest = open_manifest(f);
+        uint64_t whole = ldb_manifest_len(manifest);
+        struct seen seen = {0};
+        uint64_t len = 0;
+        bool is_unknown = false;
+        enum ldb_status s;
+
+        ldb_manifest_close(manifest);
+        env_fault_fail(f->fault, &rule);
+        s = ldb_manifest_replace(f->env, DIR, 3, whole,
+                                 ldb_slice_of_buf(&record), &f->err, &manifest,
+                                 &is_unknown);
+        env_fault_fail(f->fault, NULL);
+        if (s != LDB_OK) {
+            failures++;
+            assert_ldb_status(LDB_IO, s, &f->err);
+            assert_ldb_ok(read_all(f, &seen, &len), &f->err);
+            assert_int_equal(seen.count, is_unknown ? 2 : 1);
+            continue;
+        }
+        assert_int_equal(ldb_manifest_len(manifest), whole + record.len);
+        ldb_manifest_close(manifest);
+        env_fault_power_cut(f->fault, LDB_CRASH_KEEP_NONE, 0);
+        f->env = env_fault_env(f->fault);
+        assert_ldb_ok(read_all(f, &seen, &len), &f->err);
+        assert_int_equal(2, seen.count);
+        break;
+    }
+    assert_true(failures > 10);
+    ldb_buf_release(&record);
+}
+
+/* A power cut can undo the half of a rename that takes the old name away. */
+static void a_second_name_of_what_is_in_force_is_not_written_to(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_buf record = second_record(f);
+    struct ldb_manifest *manifest = open_manifest(f);
+    uint64_t whole = ldb_manifest_len(manifest);
+    struct seen seen = {0};
+    bool is_unknown = false;
+    uint64_t len = 0;
+
+    ldb_manifest_close(manifest);
+    assert_ldb_ok(f->env->ops->create_dir(f->env, DIR "/leveld", &f->err),
+                  &f->err);
+    assert_ldb_ok(
+        f->env->ops->create_dir(f->env, DIR "/leveld/incoming", &f->err),
+        &f->err);
+    assert_ldb_ok(f->env->ops->link_file(f->env, NAME,
+                                         DIR "/leveld/incoming/MANIFEST-000003",
+                                         &f->err),
+                  &f->err);
+    env_fault_fail(f->fault, &(struct env_fault_rule){
+                                 .kinds = ENV_FAULT_BIT(ENV_FAULT_APPEND),
+                                 .nth = 1,
+                                 .sys_errno = EIO});
+    assert_ldb_status(LDB_IO,
+                      ldb_manifest_replace(f->env, DIR, 3, whole,
+                                           ldb_slice_of_buf(&record), &f->err,
+                                           &manifest, &is_unknown),
+                      &f->err);
+    env_fault_fail(f->fault, NULL);
+    assert_false(is_unknown);
+    assert_ldb_ok(read_all(f, &seen, &len), &f->err);
+    assert_int_equal(len, whole);
+    ldb_buf_release(&record);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -258,6 +393,9 @@ int main(void)
         TEST(a_failed_append_that_was_cut_off_is_known),
         TEST(a_failed_sync_or_cut_is_unknown),
         TEST(only_a_manifest_that_current_does_not_name_is_withdrawn),
+        TEST(a_manifest_is_gone_on_with_after_its_last_record),
+        TEST(a_manifest_is_replaced_at_one_stroke),
+        TEST(a_second_name_of_what_is_in_force_is_not_written_to),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

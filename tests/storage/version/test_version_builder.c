@@ -396,6 +396,82 @@ static void every_failed_allocation_is_survived(void **state)
     ldb_version_unref(base);
 }
 
+/* "L:N" of each table of the edit, deleted ones first, in order. */
+static void assert_edit(const struct ldb_version_edit *edit,
+                        const char *expected)
+{
+    char text[200] = "";
+    size_t len = 0;
+
+    for (uint64_t number = 0; number < 50; number++) {
+        for (size_t i = 0; i < edit->deleted_count; i++)
+            if (edit->deleted[i].number == number)
+                len += (size_t)snprintf(text + len, sizeof(text) - len,
+                                        "-%u:%llu ", edit->deleted[i].level,
+                                        (unsigned long long)number);
+        for (size_t i = 0; i < edit->added_count; i++)
+            if (edit->added[i].meta->number == number)
+                len += (size_t)snprintf(text + len, sizeof(text) - len,
+                                        "+%u:%llu ", edit->added[i].level,
+                                        (unsigned long long)number);
+    }
+    assert_string_equal(expected, text);
+}
+
+static void many_edits_are_one(void **state)
+{
+    struct fixture f;
+    struct ldb_version *base = version_rows_make(base_rows, COUNT(base_rows));
+    struct ldb_version_edit edit = {0};
+
+    (void)state;
+    start(&f, base);
+    add(&f, 0, 30, "a@40", "z@40");
+    apply(&f);
+    delete (&f, 0, 30); /* comes and goes */
+    add(&f, 1, 31, "x@40", "z@40");
+    delete (&f, 1, 2); /* moves down */
+    add(&f, 2, 2, "y@1", "y@1");
+    apply(&f);
+    delete (&f, 1, 1); /* goes, and comes again as it was */
+    apply(&f);
+    version_rows_add(&f.edit, &base_rows[2]);
+    apply(&f);
+    assert_ldb_ok(ldb_version_builder_edit(f.builder, &f.err, &edit), &f.err);
+    assert_edit(&edit, "-1:2 +2:2 -0:30 +1:31 ");
+    ldb_version_edit_release(&edit);
+    stop(&f);
+    /* The edit of nothing. */
+    start(&f, NULL);
+    add(&f, 3, 7, "a@1", "b@1");
+    apply(&f);
+    assert_ldb_ok(ldb_version_builder_edit(f.builder, &f.err, &edit), &f.err);
+    assert_edit(&edit, "+3:7 ");
+    ldb_version_edit_release(&edit);
+    stop(&f);
+    ldb_version_unref(base);
+}
+
+static void a_number_does_not_come_again_as_another_table(void **state)
+{
+    struct fixture f;
+    struct ldb_version *base = version_rows_make(base_rows, COUNT(base_rows));
+    struct ldb_version_edit edit = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        start(&f, base);
+        add(&f, i, i == 0 ? 10 : 1, i == 0 ? "a@20" : "b@1", "z@1");
+        apply(&f);
+        assert_ldb_status(LDB_CORRUPTION,
+                          ldb_version_builder_edit(f.builder, &f.err, &edit),
+                          &f.err);
+        ldb_version_edit_release(&edit);
+        stop(&f);
+    }
+    ldb_version_unref(base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +489,8 @@ int main(void)
         cmocka_unit_test(levels_past_the_last_are_refused),
         cmocka_unit_test(many_tables_merge),
         cmocka_unit_test(every_failed_allocation_is_survived),
+        cmocka_unit_test(many_edits_are_one),
+        cmocka_unit_test(a_number_does_not_come_again_as_another_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -616,6 +616,268 @@ static void appliers_take_turns_and_lose_nothing(void **state)
                      ldb_version_set_current(f->set)->levels[1].count);
 }
 
+/* ---- following another database's MANIFEST ---- */
+
+#define TWIN "/twin"
+
+/* A set in a folder of its own that goes where f->set's MANIFEST goes. mu is
+ * f's. */
+static struct ldb_version_set *open_twin(struct fixture *f)
+{
+    const struct ldb_version_set_options options = {
+        .env = f->env,
+        .dir = TWIN,
+        .comparator = ldb_comparator_bytewise(),
+        .mu = &f->mu};
+    struct ldb_version_set *twin = NULL;
+
+    assert_ldb_ok(ldb_version_set_create(&options, &f->err, &twin), &f->err);
+    return twin;
+}
+
+static struct ldb_version_set *make_twin(struct fixture *f)
+{
+    struct ldb_version_set *twin = open_twin(f);
+
+    assert_ldb_ok(f->env->ops->create_dir(f->env, TWIN, &f->err), &f->err);
+    assert_ldb_ok(f->env->ops->sync_dir(f->env, "/", &f->err), &f->err);
+    assert_ldb_ok(ldb_version_set_create_new(twin, &f->err), &f->err);
+    return twin;
+}
+
+static struct ldb_version_set *reopen_twin(struct fixture *f,
+                                           struct ldb_version_set *twin)
+{
+    ldb_version_set_destroy(twin);
+    twin = open_twin(f);
+    assert_ldb_ok(ldb_version_set_recover(twin, &f->err), &f->err);
+    assert_ldb_ok(ldb_version_set_resume(twin, &f->err), &f->err);
+    return twin;
+}
+
+/* What stands in the leader's MANIFEST behind ours, or all of another one. */
+static enum ldb_status follow(struct fixture *f, struct ldb_version_set *twin)
+{
+    struct ldb_manifest_run run;
+    struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
+    uint64_t number = manifest_number(f);
+    uint64_t ours = 0;
+    uint64_t len = 0;
+    char *path = ldb_mem_printf(DIR "/MANIFEST-%06" PRIu64, number);
+    struct ldb_slice rest;
+    enum ldb_status s;
+
+    assert_non_null(path);
+    assert_ldb_ok(ldb_env_read_file(f->env, path, &f->err, &bytes), &f->err);
+    ldb_version_set_manifest(twin, &ours, &len);
+    len = ours == number ? len : 0;
+    rest = ldb_slice_make(bytes.data + len, bytes.len - len);
+    s = ldb_manifest_run_read(&run, ldb_comparator_bytewise(),
+                              ldb_version_set_current(twin), number, len, rest,
+                              &f->err);
+    assert_ldb_ok(s, &f->err);
+    assert_int_equal(run.len, rest.len);
+    s = ldb_version_set_follow(twin, &run, rest, &f->err);
+    ldb_manifest_run_release(&run);
+    ldb_buf_release(&bytes);
+    ldb_mem_free(path);
+    return s;
+}
+
+static void assert_same_file(struct fixture *f, const char *name)
+{
+    struct ldb_buf theirs = read_file(f, name);
+    struct ldb_buf ours = LDB_BUF_INIT(FILE_MAX);
+    char *path = ldb_mem_printf(TWIN "/%s", name);
+
+    assert_non_null(path);
+    assert_ldb_ok(ldb_env_read_file(f->env, path, &f->err, &ours), &f->err);
+    assert_ldb_slice(ldb_slice_of_buf(&theirs), ldb_slice_of_buf(&ours));
+    ldb_mem_free(path);
+    ldb_buf_release(&ours);
+    ldb_buf_release(&theirs);
+}
+
+/* Same MANIFEST, same CURRENT, same tables and scalars. */
+static void assert_twin(struct fixture *f, struct ldb_version_set *twin)
+{
+    const struct ldb_version *theirs = ldb_version_set_current(f->set);
+    const struct ldb_version *ours = ldb_version_set_current(twin);
+    char *name = ldb_mem_printf("MANIFEST-%06" PRIu64, manifest_number(f));
+
+    assert_non_null(name);
+    assert_same_file(f, name);
+    assert_same_file(f, "CURRENT");
+    ldb_mem_free(name);
+    assert_int_equal(ldb_version_set_log_number(f->set),
+                     ldb_version_set_log_number(twin));
+    assert_int_equal(ldb_version_set_recovered_sequence(f->set),
+                     ldb_version_set_recovered_sequence(twin));
+    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
+        assert_int_equal(theirs->levels[level].count,
+                         ours->levels[level].count);
+        assert_ldb_slice(ldb_version_set_compact_pointer(f->set, level),
+                         ldb_version_set_compact_pointer(twin, level));
+        for (size_t i = 0; i < ours->levels[level].count; i++)
+            assert_int_equal(theirs->levels[level].files[i]->number,
+                             ours->levels[level].files[i]->number);
+    }
+}
+
+/* A flush of the leader: table number of level 0. */
+static void apply_flush(struct fixture *f, ldb_sequence sequence)
+{
+    add(f, 0, ldb_version_set_new_file_number(f->set), "a@9", "b@7");
+    ldb_version_edit_set_log_number(&f->edit,
+                                    ldb_version_set_new_file_number(f->set));
+    ldb_version_edit_set_last_sequence(&f->edit, sequence);
+    apply(f);
+}
+
+static void a_twin_goes_where_its_leader_goes(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_version_set *twin = make_twin(f);
+    struct ldb_buf pointer = version_rows_key("m@5");
+
+    make_database(f);
+    assert_ldb_ok(follow(f, twin), &f->err);
+    assert_twin(f, twin);
+    apply_flush(f, 9); /* one record */
+    assert_ldb_ok(follow(f, twin), &f->err);
+    assert_twin(f, twin);
+    apply_flush(f, 10); /* several */
+    drop(f, 0, 2);
+    add(f, 1, 2, "a@9", "b@7");
+    assert_ldb_ok(
+        ldb_version_edit_set_pointer(&f->edit, 0, ldb_slice_of_buf(&pointer)),
+        NULL);
+    apply(f);
+    drop(f, 1, 2);
+    add(f, 2, 20, "a@9", "b@7");
+    apply(f);
+    assert_ldb_ok(follow(f, twin), &f->err);
+    assert_twin(f, twin);
+    twin = reopen_twin(f, twin);
+    assert_twin(f, twin);
+    close_set(f); /* another MANIFEST */
+    recover_set(f);
+    apply_flush(f, 12);
+    apply_flush(f, 13);
+    assert_ldb_ok(follow(f, twin), &f->err);
+    assert_twin(f, twin);
+    apply_flush(f, 14);
+    assert_ldb_ok(follow(f, twin), &f->err);
+    twin = reopen_twin(f, twin);
+    assert_twin(f, twin);
+    ldb_buf_release(&pointer);
+    ldb_version_set_destroy(twin);
+}
+
+static void a_run_that_does_not_begin_at_our_end_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_version_set *twin = make_twin(f);
+    struct ldb_manifest_run run = {.number = 0, .offset = 40};
+
+    assert_ldb_status(
+        LDB_INVALID_ARGUMENT,
+        ldb_version_set_follow(twin, &run, (struct ldb_slice){0}, &f->err),
+        &f->err);
+    run.number = 5;
+    assert_ldb_status(
+        LDB_INVALID_ARGUMENT,
+        ldb_version_set_follow(twin, &run, (struct ldb_slice){0}, &f->err),
+        &f->err);
+    ldb_version_set_destroy(twin);
+}
+
+/* The calls of the n-th kind of run. */
+static void prepare_run(struct fixture *f, unsigned kind)
+{
+    if (kind == 2) {
+        close_set(f);
+        recover_set(f);
+    }
+    for (unsigned i = 0; i < (kind == 1 ? 2 : 1); i++)
+        apply_flush(f, 20 + i);
+}
+
+/* Each call fails once; a power cut then, or not; tried again it works. */
+static void a_run_that_failed_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_version_set *twin = make_twin(f);
+    unsigned failures[3] = {0};
+
+    make_database(f);
+    assert_ldb_ok(follow(f, twin), &f->err);
+    for (unsigned kind = 0; kind < 3; kind++) {
+        for (uint64_t n = 1;; n++) {
+            const struct env_fault_rule rule = {.kinds = ENV_FAULT_WRITES,
+                                                .path = TWIN,
+                                                .nth = n,
+                                                .sys_errno = EIO,
+                                                .torn = n % 2 == 0};
+            const struct ldb_version *before = ldb_version_set_current(twin);
+            enum ldb_status s;
+
+            prepare_run(f, kind);
+            env_fault_fail(f->fault, &rule);
+            s = follow(f, twin);
+            env_fault_fail(f->fault, NULL);
+            if (s == LDB_OK)
+                break;
+            failures[kind]++;
+            assert_ldb_status(LDB_IO, s, &f->err);
+            assert_ptr_equal(before, ldb_version_set_current(twin));
+            if (n % 4 == 0)
+                twin = reopen_twin(f, twin);
+            if (n % 4 != 0 || ldb_version_set_log_number(twin) !=
+                                  ldb_version_set_log_number(f->set))
+                assert_ldb_ok(follow(f, twin), &f->err);
+            assert_twin(f, twin);
+        }
+        assert_twin(f, twin);
+    }
+    assert_true(failures[0] > 2 && failures[1] > 6 && failures[2] > 12);
+    ldb_version_set_destroy(twin);
+}
+
+static void current_is_settled_when_a_twin_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_version_set *twin = make_twin(f);
+    struct ldb_writable_file *file = NULL;
+
+    make_database(f);
+    assert_ldb_ok(follow(f, twin), &f->err);
+    close_set(f);
+    recover_set(f);
+    apply_flush(f, 13);
+    assert_ldb_ok(follow(f, twin), &f->err);
+    /* As if the rename of CURRENT.3 had not come: CURRENT names what is gone.
+     */
+    assert_ldb_ok(f->env->ops->open_writable(f->env, TWIN "/CURRENT",
+                                             LDB_OPEN_TRUNCATE, &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(
+        ldb_file_append(file, ldb_slice_str("MANIFEST-000000\n"), &f->err),
+        &f->err);
+    assert_ldb_ok(ldb_file_close(file, &f->err), &f->err);
+    assert_ldb_ok(f->env->ops->open_writable(f->env, TWIN "/CURRENT.4",
+                                             LDB_OPEN_TRUNCATE, &f->err, &file),
+                  &f->err);
+    assert_ldb_ok(
+        ldb_file_append(file, ldb_slice_str("MANIFEST-000004\n"), &f->err),
+        &f->err);
+    assert_ldb_ok(ldb_file_close(file, &f->err), &f->err);
+    assert_int_equal(4, manifest_number(f));
+    twin = reopen_twin(f, twin);
+    assert_twin(f, twin);
+    ldb_version_set_destroy(twin);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -633,6 +895,10 @@ int main(void)
         TEST(a_moved_table_is_never_obsolete),
         TEST(appliers_take_turns_and_lose_nothing),
         TEST(a_table_lives_as_long_as_a_version_that_names_it),
+        TEST(a_twin_goes_where_its_leader_goes),
+        TEST(a_run_that_does_not_begin_at_our_end_is_refused),
+        TEST(a_run_that_failed_is_tried_again),
+        TEST(current_is_settled_when_a_twin_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
