@@ -7,7 +7,7 @@
 #include "storage/base/env_no_sync.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
-#include "storage/db_internal.h"
+#include "storage/twin_internal.h"
 #include "storage/version/current_file.h"
 
 /* ---- putting the parts together and taking them apart ---- */
@@ -81,6 +81,7 @@ static void destroy(struct ldb_db *db)
         db->env->ops->unlock_file(db->env, db->lock);
     ldb_env_no_sync_destroy(db->no_sync_env);
     release_locks(db);
+    ldb_twin_destroy(db->twin);
     ldb_mem_free(db->dir);
     ldb_mem_free(db);
 }
@@ -240,7 +241,8 @@ static enum ldb_status recover(struct ldb_db *db, struct ldb_recovery *recovery,
     enum ldb_status s = read_versions(db, recovery, err);
 
     if (s == LDB_OK)
-        s = ldb_recover_journals(db, recovery, err);
+        s = db->twin != NULL ? ldb_twin_recover(db, recovery, err)
+                             : ldb_recover_journals(db, recovery, err);
     if (s != LDB_OK)
         return s;
     ldb_mutex_lock(&db->mu);
@@ -267,9 +269,48 @@ static void log_opened(struct ldb_db *db, const struct ldb_recovery *r)
                  (unsigned long long)r->duration_us);
 }
 
-enum ldb_status ldb_open(const char *path, const struct ldb_options *options,
-                         struct ldb_recovery *recovery, struct ldb_error *err,
-                         struct ldb_db **out)
+/* What a twin would relax of what it holds, it does not. */
+static enum ldb_status make_twin(struct ldb_db *db, struct ldb_error *err)
+{
+    struct ldb_options *o = &db->options;
+
+    if (o->read_only)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "a twin cannot be read_only: it writes what its "
+                             "leader sends");
+    o->strict_journal = true;
+    o->skip_journal_checksums = false;
+    o->skip_manifest_damage = false;
+    o->journal = LDB_JOURNAL_APPENDED;
+    db->twin = ldb_twin_create();
+    return db->twin == NULL ? ldb_error_no_memory(err) : LDB_OK;
+}
+
+static enum ldb_status init_db(struct ldb_db *db, const char *path,
+                               const struct ldb_options *options, bool as_twin,
+                               struct ldb_error *err)
+{
+    enum ldb_status s = ldb_options_complete(options, err, &db->options);
+
+    if (s == LDB_OK && as_twin)
+        s = make_twin(db, err);
+    if (s != LDB_OK)
+        return s;
+    atomic_init(&db->sample_left, db->options.iterator_sampling_bytes);
+    db->env = db->options.env;
+    if (db->options.no_sync) {
+        s = ldb_env_no_sync_create(db->options.env, err, &db->no_sync_env);
+        if (s != LDB_OK)
+            return s;
+        db->env = db->no_sync_env;
+    }
+    db->dir = ldb_mem_strdup(path);
+    return db->dir == NULL ? ldb_error_no_memory(err) : LDB_OK;
+}
+
+enum ldb_status ldb_db_open(const char *path, const struct ldb_options *options,
+                            bool as_twin, struct ldb_recovery *recovery,
+                            struct ldb_error *err, struct ldb_db **out)
 {
     struct ldb_recovery found = {0};
     struct ldb_db *db = ldb_mem_zalloc(1, sizeof(*db));
@@ -279,23 +320,10 @@ enum ldb_status ldb_open(const char *path, const struct ldb_options *options,
     if (db == NULL)
         return ldb_error_no_memory(err);
     init_locks(db);
-    s = ldb_options_complete(options, err, &db->options);
+    s = init_db(db, path, options, as_twin, err);
     if (s != LDB_OK)
         goto out;
-    atomic_init(&db->sample_left, db->options.iterator_sampling_bytes);
-    db->env = db->options.env;
-    if (db->options.no_sync) {
-        s = ldb_env_no_sync_create(db->options.env, err, &db->no_sync_env);
-        if (s != LDB_OK)
-            goto out;
-        db->env = db->no_sync_env;
-    }
     start = db->env->ops->monotonic_us(db->env);
-    db->dir = ldb_mem_strdup(path);
-    if (db->dir == NULL) {
-        s = ldb_error_no_memory(err);
-        goto out;
-    }
     s = lock_folder(db, err);
     if (s == LDB_OK)
         s = create_caches(db, err);
@@ -305,8 +333,9 @@ enum ldb_status ldb_open(const char *path, const struct ldb_options *options,
         s = recover(db, &found, err);
     if (s != LDB_OK)
         goto out;
-    if (!db->options.read_only) {
+    if (!db->options.read_only)
         ldb_obsolete_files_sweep(db);
+    if (ldb_db_is_writable(db)) {
         s = ldb_background_start(db, err);
         if (s != LDB_OK)
             goto out;
@@ -324,6 +353,13 @@ out:
     return s;
 }
 
+enum ldb_status ldb_open(const char *path, const struct ldb_options *options,
+                         struct ldb_recovery *recovery, struct ldb_error *err,
+                         struct ldb_db **out)
+{
+    return ldb_db_open(path, options, false, recovery, err, out);
+}
+
 /* ---- close and reopen ---- */
 
 enum ldb_status ldb_close(struct ldb_db *db, struct ldb_error *err)
@@ -334,7 +370,7 @@ enum ldb_status ldb_close(struct ldb_db *db, struct ldb_error *err)
         ldb_background_stop(db);
         ldb_journal_spare_drop(db);
         assert(db->queue_head == NULL);
-        if (db->journal != NULL) /* else ldb_reopen() failed */
+        if (db->journal != NULL) /* else a twin has none, or a reopen failed */
             s = ldb_journal_sync(db, err);
         ldb_obsolete_files_remove(db);
     }
@@ -413,8 +449,8 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
     struct ldb_view *old = NULL;
     enum ldb_status s = LDB_OK;
 
-    if (db->options.read_only)
-        return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
+    if (!ldb_db_is_writable(db))
+        return ldb_db_refuse_write(db, err);
     ldb_lead_begin(db);
     ldb_background_pause(db);
     ldb_journal_sync_settle(db);
@@ -449,6 +485,15 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
 
 /* ---- small things ---- */
 
+enum ldb_status ldb_db_refuse_write(const struct ldb_db *db,
+                                    struct ldb_error *err)
+{
+    return ldb_error_set(err, LDB_READ_ONLY,
+                         db->twin != NULL
+                             ? "a twin takes no write but its leader's"
+                             : "the database is open read-only");
+}
+
 ldb_sequence ldb_last_sequence(struct ldb_db *db)
 {
     return atomic_load_explicit(&db->last_sequence, memory_order_acquire);
@@ -461,8 +506,8 @@ enum ldb_status ldb_raise_sequence(struct ldb_db *db, ldb_sequence floor,
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "sequence %llu is past the last one",
                              (unsigned long long)floor);
-    if (db->options.read_only)
-        return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
+    if (!ldb_db_is_writable(db))
+        return ldb_db_refuse_write(db, err);
     ldb_lead_begin(db);
     if (floor > db->last_assigned) {
         db->last_assigned = floor;

@@ -80,6 +80,8 @@ enum ldb_work {
     LDB_WORK_COUNT,
 };
 
+struct ldb_twin;
+
 struct ldb_background_failure {
     unsigned attempts; /* in a row that failed; 0: all is well */
     uint64_t retry_at_us;
@@ -125,7 +127,8 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
 /*
  * Locking.
  * Constant after ldb_open(): options, env, dir, limits, table_options,
- *   block_cache, tables, log, lock, versions (the pointer), thread handles.
+ *   block_cache, tables, log, lock, versions and twin (the pointers), thread
+ *   handles.
  * Own synchronisation: block_cache, tables, log, view_slots.
  * Atomics: last_sequence (release by the leader after linking, acquire by
  *   readers), lead (write_queue.c), is_pressed, obsolete_pending, closing,
@@ -153,6 +156,7 @@ struct ldb_db {
     struct ldb_log *log; /* NULL: read-only */
     struct ldb_file_lock *lock;
     struct ldb_version_set *versions;
+    struct ldb_twin *twin; /* NULL: writes are its own (twin_internal.h) */
     struct ldb_thread *commit_thread;
     struct ldb_thread *flush_thread;
     struct ldb_thread *sync_thread;
@@ -241,6 +245,12 @@ struct ldb_db {
     struct ldb_view_slots view_slots;
 };
 
+/* Does it take writes of its own? */
+static inline bool ldb_db_is_writable(const struct ldb_db *db)
+{
+    return !db->options.read_only && db->twin == NULL;
+}
+
 static inline enum ldb_health ldb_db_health(const struct ldb_db *db)
 {
     return atomic_load_explicit(&db->health, memory_order_relaxed);
@@ -291,6 +301,18 @@ LDB_MUST_CHECK enum ldb_status ldb_db_install_view(struct ldb_db *db,
                                                    struct ldb_error *err,
                                                    struct ldb_view **out_old)
     LDB_REQUIRES(db->mu);
+
+/* ---- db.c ---- */
+
+/* ldb_open(), or ldb_twin_open(). */
+LDB_MUST_CHECK enum ldb_status
+ldb_db_open(const char *path, const struct ldb_options *options, bool as_twin,
+            struct ldb_recovery *recovery, struct ldb_error *err,
+            struct ldb_db **out);
+
+/* Why one that is not writable takes no write: READ_ONLY. */
+enum ldb_status ldb_db_refuse_write(const struct ldb_db *db,
+                                    struct ldb_error *err);
 
 /* ---- options.c ---- */
 

@@ -60,8 +60,8 @@ enum ldb_status ldb_flush(struct ldb_db *db, struct ldb_error *err)
     uint64_t before;
     enum ldb_status s;
 
-    if (db->options.read_only)
-        return ldb_error_set(err, LDB_READ_ONLY, "opened read-only");
+    if (!ldb_db_is_writable(db))
+        return ldb_db_refuse_write(db, err);
     ldb_lead_begin(db);
     ldb_mutex_lock(&db->mu);
     before = db->flush_begun;

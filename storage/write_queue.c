@@ -69,10 +69,8 @@ static enum ldb_status check_write(struct ldb_db *db,
                                    const struct ldb_write *write,
                                    struct ldb_error *err)
 {
-    if (db->options.read_only)
-        return ldb_error_set(err, LDB_READ_ONLY,
-                             "the database is open "
-                             "read-only");
+    if (LDB_UNLIKELY(!ldb_db_is_writable(db)))
+        return ldb_db_refuse_write(db, err);
     if (write->batch->rep.len > db->options.batch_bytes_max)
         return ldb_error_set(
             err, LDB_TOO_LARGE, "a batch of %zu bytes; the limit is %zu",
