@@ -349,6 +349,14 @@ ldb_flush_build_table(struct ldb_db *db, struct ldb_memtable *mem,
                       uint64_t number, struct ldb_version_edit *edit,
                       struct ldb_error *err);
 
+/*
+ * The memtables that the MANIFEST does not ask for any more leave the view, and
+ * their journals the folder. NO_MEMORY: they stay until the next call.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_flush_drop_applied(struct ldb_db *db,
+                                                      struct ldb_error *err)
+    LDB_EXCLUDES(db->mu);
+
 /* The flush thread. */
 void ldb_flush_thread(void *context);
 

@@ -384,7 +384,7 @@ static void remove_journal(struct ldb_db *db, uint64_t number)
     ldb_mem_free(path);
 }
 
-static enum ldb_status drop_applied(struct ldb_db *db, struct ldb_error *err)
+enum ldb_status ldb_flush_drop_applied(struct ldb_db *db, struct ldb_error *err)
 {
     struct dropped dropped = {0};
     enum ldb_status s;
@@ -416,7 +416,7 @@ static enum ldb_status flush_group(struct ldb_db *db, struct ldb_error *err)
         apply_group(db, &group);
         ldb_version_edit_release(&group.edit);
     }
-    note_failure(&group, drop_applied(db, &why), &why);
+    note_failure(&group, ldb_flush_drop_applied(db, &why), &why);
     *err = group.error;
     return group.status;
 }

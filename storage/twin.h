@@ -29,6 +29,7 @@
 #ifndef STORAGE_TWIN_H
 #define STORAGE_TWIN_H
 
+#include "storage/base/digest.h"
 #include "storage/include/ldb.h"
 
 /* Journals that a twin holds at most: as many as a leader may, and one. */
@@ -149,5 +150,114 @@ LDB_MUST_CHECK enum ldb_status ldb_twin_seal(struct ldb_db *db,
 LDB_MUST_CHECK enum ldb_status ldb_twin_sync(struct ldb_db *db,
                                              struct ldb_error *err,
                                              struct ldb_twin_position *out);
+
+/* ---- edits ---- */
+
+/*
+ * A run of the leader's edits, and what installing it takes:
+ *
+ *     ldb_twin_plan_create(db, manifest, offset, bytes, &err, &plan)
+ *     for each table of ldb_twin_plan_tables(plan):
+ *         journal != 0: ldb_twin_build(); the leader's digest? done.
+ *             Another one: ldb_twin_discard(), and
+ *         fetch it into the folder under its name, synced, digest verified
+ *     ldb_twin_install(db, plan, &err)
+ *     ldb_twin_plan_destroy(plan)
+ *
+ * Tables of a plan that is given up and will not be tried again are discarded,
+ * or they stay in the folder until the next open.
+ */
+struct ldb_twin_plan;
+
+/* A table that has to be in the folder before the run can be installed. */
+struct ldb_twin_table {
+    uint64_t number;
+    uint64_t size; /* bytes of its file */
+    uint32_t level;
+    /* A journal held whose memtable it seems to be the flush of; 0: none. */
+    uint64_t journal;
+};
+
+/*
+ * bytes stand at offset in the leader's MANIFEST of that number: where ours
+ * ends when it is ours, else 0: all of another one. Their whole records are the
+ * run; one that has begun is left aside. Nothing is changed.
+ *
+ * Errors: INVALID_ARGUMENT: the offset is not that, or there is no whole
+ * record, or another comparator; CORRUPTION: file and offset are named;
+ * NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_twin_plan_create(struct ldb_db *db, uint64_t manifest, uint64_t offset,
+                     struct ldb_slice bytes, struct ldb_error *err,
+                     struct ldb_twin_plan **out);
+/* NULL is fine. */
+void ldb_twin_plan_destroy(struct ldb_twin_plan *plan);
+
+/* Bytes of its whole records, and how many these are. */
+size_t ldb_twin_plan_len(const struct ldb_twin_plan *plan);
+size_t ldb_twin_plan_records(const struct ldb_twin_plan *plan);
+/* Journals below this number have to be sealed before it can be installed; 0:
+ * none has to. */
+uint64_t ldb_twin_plan_log_number(const struct ldb_twin_plan *plan);
+/*
+ * Tables that the version after the run names and ours does not, those of a
+ * level by number; borrowed until destroy. One that the run adds and drops is
+ * not among them.
+ */
+const struct ldb_twin_table *
+ldb_twin_plan_tables(const struct ldb_twin_plan *plan, size_t *out_count);
+
+/*
+ * Writes table number as the flush of the journal, which is held and sealed,
+ * with this database's options; synced. Whether it is the leader's table its
+ * digest and size say. Other calls run meanwhile.
+ *
+ * Errors: INVALID_ARGUMENT: the journal is not held and sealed, has no entry,
+ * or the table is in the version; IO, NO_SPACE, NO_MEMORY: there is no file.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_twin_build(struct ldb_db *db,
+                                              uint64_t number, uint64_t journal,
+                                              struct ldb_error *err,
+                                              struct ldb_digest *out_digest,
+                                              uint64_t *out_size);
+
+/* Removes a table that no version names, so that another may have its place;
+ * OK when there is none. INVALID_ARGUMENT: one names it; IO, NO_MEMORY. */
+LDB_MUST_CHECK enum ldb_status
+ldb_twin_discard(struct ldb_db *db, uint64_t number, struct ldb_error *err);
+
+/*
+ * Moves to the version after the run: once every journal below its log number
+ * is held and sealed or in tables, and every table of the plan in the folder,
+ * synced, with the leader's digest (its length and its index are looked at once
+ * more, no more than that). Then the run's bytes stand in our MANIFEST,
+ * durably: one record appended; several, or another MANIFEST, at one stroke.
+ * Memtables, journals and tables that this makes needless go.
+ *
+ * The journal of the log number has to be there, as a MANIFEST asks for none
+ * that is not. Where it has not begun it is begun, empty, if the edit's last
+ * sequence shows that nothing lies before it that is not here; else whoever
+ * knows that begins it by ldb_twin_append() of no bytes.
+ *
+ * A database that never had an entry takes any run: the journals before it went
+ * by without it.
+ *
+ * Errors, after which nothing has changed, but that such a journal may have
+ * begun, and that a crash may find the run installed when it says IO:
+ *   STALLED           a journal below the log number is not sealed, or that
+ *                     one has not begun: append and seal first
+ *   NOT_FOUND         a table is not there; its name is in the message
+ *   CORRUPTION        a table has another length or cannot be opened, or the
+ *                     tables overlap
+ *   INVALID_ARGUMENT  our MANIFEST has moved since the plan was made; or the
+ *                     journal of the log number was skipped, and later ones
+ *                     are held
+ *   READ_ONLY         as of ldb_twin_append()
+ *   IO, NO_SPACE, NO_MEMORY: to be tried again
+ */
+LDB_MUST_CHECK enum ldb_status ldb_twin_install(struct ldb_db *db,
+                                                struct ldb_twin_plan *plan,
+                                                struct ldb_error *err);
 
 #endif

@@ -523,6 +523,8 @@ enum ldb_status ldb_twin_sync(struct ldb_db *db, struct ldb_error *err,
     if (s == LDB_OK && out != NULL)
         *out = db->twin->synced;
     ldb_lead_end(db);
+    /* No thread of the twin's own does it. */
+    LDB_IGNORE(ldb_twin_tidy(db, NULL));
     return s;
 }
 

@@ -59,6 +59,15 @@ LDB_MUST_CHECK enum ldb_status ldb_twin_apply_written(struct ldb_db *db,
                                                       struct ldb_error *err)
     LDB_EXCLUDES(db->mu);
 
+/*
+ * Readers come to what was installed, and what that made needless goes:
+ * memtables with their journals, tables, a MANIFEST. Takes the lead. NO_MEMORY:
+ * the rest comes with the next call.
+ */
+LDB_MUST_CHECK enum ldb_status ldb_twin_tidy(struct ldb_db *db,
+                                             struct ldb_error *err)
+    LDB_EXCLUDES(db->mu);
+
 /* NULL on no memory. destroy: NULL is fine. */
 LDB_MUST_CHECK struct ldb_twin *ldb_twin_create(void);
 void ldb_twin_destroy(struct ldb_twin *twin);

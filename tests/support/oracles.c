@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "storage/base/env.h"
+#include "storage/version/file_names.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/temp_dir.h"
 
@@ -72,8 +73,12 @@ static enum ldb_status copy_file(void *context, const char *name)
     char from[TEMP_DIR_PATH_SIZE];
     char to[TEMP_DIR_PATH_SIZE];
     struct ldb_error err = {0};
+    uint64_t number;
     FILE *file;
 
+    /* The folder leveld/ is nothing to them. */
+    if (ldb_file_name_parse(name, &number) == LDB_FILE_FOREIGN)
+        return LDB_OK;
     (void)snprintf(from, sizeof(from), "%s/%s", copying->from, name);
     assert_ldb_ok(ldb_env_read_file(copying->env, from, &err, &bytes), &err);
     file = fopen(temp_dir_join(copying->to, name, to), "wb");
