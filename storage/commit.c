@@ -306,6 +306,7 @@ static void append_failed(struct commit *c, struct ldb_commit_group *group,
         if (why->status == LDB_NO_SPACE)
             ldb_health_set(db, LDB_HEALTH_DISK_FULL, why);
     }
+    ldb_journal_sync_resume(db);
     ldb_mutex_unlock(&db->mu);
     fail_admitted(group, &told);
 }
@@ -318,6 +319,7 @@ static void sync_failed(struct commit *c, struct ldb_commit_group *group,
 
     ldb_mutex_lock(&c->db->mu);
     ldb_health_set(c->db, LDB_HEALTH_SYNC_FAILED, why);
+    ldb_journal_sync_resume(c->db);
     ldb_mutex_unlock(&c->db->mu);
     told.status = LDB_OUTCOME_UNKNOWN;
     fail_admitted(group, &told);
@@ -325,7 +327,8 @@ static void sync_failed(struct commit *c, struct ldb_commit_group *group,
 
 /* ---- the steps ---- */
 
-static void publish(struct commit *c)
+/* len: the journal's, with the group. */
+static void publish(struct commit *c, uint64_t len)
 {
     struct ldb_memtable *mem = c->db->mem;
     struct ldb_memtable_node *next;
@@ -337,13 +340,13 @@ static void publish(struct commit *c)
     /* Release: pairs with ldb_db_view(). */
     atomic_store_explicit(&c->db->last_sequence, c->next - 1,
                           memory_order_release);
+    ldb_position_move(&c->db->written, len, c->next - 1);
 }
 
 static void count_group(struct commit *c, const struct ldb_commit_group *group,
-                        uint64_t operations)
+                        uint64_t operations, uint64_t len)
 {
     struct ldb_db_counters *counters = &c->db->counters;
-    uint64_t len = ldb_journal_writer_flushed_len(c->db->journal);
 
     ldb_count_alone(&counters->groups, 1);
     ldb_count_alone(&counters->writes, group->count);
@@ -377,10 +380,8 @@ static enum ldb_status write_journal(struct commit *c,
     }
     if (c->first != NULL && ldb_db_health(db) == LDB_HEALTH_DISK_FULL)
         append_worked(db);
-    if (!group->sync) {
-        ldb_journal_sync_early(db);
+    if (!group->sync)
         return LDB_OK;
-    }
     s = ldb_journal_sync(db, err);
     if (s != LDB_OK)
         sync_failed(c, group, err);
@@ -411,8 +412,14 @@ void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group)
     if (s == LDB_OK)
         s = write_journal(&c, group, &why);
     if (s == LDB_OK) {
-        publish(&c);
-        count_group(&c, group, c.next - 1 - db->last_assigned);
+        uint64_t len = ldb_journal_writer_flushed_len(db->journal);
+
+        publish(&c, len);
+        count_group(&c, group, c.next - 1 - db->last_assigned, len);
+        if (group->sync)
+            ldb_journal_sync_end_group(db);
+        else
+            ldb_journal_sync_early(db, len);
     }
     db->last_assigned = c.next - 1;
     ldb_overlay_release(&c.overlay);

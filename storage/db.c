@@ -471,6 +471,7 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
         ldb_log_line(db->log, "db@reopen done Q\302\267%llu",
                      (unsigned long long)found.last_sequence);
     }
+    ldb_journal_sync_resume(db);
     ldb_mutex_unlock(&db->mu);
     ldb_background_resume(db);
     ldb_lead_end(db);
@@ -512,6 +513,9 @@ enum ldb_status ldb_raise_sequence(struct ldb_db *db, ldb_sequence floor,
     if (floor > db->last_assigned) {
         db->last_assigned = floor;
         atomic_store_explicit(&db->last_sequence, floor, memory_order_release);
+        ldb_mutex_lock(&db->mu);
+        ldb_durable_raise(db, floor);
+        ldb_mutex_unlock(&db->mu);
     }
     ldb_lead_end(db);
     return LDB_OK;

@@ -18,6 +18,7 @@
 #include "storage/base/mutex.h"
 #include "storage/compaction_pick.h"
 #include "storage/compaction_rate.h"
+#include "storage/durable.h"
 #include "storage/include/ldb.h"
 #include "storage/journal/journal_writer.h"
 #include "storage/journal/write_batch.h"
@@ -132,7 +133,8 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
  * Own synchronisation: block_cache, tables, log, view_slots.
  * Atomics: last_sequence (release by the leader after linking, acquire by
  *   readers), lead (write_queue.c), is_pressed, obsolete_pending, closing,
- *   sample_left, counters.
+ *   sample_left, counters, written, durable, watchers, sync_due_us
+ *   (durable.h, journal_sync.c).
  * Protected by queue_mu: the write queue, drive_wanted.
  * Owned by the leader: last_assigned, early_sync_asked; counters of
  *   writes; what is written with mu held by leaders alone may be read by one
@@ -173,6 +175,12 @@ struct ldb_db {
      * several are open each goes by itself. */
     _Atomic(uint64_t) sample_left;
     struct ldb_db_counters counters;
+    struct ldb_position_cell written; /* by the leader */
+    struct ldb_position_cell durable; /* with mu held */
+    _Atomic(uint32_t) watchers;       /* ldb_watch_begin(); relaxed */
+    /* When the sync thread is to sync what was written; 0: nobody asks. Set
+     * with mu held. */
+    _Atomic(uint64_t) sync_due_us;
 
     /* queue_mu */
     struct ldb_mutex queue_mu;
@@ -196,8 +204,10 @@ struct ldb_db {
     struct ldb_cond work;             /* with mu: background threads */
     struct ldb_cond work_done;        /* with mu: whoever waits for them */
     struct ldb_cond early_sync_wakes; /* with mu */
-    bool early_sync_wanted;           /* guarded by mu; by the leader */
+    bool early_sync_wanted;           /* guarded by mu */
     bool is_early_syncing;            /* guarded by mu; uses the journal */
+    bool journal_is_held;             /* guarded by mu; by the leader: no sync */
+    bool tell_wanted;                 /* guarded by mu; by the sync thread */
     struct ldb_memtable *mem;         /* guarded by mu; one reference */
     /* Oldest first. */
     struct ldb_memtable *immutables[LDB_IMMUTABLES_MAX]; /* guarded by mu */
@@ -440,25 +450,65 @@ LDB_MUST_CHECK enum ldb_status
 ldb_folder_names_sync(struct ldb_db *db, uint64_t name, struct ldb_error *err)
     LDB_EXCLUDES(db->mu);
 
+/* ---- durable.c ---- */
+
+/* Both points are at the start of the journal, which follows all that there
+ * is, all of it durable. Nobody writes. */
+void ldb_durable_restart(struct ldb_db *db, uint64_t journal,
+                         ldb_sequence sequence);
+
+/* The leader's, when it has sealed the journal before: written goes on in the
+ * next one; durable stays at the end of the sealed one. */
+void ldb_durable_next_journal(struct ldb_db *db, uint64_t journal)
+    LDB_REQUIRES(db->mu);
+
+/* The leader's: numbers up to sequence are taken, without a write. */
+void ldb_durable_raise(struct ldb_db *db, ldb_sequence sequence)
+    LDB_REQUIRES(db->mu);
+
+/* All up to there is durable; false: that was known, or is not to be said. */
+bool ldb_durable_advance(struct ldb_db *db, const struct ldb_position *to)
+    LDB_REQUIRES(db->mu);
+
+/* Calls on_durable, when somebody watches. */
+void ldb_durable_tell(struct ldb_db *db) LDB_EXCLUDES(db->mu);
+
 /* ---- journal_sync.c ---- */
 
 /*
  * Makes the journal durable, as far as it is not: its name, then its bytes.
- * The leader's; a failure is for the caller to record.
+ * The leader's, which holds the journal afterwards, as after settle; a failure
+ * is for the caller to record.
  */
 LDB_MUST_CHECK enum ldb_status ldb_journal_sync(struct ldb_db *db,
                                                 struct ldb_error *err)
     LDB_EXCLUDES(db->mu);
 
 /*
- * The leader's, after a group that asked for no sync: has the journal synced
- * beside the writes that follow when enough was added since the last time. A
- * failure of that stops writes as any failed sync does.
+ * The leader's, after a group that asked for no sync, which ends at len: has
+ * the journal synced beside the writes that follow when enough was added since
+ * the last time, or before long when somebody watches. A failure of that stops
+ * writes as any failed sync does.
  */
-void ldb_journal_sync_early(struct ldb_db *db) LDB_EXCLUDES(db->mu);
+void ldb_journal_sync_early(struct ldb_db *db, uint64_t len)
+    LDB_EXCLUDES(db->mu);
 
-/* The leader's: no early sync runs, and none begins before it asks again. */
+/* Has it synced as soon as the leader does not hold it. */
+void ldb_journal_sync_ask(struct ldb_db *db) LDB_REQUIRES(db->mu);
+/* Has it synced within sync_interval_us. */
+void ldb_journal_sync_arm(struct ldb_db *db) LDB_REQUIRES(db->mu);
+
+/* The leader's: it holds the journal: no sync beside it runs, and none begins
+ * until it lets go. */
 void ldb_journal_sync_settle(struct ldb_db *db) LDB_EXCLUDES(db->mu);
+
+/* The leader's: what is synced up to the end of the last group counts as
+ * durable; the sync thread tells who watches. */
+void ldb_journal_sync_note(struct ldb_db *db) LDB_REQUIRES(db->mu);
+/* The same, and it lets go of the journal. */
+void ldb_journal_sync_resume(struct ldb_db *db) LDB_REQUIRES(db->mu);
+/* The same, once a synced group is published; the caller tells who watches. */
+void ldb_journal_sync_end_group(struct ldb_db *db) LDB_EXCLUDES(db->mu);
 
 /* The thread of early syncs; it prepares journals, too. */
 void ldb_journal_sync_thread(void *context);

@@ -81,7 +81,10 @@ void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
     struct ldb_cache_stats blocks = {0};
     struct ldb_table_cache_stats tables;
 
-    *out = (struct ldb_stats){.last_sequence = ldb_last_sequence(db)};
+    *out = (struct ldb_stats){
+        .last_sequence = ldb_last_sequence(db),
+        .durable_sequence = ldb_durable_position(db).sequence,
+    };
     fill_counters(&db->counters, out);
     out->gets = ldb_view_slots_gets(&db->view_slots);
     ldb_mutex_lock(&db->queue_mu);

@@ -40,6 +40,7 @@ void ldb_options_init(struct ldb_options *options)
         /* The largest value and key of the HTTP surface, and their lengths. */
         .batch_bytes_max = 64 * MIB + 65 * KIB,
         .write_queue_bytes_max = 256 * MIB,
+        .sync_interval_us = 100000,
         .manifest_rotate_bytes = LDB_MANIFEST_ROTATE_BYTES,
     };
 }
@@ -80,6 +81,7 @@ static enum ldb_status check_ranges(const struct ldb_options *o,
         {"batch_bytes_max", o->batch_bytes_max, KIB, KIB * MIB},
         {"write_queue_bytes_max", o->write_queue_bytes_max, KIB, UINT64_MAX},
         {"manifest_rotate_bytes", o->manifest_rotate_bytes, KIB, UINT64_MAX},
+        {"sync_interval_us", o->sync_interval_us, 0, 3600 * 1000000ull},
     };
 
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {

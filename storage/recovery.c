@@ -515,6 +515,7 @@ enum ldb_status ldb_recover_journals(struct ldb_db *db,
             db->last_assigned = replay.last_sequence;
         atomic_store_explicit(&db->last_sequence, db->last_assigned,
                               memory_order_release);
+        ldb_durable_restart(db, db->journal_number, db->last_assigned);
     }
     ldb_version_edit_release(&replay.edit);
     ldb_memtable_unref(replay.mem);

@@ -57,8 +57,10 @@ static enum ldb_status sync_sealed(struct ldb_db *db, struct ldb_error *err)
     ldb_mutex_unlock(&db->mu);
     s = ldb_journal_sync(db, &why);
     ldb_mutex_lock(&db->mu);
-    if (s == LDB_OK)
+    if (s == LDB_OK) {
+        ldb_journal_sync_note(db);
         return LDB_OK;
+    }
     ldb_health_set(db, LDB_HEALTH_SYNC_FAILED, &why);
     if (err != NULL)
         *err = why;
@@ -87,19 +89,16 @@ static enum ldb_status install_new(struct ldb_db *db, struct ldb_memtable *mem,
     return LDB_OK;
 }
 
-enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
-                                  struct ldb_view **out_old)
+/* The journal is durable, and held. */
+static enum ldb_status seal_synced(struct ldb_db *db, struct ldb_error *err,
+                                   struct ldb_view **out_old)
+    LDB_REQUIRES(db->mu)
 {
     struct ldb_journal_writer *journal = NULL;
     struct ldb_memtable *mem = NULL;
     uint64_t number = 0;
-    enum ldb_status s = refuse(db, err);
+    enum ldb_status s = ldb_journal_next(db, err, &journal, &number);
 
-    if (s == LDB_OK)
-        s = sync_sealed(db, err);
-    if (s != LDB_OK)
-        return s;
-    s = ldb_journal_next(db, err, &journal, &number);
     if (s != LDB_OK)
         return s;
     s = ldb_memtable_create(db->options.comparator, number, err, &mem);
@@ -117,8 +116,23 @@ enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
     db->journal_name = ldb_folder_names_count(db);
     db->early_sync_asked = 0;
     db->journal_must_seal = false;
+    ldb_durable_next_journal(db, number);
     ldb_cond_broadcast(&db->work);
     return LDB_OK;
+}
+
+enum ldb_status ldb_throttle_seal(struct ldb_db *db, struct ldb_error *err,
+                                  struct ldb_view **out_old)
+{
+    enum ldb_status s = refuse(db, err);
+
+    if (s != LDB_OK)
+        return s;
+    s = sync_sealed(db, err);
+    if (s == LDB_OK)
+        s = seal_synced(db, err, out_old);
+    ldb_journal_sync_resume(db);
+    return s;
 }
 
 /* Why a write that has to wait for that work would wait in vain. */

@@ -248,6 +248,8 @@ static bool lead_one(struct ldb_db *db, bool may_wait)
     else
         fail_group(&group, &why);
     complete_group(db, &group);
+    if (group.sync)
+        ldb_durable_tell(db);
     return true;
 }
 
@@ -330,6 +332,8 @@ static bool lead_alone(struct ldb_db *db, struct ldb_write *write)
     if (!atomic_compare_exchange_strong_explicit(
             &db->lead, &lead, 0, memory_order_release, memory_order_relaxed))
         ldb_lead_end(db);
+    if (group.sync)
+        ldb_durable_tell(db);
     return true;
 }
 

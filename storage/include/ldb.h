@@ -176,6 +176,17 @@ struct ldb_options {
     size_t write_queue_bytes_max;
     /* Bytes of the MANIFEST at which a new one is begun. Default 64 MiB. */
     uint64_t manifest_rotate_bytes;
+    /* Microseconds that a write without a sync may wait until it is durable,
+     * while somebody watches (ldb_watch_begin()). At most an hour; 0: as long
+     * as it takes. Default 100,000. */
+    uint64_t sync_interval_us;
+    /* While somebody watches: called when ldb_durable_position() has moved, on
+     * the thread that has moved it, with no lock held, at times by two threads
+     * at once. Must not block, and call nothing of the database but
+     * ldb_durable_position(). A call may begin before ldb_watch_end() and end
+     * after it; none is left when ldb_close() returns. NULL: nobody is told. */
+    void (*on_durable)(void *context);
+    void *on_durable_context;
 };
 
 /* The defaults above as a value. */
@@ -333,6 +344,37 @@ LDB_API ldb_sequence ldb_last_sequence(struct ldb_db *db);
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_raise_sequence(struct ldb_db *db, ldb_sequence floor,
                    struct ldb_error *err);
+
+/* ---- what is durable ---- */
+
+/*
+ * One point in one history: the journal, a byte of it at which a record ends,
+ * and the last sequence handed out up to there.
+ */
+struct ldb_position {
+    uint64_t journal;
+    uint64_t offset;
+    ldb_sequence sequence;
+};
+
+/*
+ * Up to there all is on disk: the journals before, and this one up to the
+ * offset. Never past what readers see; after a seal it stays at the end of the
+ * sealed journal until the next one has durable bytes. Only grows. Takes no
+ * lock.
+ */
+LDB_API struct ldb_position ldb_durable_position(struct ldb_db *db);
+
+/*
+ * Somebody watches, until end: the options on_durable and sync_interval_us are
+ * in force as long as anybody does. Costs writers nothing otherwise. Neither
+ * waits.
+ */
+LDB_API void ldb_watch_begin(struct ldb_db *db);
+LDB_API void ldb_watch_end(struct ldb_db *db);
+
+/* Asks that what was written so far be synced; does not wait for it. */
+LDB_API void ldb_sync_soon(struct ldb_db *db);
 
 /* ---- reading ---- */
 
@@ -562,6 +604,7 @@ struct ldb_stats {
         double score;              /* >= 1: due */
     } levels[LDB_STATS_LEVELS];
     ldb_sequence last_sequence;
+    ldb_sequence durable_sequence; /* of ldb_durable_position() */
     uint64_t manifest_number;
     uint64_t manifest_bytes;
     uint64_t journal_number;

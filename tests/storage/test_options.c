@@ -88,6 +88,7 @@ static void each_value_has_its_range(void **state)
         ROW(batch_bytes_max, 1023),
         ROW(write_queue_bytes_max, 1023),
         ROW(manifest_rotate_bytes, 1023),
+        ROW(sync_interval_us, UINT64_C(3600000001)),
         ROW(filter_base_lg, 31),
         /* Below the slowdown trigger. */
         ROW(l0_stop_trigger, 7),
