@@ -23,6 +23,7 @@ ELSEWHERE = {
     'storage/repair_merge.c': 'tests/storage/test_repair_place.c',
     'storage/repair_output.c': 'tests/storage/test_repair.c',
     'storage/repair_tables.c': 'tests/storage/test_repair.c',
+    'storage/retained_read.c': 'tests/storage/test_retained.c',
 }
 
 

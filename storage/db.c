@@ -76,6 +76,7 @@ static void destroy(struct ldb_db *db)
     ldb_table_cache_destroy(db->tables);
     if (db->owns_block_cache)
         ldb_block_cache_destroy(db->block_cache);
+    ldb_retained_destroy(db->retained);
     ldb_log_close(db->log);
     if (db->lock != NULL)
         db->env->ops->unlock_file(db->env, db->lock);
@@ -190,6 +191,21 @@ static enum ldb_status create_versions(struct ldb_db *db, struct ldb_error *err)
     return s;
 }
 
+static enum ldb_status create_retained(struct ldb_db *db, struct ldb_error *err)
+{
+    const struct ldb_retained_options options = {
+        .env = db->env,
+        .dir = db->dir,
+        .log = db->log,
+        .bytes_max = db->options.archive_bytes,
+        .age_us = db->options.archive_age_us,
+    };
+
+    if (!ldb_db_is_writable(db))
+        return LDB_OK;
+    return ldb_retained_create(&options, err, &db->retained);
+}
+
 /* ---- open ---- */
 
 /* Both locks on LOCK; then, and only then, LOG. */
@@ -249,6 +265,10 @@ static enum ldb_status recover(struct ldb_db *db, struct ldb_recovery *recovery,
     s = ldb_db_install_view(db, err, &none);
     ldb_mutex_unlock(&db->mu);
     assert(none == NULL);
+    if (s == LDB_OK && !db->options.read_only)
+        s = ldb_obsolete_files_sweep(db, recovery->created, err);
+    if (s == LDB_OK && db->twin == NULL)
+        ldb_durable_restart(db, db->journal_number, db->last_assigned);
     return s;
 }
 
@@ -330,16 +350,13 @@ enum ldb_status ldb_db_open(const char *path, const struct ldb_options *options,
     if (s == LDB_OK)
         s = create_versions(db, err);
     if (s == LDB_OK)
+        s = create_retained(db, err);
+    if (s == LDB_OK)
         s = recover(db, &found, err);
+    if (s == LDB_OK && ldb_db_is_writable(db))
+        s = ldb_background_start(db, err);
     if (s != LDB_OK)
         goto out;
-    if (!db->options.read_only)
-        ldb_obsolete_files_sweep(db);
-    if (ldb_db_is_writable(db)) {
-        s = ldb_background_start(db, err);
-        if (s != LDB_OK)
-            goto out;
-    }
     found.duration_us = db->env->ops->monotonic_us(db->env) - start;
     log_opened(db, &found);
     if (recovery != NULL)
@@ -461,6 +478,10 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
         close_journal(db);
         s = replay_again(db, &found, &why, &old);
     }
+    if (s == LDB_OK) {
+        ldb_obsolete_journals_sweep(db);
+        ldb_durable_restart(db, db->journal_number, db->last_assigned);
+    }
     ldb_mutex_lock(&db->mu);
     if (s != LDB_OK) {
         ldb_health_set(db, LDB_HEALTH_WRITE_FAILED, &why);
@@ -493,6 +514,17 @@ enum ldb_status ldb_db_refuse_write(const struct ldb_db *db,
                          db->twin != NULL
                              ? "a twin takes no write but its leader's"
                              : "the database is open read-only");
+}
+
+struct ldb_retained *ldb_db_retained(struct ldb_db *db)
+{
+    return db->retained;
+}
+
+void ldb_archive_trim(struct ldb_db *db, uint64_t bytes_max)
+{
+    if (db->retained != NULL)
+        ldb_retained_trim(db->retained, bytes_max);
 }
 
 ldb_sequence ldb_last_sequence(struct ldb_db *db)

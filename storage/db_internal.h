@@ -23,6 +23,7 @@
 #include "storage/journal/journal_writer.h"
 #include "storage/journal/write_batch.h"
 #include "storage/memtable.h"
+#include "storage/retained.h"
 #include "storage/table/table_builder.h"
 #include "storage/version/file_names.h"
 #include "storage/version/version_set.h"
@@ -128,17 +129,17 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
 /*
  * Locking.
  * Constant after ldb_open(): options, env, dir, limits, table_options,
- *   block_cache, tables, log, lock, versions and twin (the pointers), thread
- *   handles.
- * Own synchronisation: block_cache, tables, log, view_slots.
+ *   block_cache, tables, log, lock, retained, versions and twin (the
+ *   pointers), thread handles.
+ * Own synchronisation: block_cache, tables, log, retained, view_slots.
  * Atomics: last_sequence (release by the leader after linking, acquire by
  *   readers), lead (write_queue.c), is_pressed, obsolete_pending, closing,
  *   sample_left, counters, written, durable, watchers, sync_due_us
  *   (durable.h, journal_sync.c).
  * Protected by queue_mu: the write queue, drive_wanted.
- * Owned by the leader: last_assigned, early_sync_asked; counters of
- *   writes; what is written with mu held by leaders alone may be read by one
- *   without: mem, journal, journal_must_seal.
+ * Owned by the leader: last_assigned, replayed_from, replayed_to,
+ *   early_sync_asked; counters of writes; what is written with mu held by
+ * leaders alone may be read by one without: mem, journal, journal_must_seal.
  * Protected by mu: all else, and *versions.
  * Protected by view_mu: view (written with mu held as well).
  * Order: queue_mu, mu, view_mu; docs/locking.md.
@@ -159,6 +160,7 @@ struct ldb_db {
     struct ldb_file_lock *lock;
     struct ldb_version_set *versions;
     struct ldb_twin *twin; /* NULL: writes are its own (twin_internal.h) */
+    struct ldb_retained *retained; /* NULL: read-only, or a twin */
     struct ldb_thread *commit_thread;
     struct ldb_thread *flush_thread;
     struct ldb_thread *sync_thread;
@@ -197,6 +199,8 @@ struct ldb_db {
 
     /* the leader's */
     ldb_sequence last_assigned; /* >= last_sequence: failed ones included */
+    ldb_sequence replayed_from; /* what recovery found in tables, */
+    ldb_sequence replayed_to;   /* and in all */
     uint64_t early_sync_asked;  /* the journal's length then; or 0 */
 
     /* mu */
@@ -206,9 +210,9 @@ struct ldb_db {
     struct ldb_cond early_sync_wakes; /* with mu */
     bool early_sync_wanted;           /* guarded by mu */
     bool is_early_syncing;            /* guarded by mu; uses the journal */
-    bool journal_is_held;             /* guarded by mu; by the leader: no sync */
-    bool tell_wanted;                 /* guarded by mu; by the sync thread */
-    struct ldb_memtable *mem;         /* guarded by mu; one reference */
+    bool journal_is_held;     /* guarded by mu; by the leader: no sync */
+    bool tell_wanted;         /* guarded by mu; by the sync thread */
+    struct ldb_memtable *mem; /* guarded by mu; one reference */
     /* Oldest first. */
     struct ldb_memtable *immutables[LDB_IMMUTABLES_MAX]; /* guarded by mu */
     size_t immutable_count;                              /* guarded by mu */
@@ -604,8 +608,21 @@ void ldb_compaction_thread(void *context);
 
 /* ---- obsolete_files.c ---- */
 
-/* After open: removes what docs/formats.md, rule 32 lists. */
-void ldb_obsolete_files_sweep(struct ldb_db *db);
+/*
+ * After open: removes what docs/formats.md, rule 32 lists; journals that are
+ * not needed any more go to the archive, where there is one, and the list of
+ * journals begins. is_new: the database was made just now.
+ *
+ * Errors: NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_obsolete_files_sweep(struct ldb_db *db, bool is_new, struct ldb_error *err);
+/* Nothing needs these journals (sealed, ascending) any more: each is archived,
+ * where there is an archive, or removed. No lock held. */
+void ldb_obsolete_journals_retire(struct ldb_db *db, const uint64_t *numbers,
+                                  size_t count);
+/* After ldb_reopen(): the same of journals alone. */
+void ldb_obsolete_journals_sweep(struct ldb_db *db);
 /* Removes tables that no live version names any more. No lock held. */
 void ldb_obsolete_files_remove(struct ldb_db *db);
 

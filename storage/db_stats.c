@@ -76,6 +76,20 @@ static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
                                (double)out->merged_bytes_per_second;
 }
 
+static void fill_retained(struct ldb_db *db, struct ldb_stats *out)
+{
+    struct ldb_retained_figures figures = {0};
+
+    if (db->retained != NULL)
+        ldb_retained_figures(db->retained, &figures);
+    out->archive_journals = figures.journals;
+    out->archive_bytes = figures.bytes;
+    out->archive_bytes_max = db->options.archive_bytes;
+    out->oldest_sequence = figures.oldest;
+    out->journal_pins = figures.pins;
+    out->journal_pins_lost = figures.pins_lost;
+}
+
 void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
 {
     struct ldb_cache_stats blocks = {0};
@@ -106,4 +120,5 @@ void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
     out->table_memory_bytes = tables.memory_bytes;
     out->table_cache_hits = tables.hits;
     out->table_cache_misses = tables.misses;
+    fill_retained(db, out);
 }

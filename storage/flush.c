@@ -374,19 +374,10 @@ static enum ldb_status take_applied(struct ldb_db *db, struct ldb_error *err,
     return LDB_OK;
 }
 
-static void remove_journal(struct ldb_db *db, uint64_t number)
-{
-    char *path = ldb_file_path(db->dir, LDB_FILE_JOURNAL, number);
-
-    /* One that stays is removed at the next open. */
-    if (path != NULL)
-        (void)db->env->ops->remove_file(db->env, path, NULL);
-    ldb_mem_free(path);
-}
-
 enum ldb_status ldb_flush_drop_applied(struct ldb_db *db, struct ldb_error *err)
 {
     struct dropped dropped = {0};
+    uint64_t journals[LDB_IMMUTABLES_MAX];
     enum ldb_status s;
 
     ldb_mutex_lock(&db->mu);
@@ -395,9 +386,10 @@ enum ldb_status ldb_flush_drop_applied(struct ldb_db *db, struct ldb_error *err)
     if (dropped.view != NULL)
         ldb_db_view_release(db, dropped.view);
     for (size_t i = 0; i < dropped.count; i++) {
-        remove_journal(db, dropped.mems[i]->journal_number);
+        journals[i] = dropped.mems[i]->journal_number;
         ldb_memtable_unref(dropped.mems[i]);
     }
+    ldb_obsolete_journals_retire(db, journals, dropped.count);
     return s;
 }
 

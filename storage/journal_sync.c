@@ -154,8 +154,8 @@ void ldb_journal_sync_early(struct ldb_db *db, uint64_t len)
     uint64_t synced = ldb_journal_writer_synced_len(db->journal);
     uint64_t bytes = early_sync_bytes(db);
 
-    if (LDB_UNLIKELY(
-            atomic_load_explicit(&db->watchers, memory_order_relaxed) > 0))
+    if (LDB_UNLIKELY(atomic_load_explicit(&db->watchers, memory_order_relaxed) >
+                     0))
         arm_unless_armed(db);
     if (LDB_LIKELY(len - synced < bytes || len - db->early_sync_asked < bytes))
         return;
@@ -202,8 +202,7 @@ static void tell(struct ldb_db *db) LDB_REQUIRES(db->mu)
 static bool is_sync_due(struct ldb_db *db, uint64_t *out_wait_us)
     LDB_REQUIRES(db->mu)
 {
-    uint64_t due =
-        atomic_load_explicit(&db->sync_due_us, memory_order_relaxed);
+    uint64_t due = atomic_load_explicit(&db->sync_due_us, memory_order_relaxed);
     uint64_t now;
 
     *out_wait_us = 0;

@@ -268,6 +268,8 @@ enum ldb_status ldb_destroy(const char *path, const struct ldb_options *options,
         s = list_names(env, path, err, &destroy);
     if (s == LDB_OK)
         s = remove_database(env, path, &destroy, err);
+    if (s == LDB_OK)
+        ldb_retained_discard(env, path);
     if (lock != NULL) {
         env->ops->unlock_file(env, lock);
         /* What is left are foreign files, or an empty folder that may stay. */

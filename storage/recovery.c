@@ -501,6 +501,7 @@ enum ldb_status ldb_recover_journals(struct ldb_db *db,
     ldb_mutex_lock(&db->mu);
     replay.last_sequence = ldb_version_set_recovered_sequence(db->versions);
     ldb_mutex_unlock(&db->mu);
+    db->replayed_from = replay.last_sequence;
     for (size_t i = 0; s == LDB_OK && i < survey.count; i++) {
         s = replay_journal(&replay, survey.numbers[i], err);
         if (s == LDB_OK && !db->options.read_only && i + 1 < survey.count)
@@ -511,11 +512,11 @@ enum ldb_status ldb_recover_journals(struct ldb_db *db,
                                   : start_journal(&replay, err);
     if (s == LDB_OK) {
         recovery->last_sequence = replay.last_sequence;
+        db->replayed_to = replay.last_sequence;
         if (replay.last_sequence > db->last_assigned)
             db->last_assigned = replay.last_sequence;
         atomic_store_explicit(&db->last_sequence, db->last_assigned,
                               memory_order_release);
-        ldb_durable_restart(db, db->journal_number, db->last_assigned);
     }
     ldb_version_edit_release(&replay.edit);
     ldb_memtable_unref(replay.mem);

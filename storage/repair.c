@@ -211,8 +211,11 @@ static enum ldb_status run(struct ldb_repair *repair, struct ldb_error *err)
             s = ldb_repair_rewrite(repair, err);
         if (s == LDB_OK)
             s = ldb_repair_place(repair, err);
-        if (s == LDB_OK && !repair->how.dry_run)
+        if (s == LDB_OK && !repair->how.dry_run) {
+            /* The history they tell is not that of what is left. */
+            ldb_retained_discard(repair->env, repair->dir);
             s = ldb_repair_commit(repair, err);
+        }
         repair->report.files_kept_in_lost = repair->original_count;
     }
     repair->report.needed = repair->is_needed;

@@ -97,8 +97,11 @@ static enum ldb_status seal_synced(struct ldb_db *db, struct ldb_error *err,
     struct ldb_journal_writer *journal = NULL;
     struct ldb_memtable *mem = NULL;
     uint64_t number = 0;
-    enum ldb_status s = ldb_journal_next(db, err, &journal, &number);
+    uint64_t len = ldb_journal_writer_flushed_len(db->journal);
+    enum ldb_status s = ldb_retained_reserve(db->retained, err);
 
+    if (s == LDB_OK)
+        s = ldb_journal_next(db, err, &journal, &number);
     if (s != LDB_OK)
         return s;
     s = ldb_memtable_create(db->options.comparator, number, err, &mem);
@@ -116,6 +119,7 @@ static enum ldb_status seal_synced(struct ldb_db *db, struct ldb_error *err,
     db->journal_name = ldb_folder_names_count(db);
     db->early_sync_asked = 0;
     db->journal_must_seal = false;
+    ldb_retained_seal(db->retained, len, db->last_assigned, number);
     ldb_durable_next_journal(db, number);
     ldb_cond_broadcast(&db->work);
     return LDB_OK;

@@ -187,6 +187,17 @@ struct ldb_options {
      * after it; none is left when ldb_close() returns. NULL: nobody is told. */
     void (*on_durable)(void *context);
     void *on_durable_context;
+    /*
+     * Journals that nothing needs any more go to leveld/archive/ in the
+     * folder, where both other libraries do not look, for who reads what was
+     * written (changes, replication). At most so many bytes of them, whatever
+     * happens; the oldest go first. 0: none is kept, and what is there goes.
+     * Default 0.
+     */
+    uint64_t archive_bytes;
+    /* One goes earlier when it has been there for so many microseconds, unless
+     * a reader needs it. 0: at once. At open all begin anew. */
+    uint64_t archive_age_us;
 };
 
 /* The defaults above as a value. */
@@ -376,6 +387,13 @@ LDB_API void ldb_watch_end(struct ldb_db *db);
 /* Asks that what was written so far be synced; does not wait for it. */
 LDB_API void ldb_sync_soon(struct ldb_db *db);
 
+/*
+ * Removes from the archive what is older than archive_age_us, and the oldest
+ * beyond bytes_max (UINT64_MAX: beyond archive_bytes alone), as each flush does
+ * by itself. For who has a clock, or needs the space. It calls the file system.
+ */
+LDB_API void ldb_archive_trim(struct ldb_db *db, uint64_t bytes_max);
+
 /* ---- reading ---- */
 
 struct ldb_read_options {
@@ -478,7 +496,8 @@ ldb_property(struct ldb_db *db, const char *name, struct ldb_buf *out);
 /*
  * Deletes the files of the database in path, CURRENT last, and path itself when
  * nothing else is in it. Files of other names stay, and so do the folders
- * leveld/ (who this node is) and lost/ (what repairs kept) with all in them.
+ * leveld/ (who this node is; without its archive) and lost/ (what repairs kept)
+ * with all in them.
  * options: env is used; NULL: the defaults. After a failure it can be repeated.
  * Once it returns a power cut brings none of them back.
  *
@@ -652,6 +671,12 @@ struct ldb_stats {
     size_t table_memory_bytes; /* pinned index and filter blocks */
     uint64_t table_cache_hits;
     uint64_t table_cache_misses;
+    uint64_t archive_journals;
+    uint64_t archive_bytes; /* of disk, in whole blocks */
+    uint64_t archive_bytes_max;
+    ldb_sequence oldest_sequence; /* changes after it are in journals */
+    uint64_t journal_pins;        /* of readers, now */
+    uint64_t journal_pins_lost;   /* since open: what they pinned had to go */
 };
 
 LDB_API void ldb_stats(struct ldb_db *db, struct ldb_stats *out);
