@@ -216,6 +216,8 @@ static enum api_problem_kind kind_of_status(enum ldb_status status)
         return API_PROBLEM_READ_ONLY;
     case LDB_OUTCOME_UNKNOWN:
         return API_PROBLEM_OUTCOME_UNKNOWN;
+    case LDB_GONE:
+        return API_PROBLEM_COMPACTED;
     case LDB_OK:
     case LDB_IO:
     case LDB_INVALID_ARGUMENT:

@@ -98,7 +98,8 @@ bool ldb_durable_advance(struct ldb_db *db, const struct ldb_position *to)
 
 void ldb_durable_tell(struct ldb_db *db)
 {
-    if (atomic_load_explicit(&db->watchers, memory_order_relaxed) > 0 &&
+    /* Acquire: what who watches has made before is seen by the callback. */
+    if (atomic_load_explicit(&db->watchers, memory_order_acquire) > 0 &&
         db->options.on_durable != NULL)
         db->options.on_durable(db->options.on_durable_context);
 }
@@ -108,7 +109,7 @@ void ldb_watch_begin(struct ldb_db *db)
     if (db->options.read_only)
         return;
     ldb_mutex_lock(&db->mu);
-    (void)atomic_fetch_add_explicit(&db->watchers, 1, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&db->watchers, 1, memory_order_release);
     /* A leader that has not seen it yet has published by then. */
     ldb_journal_sync_arm(db);
     ldb_mutex_unlock(&db->mu);

@@ -113,6 +113,7 @@ static const char *kind_of(enum ldb_status status)
     case LDB_READ_ONLY:
     case LDB_OUTCOME_UNKNOWN:
     case LDB_CLOSED:
+    case LDB_GONE:
         break;
     }
     return "IO error";

@@ -57,7 +57,9 @@ extern "C" {
     /* A format or option this build does not know. */                         \
     X(LDB_NOT_SUPPORTED, "not supported")                                      \
     /* The database is closing; nothing was done. */                           \
-    X(LDB_CLOSED, "closed")
+    X(LDB_CLOSED, "closed")                                                    \
+    /* It was there, and is kept no longer: changes, of a reader too late. */  \
+    X(LDB_GONE, "no longer kept")
 
 enum ldb_status {
 #define LDB_STATUS_ENUM(code, text) code,
