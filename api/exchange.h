@@ -66,8 +66,9 @@ struct api_stream_ops {
      * Writes up to max bytes into out and returns how many; 0: the end;
      * API_STREAM_FAILED: cut the connection, so that the client sees it;
      * API_STREAM_WAIT: nothing yet, and somebody calls api_exchange_wake(x),
-     * once, when it is to be asked again. Loop's thread; may read files, must
-     * not wait itself.
+     * once, when it is to be asked again; API_STREAM_YIELD: nothing yet after a
+     * while of work: it is asked again once other connections had their turn.
+     * Loop's thread; may read files, must not wait itself.
      */
     int64_t (*read)(void *stream, uint8_t *out, size_t max);
     /* Also ends a wait: nobody wakes the exchange once it has returned. */
@@ -75,6 +76,7 @@ struct api_stream_ops {
 };
 #define API_STREAM_FAILED ((int64_t)-1)
 #define API_STREAM_WAIT   ((int64_t)-2)
+#define API_STREAM_YIELD  ((int64_t)-3)
 
 enum api_body_kind {
     API_BODY_NONE,   /* no bytes (HEAD gives content_length all the same) */

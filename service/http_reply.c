@@ -46,7 +46,11 @@ static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
         n = stream->ops->read(stream->stream, (uint8_t *)out, max);
         if (n == API_STREAM_WAIT && svc_exchange_pause_stream(x))
             return 0;
-    } while (n == API_STREAM_WAIT);
+        if (n == API_STREAM_YIELD && svc_exchange_pause_stream(x)) {
+            api_exchange_wake(&x->api); /* its turn comes in the next pass */
+            return 0;
+        }
+    } while (n == API_STREAM_WAIT || n == API_STREAM_YIELD);
     atomic_store_explicit(&x->state, SVC_IDLE, memory_order_relaxed);
     if (n == API_STREAM_FAILED)
         return MHD_CONTENT_READER_END_WITH_ERROR;

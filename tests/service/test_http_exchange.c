@@ -144,7 +144,8 @@ static int64_t read_failing(void *stream, uint8_t *out, size_t max)
 
 static void park(struct api_exchange *x);
 
-/* Three bytes, each once it was woken for it; "/drip-now" wakes itself. */
+/* Three bytes, each once it was woken for it; "/drip-now" wakes itself, and
+ * "/drip-yield" lets others have their turn. */
 struct drip {
     struct api_exchange *x;
     unsigned reads;
@@ -155,9 +156,13 @@ static int64_t read_drip(void *stream, uint8_t *out, size_t max)
     struct drip *drip = stream;
 
     (void)max;
+    if (path_is(drip->x, "/busy"))
+        return API_STREAM_YIELD;
     if (drip->reads == 6)
         return 0;
     if (drip->reads++ % 2 == 0) {
+        if (path_is(drip->x, "/drip-yield"))
+            return API_STREAM_YIELD;
         if (path_is(drip->x, "/drip-now"))
             api_exchange_wake(drip->x);
         else
@@ -283,7 +288,8 @@ void api_exchange_finish(struct api_exchange *x)
         x->response.head_length = 12345;
     } else if (path_is(x, "/static")) {
         api_answer_static(x, 200, "text/plain", ldb_slice_str("static"));
-    } else if (path_is(x, "/drip") || path_is(x, "/drip-now")) {
+    } else if (path_is(x, "/drip") || path_is(x, "/drip-now") ||
+               path_is(x, "/drip-yield") || path_is(x, "/busy")) {
         answer_drip(x);
     } else if (path_is(x, "/stream") || path_is(x, "/endless") ||
                path_is(x, "/failing")) {
@@ -976,6 +982,9 @@ static void stream_rests_until_it_is_woken(void **state)
         send_text(fd, GET("/drip-now"));
         read_until(fd, "0\r\n\r\n");
         assert_has("1\r\nd\r\n1\r\nd\r\n1\r\nd\r\n");
+        send_text(fd, GET("/drip-yield"));
+        read_until(fd, "0\r\n\r\n");
+        assert_has("1\r\nd\r\n1\r\nd\r\n1\r\nd\r\n");
         send_text(fd, GET("/drip"));
         for (int byte = 0; byte < 3; byte++) {
             await_parked(1);
@@ -988,6 +997,25 @@ static void stream_rests_until_it_is_woken(void **state)
     close(fd);
     close(other);
     end(server);
+}
+
+/* It has work for ever, and nothing to give. */
+static void a_busy_stream_lets_others_have_their_turn(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+    int other = connect_to(server);
+
+    (void)state;
+    send_text(fd, GET("/busy"));
+    for (int round = 0; round < 20; round++) {
+        send_text(other, GET("/other"));
+        read_until(other, "/other|");
+    }
+    close(fd); /* noticed at the stop */
+    close(other);
+    end(server);
+    assert_int_equal(app.streams_destroyed, 1);
 }
 
 static void stop_ends_a_stream_that_waits(void **state)
@@ -1211,6 +1239,7 @@ int main(void)
         cmocka_unit_test(failed_stream_is_cut_without_its_end),
         cmocka_unit_test(stream_ends_when_its_client_leaves),
         cmocka_unit_test(stream_rests_until_it_is_woken),
+        cmocka_unit_test(a_busy_stream_lets_others_have_their_turn),
         cmocka_unit_test(stop_ends_a_stream_that_waits),
         cmocka_unit_test(waiting_exchange_is_answered_once_woken),
         cmocka_unit_test(others_are_served_while_one_waits),

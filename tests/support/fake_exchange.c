@@ -252,6 +252,12 @@ static void read_stream(struct fake_exchange *fake, struct fake_answer *out)
 
         len = response->stream_ops->read(response->stream,
                                          room(&out->body, max), max);
+        if (len == API_STREAM_YIELD)
+            continue;
+        if (len == API_STREAM_WAIT) {
+            fake_exchange_wait(fake);
+            continue;
+        }
         if (len <= 0) {
             out->is_cut = len == API_STREAM_FAILED;
             return;
