@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/base/env.h"
+#include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/verify.h"
 
@@ -200,6 +202,28 @@ int svc_cmd_stats(int argc, char *const *argv)
 
 /* ---- compact ---- */
 
+static enum ldb_status pass_name(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return LDB_OK;
+}
+
+/* Where journals are kept for readers of changes they all stay: how many is
+ * for the next `leveld serve` to say. Elsewhere no folder is made for them. */
+static void keep_archive(const char *dir, struct ldb_options *options)
+{
+    struct ldb_env *env = ldb_env_posix();
+    char *path = ldb_mem_printf("%s/leveld/archive", dir);
+
+    if (path != NULL &&
+        env->ops->list_dir(env, path, pass_name, NULL, NULL) == LDB_OK) {
+        options->archive_bytes = INT64_MAX;
+        options->archive_age_us = INT64_MAX;
+    }
+    ldb_mem_free(path);
+}
+
 static uint64_t table_bytes(struct ldb_db *db)
 {
     struct ldb_stats stats;
@@ -227,6 +251,7 @@ int svc_cmd_compact(int argc, char *const *argv)
         return code;
     ldb_options_init(&options);
     options.create_if_missing = false;
+    keep_archive(arguments.path, &options);
     s = ldb_open(arguments.path, &options, NULL, &err, &db);
     if (s != LDB_OK)
         return svc_offline_fail("compact", s, &err);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "storage/base/buf.h"
+#include "storage/base/env.h"
 #include "storage/include/ldb.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/small_db.h"
@@ -150,6 +151,51 @@ static void compact_leaves_what_is_live(void **state)
     expect_in(f, "62\t32\n");
 }
 
+static void make_folder(const struct fixture *f, const char *name)
+{
+    struct ldb_env *env = ldb_env_posix();
+    struct ldb_error err = {0};
+    char path[TEMP_DIR_PATH_SIZE + 32];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", f->db.path, name);
+    assert_ldb_ok(env->ops->create_dir(env, path, &err), &err);
+}
+
+static ldb_sequence oldest_sequence(const struct fixture *f)
+{
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_stats stats;
+    struct ldb_db *db = NULL;
+
+    ldb_options_init(&options);
+    options.archive_bytes = 1 << 20;
+    options.archive_age_us = UINT64_C(3600000000);
+    assert_ldb_ok(ldb_open(f->db.path, &options, NULL, &err, &db), &err);
+    ldb_stats(db, &stats);
+    assert_ldb_ok(ldb_close(db, &err), &err);
+    return stats.oldest_sequence;
+}
+
+/* What readers of changes need stays where there is an archive. */
+static void compact_keeps_journals_where_they_are_kept(void **state)
+{
+    struct fixture *f = *state;
+
+    make_folder(f, "leveld");
+    make_folder(f, "leveld/archive");
+    assert_int_equal(run(f, "compact %s", f->db.path), SVC_EXIT_CLEAN);
+    assert_int_equal(oldest_sequence(f), 2);
+}
+
+static void compact_keeps_none_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(run(f, "compact %s", f->db.path), SVC_EXIT_CLEAN);
+    assert_int_equal(oldest_sequence(f), 4);
+}
+
 static void repair_tells_what_it_does_and_leaves_a_clean_folder(void **state)
 {
     struct fixture *f = *state;
@@ -197,6 +243,8 @@ int main(void)
         CASE(a_folder_that_is_none_exits_2),
         CASE(stats_shows_levels_and_sequence),
         CASE(compact_leaves_what_is_live),
+        CASE(compact_keeps_journals_where_they_are_kept),
+        CASE(compact_keeps_none_elsewhere),
         CASE(repair_tells_what_it_does_and_leaves_a_clean_folder),
         CASE(a_folder_in_use_is_refused),
     };
