@@ -1,5 +1,6 @@
 #include "api/context.h"
 
+#include "api/feeds.h"
 #include "api/json_text.h"
 #include "api/metrics.h"
 #include "api/router.h"
@@ -19,6 +20,8 @@ static const struct api_limits default_limits = {
     .range_items_max = 10000,
     .snapshots_max = 4096,
     .page_bytes = (size_t)8 << 20,
+    .feeds_max = 256,
+    .feed_heartbeat_us = UINT64_C(10000000),
 };
 
 enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
@@ -42,9 +45,11 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     context->metrics = api_metrics_create(api_route_none() + 1);
     context->snapshots = api_snapshots_create(db, env);
     context->sequence_waits = api_sequence_waits_create(db, env);
+    context->feeds = api_feeds_create(db);
     context->tokens = api_token_store_create();
     if (context->metrics == NULL || context->snapshots == NULL ||
-        context->sequence_waits == NULL || context->tokens == NULL) {
+        context->sequence_waits == NULL || context->feeds == NULL ||
+        context->tokens == NULL) {
         api_context_release(context);
         return ldb_error_no_memory(err);
     }
@@ -60,6 +65,7 @@ void api_context_tick(struct api_context *context)
 
     api_snapshots_expire(context->snapshots);
     api_sequence_waits_tick(context->sequence_waits);
+    api_feeds_tick(context->feeds, now_us);
     if (!api_retry_is_due(&context->retry, now_us))
         return;
     ldb_stats(context->db, &stats);
@@ -72,6 +78,7 @@ void api_context_tick(struct api_context *context)
 void api_context_drain(struct api_context *context)
 {
     api_sequence_waits_close(context->sequence_waits);
+    api_feeds_end(context->feeds);
 }
 
 void api_context_close(struct api_context *context)
@@ -89,6 +96,8 @@ void api_context_release(struct api_context *context)
     context->snapshots = NULL;
     api_sequence_waits_destroy(context->sequence_waits);
     context->sequence_waits = NULL;
+    api_feeds_destroy(context->feeds);
+    context->feeds = NULL;
     api_token_store_destroy(context->tokens);
     context->tokens = NULL;
     api_metrics_destroy(context->metrics);

@@ -15,6 +15,7 @@
 #include "storage/base/env.h"
 #include "storage/include/ldb.h"
 
+struct api_feeds;
 struct api_metrics;
 struct api_sequence_waits;
 struct api_snapshots;
@@ -32,6 +33,8 @@ struct api_limits {
                                      multiget: 10,000 */
     size_t snapshots_max;         /* alive at once: 4,096 */
     size_t page_bytes;            /* a page ends there, after one item: 8 MiB */
+    uint64_t feeds_max;           /* streams of changes open at once: 256 */
+    uint64_t feed_heartbeat_us;   /* of a live one that is silent: 10 s */
 };
 
 /* What only the process knows. Bytes, microseconds, counts. */
@@ -66,6 +69,7 @@ struct api_context {
     struct api_metrics *metrics;
     struct api_snapshots *snapshots;
     struct api_sequence_waits *sequence_waits;
+    struct api_feeds *feeds;
     struct api_token_store *tokens; /* without a set: all is allowed */
     struct api_limits limits;
     uint64_t started_us;      /* monotonic, when init was called */
@@ -110,12 +114,13 @@ LDB_MUST_CHECK enum ldb_status api_context_init(struct api_context *context,
 
 /*
  * Housekeeping, a few times a second: lets go of snapshots and of waiting
- * requests whose time is over, takes the measure of the writes that wait. Any
- * one thread.
+ * requests whose time is over, wakes silent feeds, takes the measure of the
+ * writes that wait. Any one thread.
  */
 void api_context_tick(struct api_context *context);
 
-/* The service is to end: requests that wait are answered now. Any thread. */
+/* The service is to end: requests that wait are answered now, and so do streams
+ * end that have no end of their own. Any thread. */
 void api_context_drain(struct api_context *context);
 
 /*

@@ -38,6 +38,10 @@ enum api_unit {
       "Epoch in which the node writes.")                                       \
     X(SEQUENCE, "leveld_sequence", GAUGE, AS_IT_IS,                            \
       "Sequence of the last write.")                                           \
+    X(DURABLE_SEQUENCE, "leveld_durable_sequence", GAUGE, AS_IT_IS,            \
+      "Sequence of the last write that is known to be on disk.")               \
+    X(OLDEST_SEQUENCE, "leveld_oldest_sequence", GAUGE, AS_IT_IS,              \
+      "Sequence after which all changes are in journals that are kept.")       \
     X(UPTIME, "leveld_uptime_seconds", GAUGE, AS_IT_IS,                        \
       "Time since the node was started.")                                      \
     X(LIMIT_BYTES, "leveld_limit_bytes", GAUGE, AS_IT_IS,                      \
@@ -104,6 +108,24 @@ enum api_unit {
       "Syncs of journals.")                                                    \
     X(JOURNAL_SYNC_TIME, "leveld_journal_sync_seconds_total", COUNTER,         \
       MICROSECONDS, "Time that syncs of journals took.")                       \
+    X(ARCHIVE_JOURNALS, "leveld_archive_journals", GAUGE, AS_IT_IS,            \
+      "Journals that are kept for who reads changes.")                         \
+    X(ARCHIVE_BYTES, "leveld_archive_bytes", GAUGE, AS_IT_IS,                  \
+      "Bytes of disk that they take.")                                         \
+    X(ARCHIVE_BYTES_MAX, "leveld_archive_max_bytes", GAUGE, AS_IT_IS,          \
+      "Bytes of disk that they may take.")                                     \
+    X(JOURNAL_PINS, "leveld_journal_pins", GAUGE, AS_IT_IS,                    \
+      "Readers that need journals.")                                           \
+    X(JOURNAL_PINS_LOST, "leveld_journal_pins_lost_total", COUNTER, AS_IT_IS,  \
+      "Readers whose journals had to go, for they were too slow.")             \
+    X(FEEDS, "leveld_feeds", GAUGE, AS_IT_IS,                                  \
+      "Streams of changes that are open.")                                     \
+    X(FEEDS_OPENED, "leveld_feeds_opened_total", COUNTER, AS_IT_IS,            \
+      "Streams of changes that were opened.")                                  \
+    X(FEEDS_REFUSED, "leveld_feeds_refused_total", COUNTER, AS_IT_IS,          \
+      "Streams of changes that were refused, for as many as may were open.")   \
+    X(FEED_HEARTBEAT, "leveld_feed_heartbeat_seconds", GAUGE, MICROSECONDS,    \
+      "Time after which a silent live feed tells its sequence.")               \
     X(MEMTABLE_BYTES, "leveld_memtable_bytes", GAUGE, AS_IT_IS,                \
       "Memory of the memtable.")                                               \
     X(IMMUTABLES, "leveld_immutable_memtables", GAUGE, AS_IT_IS,               \

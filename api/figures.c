@@ -27,6 +27,8 @@
 static const struct api_figure figures_table[] = {
     ROW("", "epoch", epoch, EPOCH, NULL),
     ROW("", "sequence", stats.last_sequence, SEQUENCE, NULL),
+    ROW("", "durable_sequence", stats.durable_sequence, DURABLE_SEQUENCE, NULL),
+    ROW("", "oldest_sequence", stats.oldest_sequence, OLDEST_SEQUENCE, NULL),
     ROW("", "start_time_seconds", start_time_seconds, START_TIME, NULL),
     ROW("", "uptime_seconds", uptime_seconds, UPTIME, NULL),
     ROW("", "read_only", read_only, READ_ONLY, NULL),
@@ -48,6 +50,7 @@ static const struct api_figure figures_table[] = {
         "limit=\"snapshots\""),
     ROW("limits", "page_bytes", limits.page_bytes, LIMIT_BYTES,
         "limit=\"page\""),
+    ROW("limits", "feeds", limits.feeds_max, LIMIT_ITEMS, "limit=\"feeds\""),
     ROW("limits", "delete_range_keys", delete_range_keys, LIMIT_ITEMS,
         "limit=\"delete_range_keys\""),
     ROW(API_GROUP_LEVELS, "tables", stats.levels[0].tables, LEVEL_TABLES, NULL),
@@ -74,6 +77,14 @@ static const struct api_figure figures_table[] = {
         JOURNAL_WRITTEN, NULL),
     ROW("engine.journal", "syncs", stats.syncs, JOURNAL_SYNCS, NULL),
     ROW("engine.journal", "sync_us", stats.sync_us, JOURNAL_SYNC_TIME, NULL),
+    ROW("engine.archive", "journals", stats.archive_journals, ARCHIVE_JOURNALS,
+        NULL),
+    ROW("engine.archive", "bytes", stats.archive_bytes, ARCHIVE_BYTES, NULL),
+    ROW("engine.archive", "bytes_max", stats.archive_bytes_max,
+        ARCHIVE_BYTES_MAX, NULL),
+    ROW("engine.archive", "pins", stats.journal_pins, JOURNAL_PINS, NULL),
+    ROW("engine.archive", "pins_lost", stats.journal_pins_lost,
+        JOURNAL_PINS_LOST, NULL),
     ROW("engine.memtable", "bytes", stats.memtable_bytes, MEMTABLE_BYTES, NULL),
     ROW("engine.memtable", "immutable_count", stats.immutable_memtables,
         IMMUTABLES, NULL),
@@ -140,6 +151,11 @@ static const struct api_figure figures_table[] = {
         OPEN_TABLES_MAX, NULL),
     ROW("engine.caches.table", "pinned_bytes", stats.table_memory_bytes,
         TABLE_MEMORY, NULL),
+    ROW("changes", "feeds", feeds.open, FEEDS, NULL),
+    ROW("changes", "feeds_total", feeds.opened_total, FEEDS_OPENED, NULL),
+    ROW("changes", "feeds_refused", feeds.refused_total, FEEDS_REFUSED, NULL),
+    ROW("changes", "heartbeat_us", limits.feed_heartbeat_us, FEED_HEARTBEAT,
+        NULL),
     ROW("disk", "table_bytes", table_bytes, NONE, NULL),
     ROW_IF(FREE_BYTES, "disk", "free_bytes", free_bytes, DISK_FREE, NULL),
     ROW("disk", "reserve_bytes", reserve_bytes, DISK_RESERVE, NULL),
@@ -250,6 +266,7 @@ void api_figures_gather(const struct api_context *context,
     };
     out->ready = out->reason == NULL;
     gather_engine(context, out);
+    api_feeds_figures(context->feeds, &out->feeds);
     out->has_free_bytes = env->ops->free_space(env, context->data_dir, NULL,
                                                &out->free_bytes) == LDB_OK;
     if (out->has_process)

@@ -14,6 +14,7 @@
 
 #include "api/context.h"
 #include "api/families.h"
+#include "api/feeds.h"
 #include "storage/include/ldb.h"
 
 /* All at one time, but for what moves while they are read. */
@@ -33,6 +34,8 @@ struct api_figures {
     double write_amplification;
     double block_hit_rate;
     double table_hit_rate;
+
+    struct api_feeds_figures feeds;
 
     bool has_free_bytes; /* the system tells */
     uint64_t free_bytes;

@@ -114,6 +114,36 @@ enum ldb_status api_item_text_set(struct api_item_text *text,
     return s;
 }
 
+enum ldb_status api_item_text_set_change(struct api_item_text *text,
+                                         enum api_encoding asked,
+                                         const struct api_change_text *change)
+{
+    const struct ldb_slice *value = change->value;
+    struct api_json json = api_json_make(api_item_text_open(text));
+    enum api_encoding encoding = api_encoding_for(
+        asked, change->key, value == NULL ? (struct ldb_slice){0} : *value);
+
+    json.status = ldb_buf_append(json.buf, ldb_slice_str(change->head));
+    api_json_object_begin(&json);
+    api_json_member_u64(&json, "sequence", change->sequence);
+    api_json_member_text(&json, "op", change->op);
+    api_json_name(&json, "key");
+    api_json_bytes(&json, encoding, change->key);
+    if (value != NULL) {
+        /* As above: the value goes between the quotes. */
+        api_json_member_text(&json, "value", "");
+        text->split = text->frame.len - (json.status == LDB_OK ? 1 : 0);
+        text->value =
+            (struct api_string_writer){.encoding = encoding, .bytes = *value};
+    }
+    if (encoding != asked)
+        api_json_member_text(&json, "encoding", api_encoding_name(encoding));
+    api_json_object_end(&json);
+    if (json.status == LDB_OK)
+        json.status = ldb_buf_append(json.buf, ldb_slice_str(change->tail));
+    return json.status;
+}
+
 static size_t copy_frame(struct api_item_text *text, uint8_t *out, size_t max)
 {
     size_t stop = text->done < text->split && text->split < text->frame.len

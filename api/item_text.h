@@ -36,6 +36,21 @@ LDB_MUST_CHECK enum ldb_status api_item_text_set(struct api_item_text *text,
                                                  const struct ldb_slice *value,
                                                  ldb_sequence sequence);
 
+/* A change: what /v1/changes tells of an operation. */
+struct api_change_text {
+    const char *op; /* "put", "delete" */
+    struct ldb_slice key;
+    const struct ldb_slice *value; /* NULL: it has none; borrowed as above */
+    ldb_sequence sequence;
+    const char *head; /* before the object; copied */
+    const char *tail; /* after it */
+};
+
+/* The same of a change. Errors: NO_MEMORY. */
+LDB_MUST_CHECK enum ldb_status
+api_item_text_set_change(struct api_item_text *text, enum api_encoding asked,
+                         const struct api_change_text *change);
+
 /*
  * The whole object appended to out, without a newline. A page is cut at its
  * size, but holds one entry of any size both libraries can: 2 GiB, six bytes

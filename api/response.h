@@ -20,6 +20,7 @@
 #define API_TYPE_BYTES         "application/octet-stream"
 #define API_TYPE_JSON          "application/json"
 #define API_TYPE_NDJSON        "application/x-ndjson"
+#define API_TYPE_EVENTS        "text/event-stream"
 #define API_TYPE_PROBLEM       "application/problem+json"
 #define API_TYPE_LEVELDB_BATCH "application/vnd.leveldb.batch"
 

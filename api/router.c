@@ -6,6 +6,7 @@
 #include "api/auth.h"
 #include "api/batch.h"
 #include "api/bulk.h"
+#include "api/changes.h"
 #include "api/context.h"
 #include "api/dashboard.h"
 #include "api/health.h"
@@ -103,6 +104,13 @@ static const struct api_route routes[] = {
         .finish = api_range_delete_finish,
         .resume = api_range_delete_resume,
         .abandon = api_range_delete_abandon,
+    },
+    {
+        .name = "GET /v1/changes",
+        .path = "/v1/changes",
+        .methods = GET_HEAD,
+        .scope = API_SCOPE_READ,
+        .finish = api_changes_finish,
     },
     {
         .name = "GET /v1/size",

@@ -117,6 +117,12 @@ static const struct option options[] = {
           MIB, 64 * GIB,
           "memory for large answers until they are read; beyond: 503"),
 
+    COUNT("feeds-max", "LEVELD_FEEDS_MAX", feeds_max, "256", 0, 100000,
+          "streams of changes open at once; beyond: 429"),
+    DURATION("feed-heartbeat", "LEVELD_FEED_HEARTBEAT", feed_heartbeat_us,
+             "10s", 100000, 3600 * SECOND,
+             "a live feed of changes that is silent tells its sequence"),
+
     BYTES("key-max", "LEVELD_KEY_MAX", key_bytes_max, "64KiB", 1, MIB,
           "largest key"),
     BYTES("value-max", "LEVELD_VALUE_MAX", value_bytes_max, "64MiB", 1, GIB,
@@ -173,6 +179,15 @@ static const struct option options[] = {
     CHOICE("journal", "LEVELD_JOURNAL", journal, "appended", "appended|mapped",
            "mapped: no system call for a write without a sync; a power cut may "
            "take more of those (operations.md)"),
+    DURATION("sync-interval", "LEVELD_SYNC_INTERVAL", sync_interval_us, "100ms",
+             0, 3600 * SECOND,
+             "while somebody follows the changes, a write without a sync is "
+             "durable within this; 0s: once something else syncs it"),
+    BYTES("archive-bytes", "LEVELD_ARCHIVE_BYTES", archive_bytes, "1GiB", 0,
+          TIB, "journals kept for readers of changes, at most; 0: none"),
+    DURATION("archive-min-age", "LEVELD_ARCHIVE_MIN_AGE", archive_age_us, "1h",
+             0, 8760 * 3600 * SECOND,
+             "how long they are kept when no reader needs them, if they fit"),
     BOOL("compress", "LEVELD_COMPRESS", compress, "yes",
          "snappy where it saves over an eighth"),
     BOOL("verify-checksums", "LEVELD_VERIFY_CHECKSUMS", verify_checksums, "yes",

@@ -53,6 +53,8 @@ struct svc_config {
     uint64_t body_timeout_us;
     uint64_t upload_budget_bytes;
     uint64_t answer_budget_bytes;
+    uint64_t feeds_max;
+    uint64_t feed_heartbeat_us;
 
     /* limits of requests */
     uint64_t key_bytes_max;
@@ -81,6 +83,9 @@ struct svc_config {
     uint64_t write_queue_bytes_max;
     uint64_t disk_reserve_bytes;
     unsigned journal; /* enum ldb_journal */
+    uint64_t sync_interval_us;
+    uint64_t archive_bytes;
+    uint64_t archive_age_us;
     bool compress;
     bool verify_checksums;
     bool seek_compaction;

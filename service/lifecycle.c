@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/context.h"
+#include "api/feeds.h"
 #include "api/sequence_wait.h"
 #include "api/snapshots.h"
 #include "replication/node.h"
@@ -74,6 +75,17 @@ static void fill_engine_options(const struct svc_config *config,
     out->journal = (enum ldb_journal)config->journal;
     out->batch_bytes_max = (size_t)config->batch_bytes_max;
     out->write_queue_bytes_max = (size_t)config->write_queue_bytes_max;
+    out->sync_interval_us = config->sync_interval_us;
+    out->archive_bytes = config->archive_bytes;
+    out->archive_age_us = config->archive_age_us;
+}
+
+/* The engine's; some feed is open, so that there is a context. */
+static void on_durable(void *context)
+{
+    struct svc_service *service = context;
+
+    api_feeds_durable(service->context.feeds);
 }
 
 /* Nothing is written before this is OK. */
@@ -140,6 +152,8 @@ static enum ldb_status open_database(struct svc_service *service,
     if (s != LDB_OK)
         return s;
     fill_engine_options(service->config, service->env, &options);
+    options.on_durable = on_durable;
+    options.on_durable_context = service;
     s = ldb_open(service->config->data_dir, &options, &service->recovery, err,
                  &service->db);
     /* Again: until now another process may have held and changed it. */
@@ -203,8 +217,13 @@ static enum ldb_status make_context(struct svc_service *service,
     context->read_only = config->read_only;
     context->sync_default = config->sync_default;
     context->disk_reserve_bytes = config->disk_reserve_bytes;
+    context->limits.feeds_max = config->feeds_max;
+    context->limits.feed_heartbeat_us = config->feed_heartbeat_us;
     context->process_figures = fill_process_figures;
     context->service = service;
+    s = api_feeds_set_history(context->feeds, &service->node.history);
+    if (s != LDB_OK)
+        return ldb_error_no_memory(err);
     return api_sequence_waits_set_history(context->sequence_waits,
                                           &service->node.history, err);
 }
@@ -487,6 +506,9 @@ static enum ldb_status heal(struct svc_service *service, struct ldb_error *err)
     /* Nobody may take the gap for something that has come. */
     s = api_sequence_waits_set_history(service->context.sequence_waits,
                                        &service->node.history, err);
+    if (s == LDB_OK && api_feeds_set_history(service->context.feeds,
+                                             &service->node.history) != LDB_OK)
+        return ldb_error_no_memory(err);
     if (s == LDB_OK)
         s = ldb_raise_sequence(service->db, service->healing.base, err);
     if (s == LDB_OK)
@@ -503,6 +525,32 @@ static enum ldb_status heal(struct svc_service *service, struct ldb_error *err)
     return LDB_OK;
 }
 
+/* What is kept for readers of changes goes before writes have no room. */
+static void trim_archive(struct svc_service *service)
+{
+    const struct svc_config *config = service->config;
+    uint64_t free_bytes = UINT64_MAX;
+    struct ldb_stats stats;
+    struct svc_log_line line;
+
+    if (config->read_only || config->archive_bytes == 0)
+        return;
+    ldb_archive_trim(service->db, UINT64_MAX);
+    if (service->env->ops->free_space(service->env, config->data_dir, NULL,
+                                      &free_bytes) != LDB_OK ||
+        free_bytes >= config->disk_reserve_bytes)
+        return;
+    ldb_stats(service->db, &stats);
+    if (stats.archive_bytes == 0)
+        return;
+    ldb_archive_trim(service->db, stats.archive_bytes / 2);
+    svc_log_begin(&line, SVC_LOG_WARN, "archive-cut");
+    svc_log_text(&line, "reason", "less free space than --disk-reserve");
+    svc_log_u64(&line, "bytes", stats.archive_bytes / 2);
+    svc_log_u64(&line, "free_bytes", free_bytes);
+    svc_log_end(&line);
+}
+
 void svc_service_tick(struct svc_service *service)
 {
     struct ldb_error why = {0};
@@ -512,6 +560,7 @@ void svc_service_tick(struct svc_service *service)
     bool is_healed;
 
     api_context_tick(&service->context);
+    trim_archive(service);
     log_health(service, health, &why);
     if ((health != LDB_HEALTH_SYNC_FAILED &&
          health != LDB_HEALTH_WRITE_FAILED) ||
