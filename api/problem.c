@@ -207,6 +207,7 @@ static enum api_problem_kind kind_of_status(enum ldb_status status)
         return API_PROBLEM_TOO_LARGE;
     case LDB_LOCKED:
     case LDB_EXISTS:
+    case LDB_CANCELLED:
         return API_PROBLEM_CONFLICT;
     case LDB_PRECONDITION:
         return API_PROBLEM_PRECONDITION_FAILED;

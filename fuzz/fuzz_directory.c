@@ -574,7 +574,7 @@ static void open_and_read(struct ldb_env *env, unsigned bits, bool is_read_only,
     }
     read_both_ways(db, is_repaired);
     get_some(db, is_repaired);
-    (void)succeeds(ldb_verify_db(db, NULL, NULL, &err, &summary), &err);
+    (void)succeeds(ldb_verify_db(db, NULL, NULL, NULL, &err, &summary), &err);
     if (!is_read_only)
         write_some(db, bits);
     (void)succeeds(ldb_close(db, &err), &err);

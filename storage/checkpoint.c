@@ -19,6 +19,9 @@ struct checkpoint {
     struct ldb_db *db;
     struct ldb_env *env;
     const char *dir;
+    const struct ldb_progress *progress; /* NULL: nobody looks on */
+    uint64_t done;                       /* bytes of the files taken */
+    uint64_t total;
     struct ldb_pinned_files pinned;
 };
 
@@ -65,6 +68,32 @@ static void empty_target(struct checkpoint *checkpoint)
 
 /* ---- the files ---- */
 
+static void count_total(struct checkpoint *checkpoint)
+{
+    const struct ldb_version *version = checkpoint->pinned.version;
+
+    checkpoint->done = 0;
+    checkpoint->total = checkpoint->pinned.manifest_len;
+    for (uint32_t l = 0; l < LDB_LEVEL_COUNT; l++) {
+        for (size_t i = 0; i < version->levels[l].count; i++)
+            checkpoint->total += version->levels[l].files[i]->size;
+    }
+}
+
+/* A file of so many bytes was taken. CANCELLED: it is to end here. */
+static enum ldb_status report(struct checkpoint *checkpoint, uint64_t bytes,
+                              struct ldb_error *err)
+{
+    const struct ldb_progress *progress = checkpoint->progress;
+
+    checkpoint->done += bytes;
+    if (progress == NULL ||
+        progress->report(progress->context, checkpoint->done,
+                         checkpoint->total))
+        return LDB_OK;
+    return ldb_error_set(err, LDB_CANCELLED, "the checkpoint was cancelled");
+}
+
 /* len LDB_PINNED_WHOLE: a second name will do, when may_link. */
 static enum ldb_status take_file(struct checkpoint *checkpoint,
                                  enum ldb_file_type type, uint64_t number,
@@ -94,13 +123,16 @@ static enum ldb_status take_tables(struct checkpoint *checkpoint,
 
     for (uint32_t l = 0; l < LDB_LEVEL_COUNT; l++) {
         for (size_t i = 0; s == LDB_OK && i < version->levels[l].count; i++) {
-            uint64_t number = version->levels[l].files[i]->number;
+            const struct ldb_file_meta *meta = version->levels[l].files[i];
+            uint64_t number = meta->number;
 
             s = take_file(checkpoint, LDB_FILE_TABLE, number, true,
                           LDB_PINNED_WHOLE, err);
             if (s == LDB_NOT_FOUND)
                 s = take_file(checkpoint, LDB_FILE_TABLE_SST, number, true,
                               LDB_PINNED_WHOLE, err);
+            if (s == LDB_OK)
+                s = report(checkpoint, meta->size, err);
         }
     }
     return s;
@@ -119,6 +151,8 @@ static enum ldb_status take_records(struct checkpoint *checkpoint,
     if (s == LDB_OK)
         s = take_file(checkpoint, LDB_FILE_MANIFEST, pinned->manifest_number,
                       false, pinned->manifest_len, err);
+    if (s == LDB_OK)
+        s = report(checkpoint, pinned->manifest_len, err);
     return s;
 }
 
@@ -129,6 +163,7 @@ static enum ldb_status take_all(struct checkpoint *checkpoint,
         ldb_pinned_files_take(checkpoint->db, err, &checkpoint->pinned);
 
     if (s == LDB_OK) {
+        count_total(checkpoint);
         s = take_records(checkpoint, err);
         *out_again = s == LDB_NOT_FOUND;
     }
@@ -147,7 +182,15 @@ static enum ldb_status take_all(struct checkpoint *checkpoint,
 enum ldb_status ldb_checkpoint(struct ldb_db *db, const char *dir,
                                struct ldb_error *err)
 {
-    struct checkpoint checkpoint = {.db = db, .env = db->env, .dir = dir};
+    return ldb_checkpoint_with(db, dir, NULL, err);
+}
+
+enum ldb_status ldb_checkpoint_with(struct ldb_db *db, const char *dir,
+                                    const struct ldb_progress *progress,
+                                    struct ldb_error *err)
+{
+    struct checkpoint checkpoint = {
+        .db = db, .env = db->env, .dir = dir, .progress = progress};
     bool is_again = true;
     enum ldb_status s;
 

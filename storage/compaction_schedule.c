@@ -200,8 +200,13 @@ static enum ldb_status take_work(struct ldb_db *db, struct ldb_error *err,
     db->marks.has_more = false;
     db->marks.young_from = young_from(db);
     while (db->manual != NULL && !db->manual->is_running) {
-        enum ldb_status s = pick_manual(db, db->manual, err, out);
+        enum ldb_status s;
 
+        if (db->manual->is_cancelled) {
+            end_manual(db, LDB_CANCELLED, NULL);
+            continue;
+        }
+        s = pick_manual(db, db->manual, err, out);
         if (s != LDB_OK) {
             end_manual(db, s, err);
             return s;
@@ -265,15 +270,21 @@ static void enter(struct ldb_db *db, struct ldb_compaction *c)
         db->manual->is_running = true;
 }
 
+static uint64_t input_bytes(const struct ldb_compaction *c, unsigned which)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < c->input_count[which]; i++)
+        bytes += c->inputs[which][i]->size;
+    return bytes;
+}
+
 static void leave(struct ldb_db *db, struct ldb_compaction *c, bool is_done)
     LDB_REQUIRES(db->mu)
 {
     struct ldb_compaction **link = &db->running;
-    uint64_t bytes[2] = {0};
+    uint64_t bytes[2] = {input_bytes(c, 0), input_bytes(c, 1)};
 
-    for (unsigned which = 0; which < 2; which++)
-        for (size_t i = 0; i < c->input_count[which]; i++)
-            bytes[which] += c->inputs[which][i]->size;
     if (!is_done || c->is_trivial_move)
         bytes[0] = bytes[1] = 0;
     ldb_compaction_rate_end(&db->rate, db->env->ops->monotonic_us(db->env),
@@ -290,6 +301,7 @@ static void end_manual_step(struct ldb_db *db, const struct ldb_compaction *c,
     LDB_REQUIRES(db->mu)
 {
     db->manual->is_running = false;
+    db->manual->merged_bytes += input_bytes(c, 0) + input_bytes(c, 1);
     if (s == LDB_OK && db->compaction_halted) {
         *err = db->failures[LDB_WORK_COMPACTION].error;
         end_manual(db, err->status, err);

@@ -43,6 +43,8 @@ struct ldb_manual_compaction {
     struct ldb_buf after; /* user key up to which the level is done */
     bool has_after;
     bool is_running; /* a thread does a step of it */
+    bool is_cancelled;
+    uint64_t merged_bytes; /* by its steps so far */
     bool done;
     enum ldb_status status;
     struct ldb_error error;

@@ -114,6 +114,7 @@ static const char *kind_of(enum ldb_status status)
     case LDB_OUTCOME_UNKNOWN:
     case LDB_CLOSED:
     case LDB_GONE:
+    case LDB_CANCELLED:
         break;
     }
     return "IO error";

@@ -78,10 +78,95 @@ enum ldb_status ldb_flush(struct ldb_db *db, struct ldb_error *err)
     return s;
 }
 
+/* ---- compaction on demand ---- */
+
+/* Between two looks of who looks on. Chosen. */
+#define REPORT_US UINT64_C(200000)
+
+static uint64_t overlapping_bytes(const struct ldb_db *db,
+                                  const struct ldb_version *version,
+                                  uint32_t level,
+                                  const struct ldb_manual_compaction *manual)
+{
+    const struct ldb_comparator *cmp = db->options.comparator;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < version->levels[level].count; i++) {
+        const struct ldb_file_meta *meta = version->levels[level].files[i];
+
+        if ((manual->begin == NULL ||
+             ldb_compare(cmp, ldb_internal_user_key(meta->largest),
+                         *manual->begin) >= 0) &&
+            (manual->end == NULL ||
+             ldb_compare(cmp, ldb_internal_user_key(meta->smallest),
+                         *manual->end) <= 0))
+            bytes += meta->size;
+    }
+    return bytes;
+}
+
+/* About what its steps will read: each level goes down with all above it. */
+static uint64_t bytes_to_merge(struct ldb_db *db,
+                               const struct ldb_manual_compaction *manual)
+    LDB_REQUIRES(db->mu)
+{
+    const struct ldb_version *version = ldb_version_set_current(db->versions);
+    uint64_t bytes[LDB_LEVEL_COUNT];
+    uint32_t deepest = 1;
+    uint64_t above = 0;
+    uint64_t total = 0;
+
+    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
+        bytes[level] = overlapping_bytes(db, version, level, manual);
+        if (bytes[level] > 0 && level > deepest)
+            deepest = level;
+    }
+    for (uint32_t level = 0; level < deepest; level++) {
+        above += bytes[level];
+        total += above + bytes[level + 1];
+    }
+    return total;
+}
+
+/* Until it is done; mu is free while progress is asked. */
+static void wait_watched(struct ldb_db *db,
+                         struct ldb_manual_compaction *manual,
+                         const struct ldb_progress *progress)
+    LDB_REQUIRES(db->mu)
+{
+    uint64_t total = bytes_to_merge(db, manual);
+
+    while (!manual->done) {
+        uint64_t merged = manual->merged_bytes;
+        bool goes_on;
+
+        ldb_mutex_unlock(&db->mu);
+        goes_on = progress->report(progress->context,
+                                   merged < total ? merged : total, total);
+        ldb_mutex_lock(&db->mu);
+        if (!goes_on && !manual->is_cancelled) {
+            manual->is_cancelled = true;
+            ldb_cond_broadcast(&db->work);
+        }
+        /* What was done meanwhile is seen at the latest after the pause. */
+        if (!manual->done)
+            (void)ldb_cond_wait_for(&db->work_done, &db->mu, REPORT_US);
+    }
+}
+
 enum ldb_status ldb_compact_range(struct ldb_db *db,
                                   const struct ldb_slice *begin,
                                   const struct ldb_slice *end,
                                   struct ldb_error *err)
+{
+    return ldb_compact_range_with(db, begin, end, NULL, err);
+}
+
+enum ldb_status ldb_compact_range_with(struct ldb_db *db,
+                                       const struct ldb_slice *begin,
+                                       const struct ldb_slice *end,
+                                       const struct ldb_progress *progress,
+                                       struct ldb_error *err)
 {
     struct ldb_manual_compaction manual = {
         .begin = begin, .end = end, .after = LDB_BUF_INIT(SIZE_MAX)};
@@ -99,10 +184,14 @@ enum ldb_status ldb_compact_range(struct ldb_db *db,
             last = &(*last)->next;
         *last = &manual;
         ldb_cond_broadcast(&db->work);
+        if (progress != NULL)
+            wait_watched(db, &manual, progress);
         while (!manual.done)
             ldb_cond_wait(&db->work_done, &db->mu);
         s = manual.status;
-        if (s != LDB_OK && err != NULL)
+        if (s == LDB_CANCELLED)
+            ldb_error_set(err, s, "the compaction was cancelled");
+        else if (s != LDB_OK && err != NULL)
             *err = manual.error;
     }
     ldb_mutex_unlock(&db->mu);

@@ -25,7 +25,8 @@ struct check {
     struct ldb_table_options table_options;
     ldb_verify_visit visit;
     void *context;
-    bool is_short; /* ldb_recovered_is_short() */
+    bool is_short;                       /* ldb_recovered_is_short() */
+    const struct ldb_progress *progress; /* NULL: nobody looks on */
     struct ldb_verify_summary summary;
 };
 
@@ -203,15 +204,45 @@ static enum ldb_status check_table(struct check *check, uint32_t level,
     return s;
 }
 
+static uint64_t table_bytes(const struct ldb_version *version)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
+        for (size_t i = 0; i < version->levels[level].count; i++)
+            bytes += version->levels[level].files[i]->size;
+    }
+    return bytes;
+}
+
+static enum ldb_status report_progress(const struct check *check, uint64_t done,
+                                       uint64_t total, struct ldb_error *err)
+{
+    const struct ldb_progress *progress = check->progress;
+
+    if (progress == NULL || progress->report(progress->context, done, total))
+        return LDB_OK;
+    return ldb_error_set(err, LDB_CANCELLED, "the check was cancelled");
+}
+
 static enum ldb_status check_tables(struct check *check,
                                     const struct ldb_version *version,
                                     struct ldb_error *err)
 {
-    enum ldb_status s = LDB_OK;
+    uint64_t total = table_bytes(version);
+    uint64_t done = 0;
+    enum ldb_status s = report_progress(check, done, total, err);
 
     for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
-        for (size_t i = 0; s == LDB_OK && i < version->levels[level].count; i++)
-            s = check_table(check, level, version->levels[level].files[i], err);
+        for (size_t i = 0; s == LDB_OK && i < version->levels[level].count;
+             i++) {
+            const struct ldb_file_meta *meta = version->levels[level].files[i];
+
+            s = check_table(check, level, meta, err);
+            done += meta->size;
+            if (s == LDB_OK)
+                s = report_progress(check, done, total, err);
+        }
     }
     return s;
 }
@@ -671,7 +702,9 @@ static enum ldb_status check_pinned(struct check *check,
 }
 
 enum ldb_status ldb_verify_db(struct ldb_db *db, ldb_verify_visit visit,
-                              void *context, struct ldb_error *err,
+                              void *context,
+                              const struct ldb_progress *progress,
+                              struct ldb_error *err,
                               struct ldb_verify_summary *out)
 {
     struct ldb_pinned_files pinned = {0};
@@ -681,6 +714,7 @@ enum ldb_status ldb_verify_db(struct ldb_db *db, ldb_verify_visit visit,
 
     if (s != LDB_OK)
         return s;
+    check.progress = progress;
     /* Nobody writes a folder that is open read-only: as if it were closed. */
     if (db->options.read_only) {
         s = check_folder(&check, err);

@@ -59,10 +59,14 @@ ldb_verify_folder(const char *path, const struct ldb_options *options,
                   ldb_verify_visit visit, void *context, struct ldb_error *err,
                   struct ldb_verify_summary *out);
 
-/* The same for an open database as it is now; writing goes on. */
+/*
+ * The same for an open database as it is now; writing goes on. progress may be
+ * NULL; it counts bytes of tables. CANCELLED: by it.
+ */
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_verify_db(struct ldb_db *db, ldb_verify_visit visit, void *context,
-              struct ldb_error *err, struct ldb_verify_summary *out);
+              const struct ldb_progress *progress, struct ldb_error *err,
+              struct ldb_verify_summary *out);
 
 /*
  * Appends "kind: FILE at OFFSET: message; keys ...; advice" to out, one line

@@ -473,6 +473,18 @@ ldb_cursor_status(const struct ldb_cursor *cursor, struct ldb_error *err);
 
 /* ---- maintenance ---- */
 
+/* Looks on at long work, and may end it. */
+struct ldb_progress {
+    /*
+     * Some times a second while something is done, from the thread of the call
+     * that works, with no lock held: so many bytes of about total are done,
+     * never more. False: the call ends as soon as it can, with CANCELLED. Must
+     * not call the database.
+     */
+    bool (*report)(void *context, uint64_t done, uint64_t total);
+    void *context;
+};
+
 /* Flushes the memtable and waits until it is in a table. Fails with what an
  * attempt met that began after the call. */
 LDB_API LDB_MUST_CHECK enum ldb_status ldb_flush(struct ldb_db *db,
@@ -482,6 +494,17 @@ LDB_API LDB_MUST_CHECK enum ldb_status ldb_flush(struct ldb_db *db,
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_compact_range(struct ldb_db *db, const struct ldb_slice *begin,
                   const struct ldb_slice *end, struct ldb_error *err);
+
+/*
+ * The same, with someone who looks on; NULL: nobody. Bytes are those read to
+ * merge. Cancelled at the end of a step, about the merging of a table and those
+ * below it; what was merged stays so.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_compact_range_with(struct ldb_db *db, const struct ldb_slice *begin,
+                       const struct ldb_slice *end,
+                       const struct ldb_progress *progress,
+                       struct ldb_error *err);
 
 /* About how many bytes of tables the keys [start, end) take. */
 LDB_API LDB_MUST_CHECK enum ldb_status
@@ -519,6 +542,12 @@ ldb_destroy(const char *path, const struct ldb_options *options,
  */
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_checkpoint(struct ldb_db *db, const char *dir, struct ldb_error *err);
+
+/* The same, with someone who looks on; NULL: nobody. Cancelled, dir is empty
+ * again. Bytes are those of the files, linked or copied. */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_checkpoint_with(struct ldb_db *db, const char *dir,
+                    const struct ldb_progress *progress, struct ldb_error *err);
 
 /* ---- repair ---- */
 

@@ -59,7 +59,9 @@ extern "C" {
     /* The database is closing; nothing was done. */                           \
     X(LDB_CLOSED, "closed")                                                    \
     /* It was there, and is kept no longer: changes, of a reader too late. */  \
-    X(LDB_GONE, "no longer kept")
+    X(LDB_GONE, "no longer kept")                                              \
+    /* The caller's ldb_progress ended it. */                                  \
+    X(LDB_CANCELLED, "cancelled")
 
 enum ldb_status {
 #define LDB_STATUS_ENUM(code, text) code,

@@ -126,10 +126,12 @@ static void every_engine_status_has_its_problem(void **state)
         {LDB_OUTCOME_UNKNOWN, API_PROBLEM_OUTCOME_UNKNOWN, false},
         {LDB_NOT_SUPPORTED, API_PROBLEM_INTERNAL, false},
         {LDB_CLOSED, API_PROBLEM_OVERLOADED, true},
+        {LDB_GONE, API_PROBLEM_COMPACTED, false},
+        {LDB_CANCELLED, API_PROBLEM_CONFLICT, false},
     };
 
     (void)state;
-    assert_int_equal(LDB_CLOSED, sizeof(rows) / sizeof(rows[0]));
+    assert_int_equal(LDB_CANCELLED, sizeof(rows) / sizeof(rows[0]));
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct api_problem problem;
 

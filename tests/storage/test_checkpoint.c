@@ -8,6 +8,7 @@
 #include "storage/verify.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
+#include "tests/support/watcher.h"
 
 #define COPY "/copy"
 
@@ -96,6 +97,30 @@ static void without_links_tables_are_copied(void **state)
     db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_LINK_FILE), NULL, EXDEV);
     assert_ldb_ok(ldb_checkpoint(f->db, COPY, &f->err), &f->err);
     env_fault_fail(f->fault, NULL);
+    copy = open_copy(f->env);
+    assert_int_equal(count_copy(copy), 900);
+    assert_ldb_ok(ldb_close(copy, &f->err), &f->err);
+}
+
+static void one_that_is_cancelled_leaves_nothing(void **state)
+{
+    struct db_fixture *f = *state;
+    struct watcher watcher;
+    struct ldb_db *copy;
+    unsigned looks;
+
+    fill(f);
+    for (looks = 1;; looks++) {
+        enum ldb_status s;
+
+        watcher_init(&watcher, looks);
+        s = ldb_checkpoint_with(f->db, COPY, &watcher.progress, &f->err);
+        if (s == LDB_OK)
+            break;
+        assert_ldb_status(LDB_CANCELLED, s, &f->err);
+    }
+    assert_true(looks >= 4); /* MANIFEST and tables */
+    assert_int_equal(watcher.done, watcher.total);
     copy = open_copy(f->env);
     assert_int_equal(count_copy(copy), 900);
     assert_ldb_ok(ldb_close(copy, &f->err), &f->err);
@@ -239,6 +264,7 @@ int main(void)
         CASE(a_checkpoint_opens_with_what_was_written),
         CASE(a_folder_that_is_not_empty_is_refused),
         CASE(without_links_tables_are_copied),
+        CASE(one_that_is_cancelled_leaves_nothing),
         CASE(a_checkpoint_beside_writes_is_a_prefix_of_them),
         CASE(a_cut_leaves_no_current_or_a_whole_copy),
         CASE(a_failed_checkpoint_is_gone_and_can_be_repeated),

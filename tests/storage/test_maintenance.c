@@ -4,6 +4,7 @@
 #include "storage/base/env.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
+#include "tests/support/watcher.h"
 
 static void flush_and_compact_are_refused_read_only(void **state)
 {
@@ -43,6 +44,59 @@ static void a_range_compaction_takes_what_overlaps_it(void **state)
     assert_int_equal(stats.levels[0].tables, 0);
     db_fixture_assert_filled(f, 0, 10);
     db_fixture_assert_filled(f, 50, 60);
+}
+
+/* Three levels below each other, so that it takes more than one step. */
+static void fill_levels(struct db_fixture *f)
+{
+    f->options.l0_compaction_trigger = 100;
+    f->options.l0_slowdown_trigger = 100;
+    f->options.l0_stop_trigger = 100;
+    f->options.table_bytes = 4 << 10;
+    db_fixture_reopen(f);
+    for (unsigned i = 0; i < 3; i++) {
+        db_fixture_fill(f, i * 100, i * 100 + 200);
+        db_fixture_flush(f);
+        assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    }
+    db_fixture_fill(f, 100, 500);
+    db_fixture_flush(f);
+}
+
+static void a_compaction_tells_how_far_it_is(void **state)
+{
+    struct db_fixture *f = *state;
+    struct watcher watcher;
+
+    fill_levels(f);
+    watcher_init(&watcher, 0);
+    assert_ldb_ok(
+        ldb_compact_range_with(f->db, NULL, NULL, &watcher.progress, &f->err),
+        &f->err);
+    assert_true(watcher.looks > 0);
+    assert_true(watcher.total > 0);
+    db_fixture_assert_filled(f, 0, 500);
+}
+
+static void a_compaction_is_cancelled_and_can_be_repeated(void **state)
+{
+    struct db_fixture *f = *state;
+    struct watcher watcher;
+
+    fill_levels(f);
+    /* So slow that it is not done before it is cancelled. */
+    f->options.compaction_rate_bytes = 1;
+    db_fixture_reopen(f);
+    watcher_init(&watcher, 1);
+    assert_ldb_status(
+        LDB_CANCELLED,
+        ldb_compact_range_with(f->db, NULL, NULL, &watcher.progress, &f->err),
+        &f->err);
+    db_fixture_assert_filled(f, 0, 500);
+    f->options.compaction_rate_bytes = 0;
+    db_fixture_reopen(f);
+    assert_ldb_ok(ldb_compact_range(f->db, NULL, NULL, &f->err), &f->err);
+    db_fixture_assert_filled(f, 0, 500);
 }
 
 static void sizes_grow_with_the_range(void **state)
@@ -200,6 +254,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(flush_and_compact_are_refused_read_only),
         TEST(a_range_compaction_takes_what_overlaps_it),
+        TEST(a_compaction_tells_how_far_it_is),
+        TEST(a_compaction_is_cancelled_and_can_be_repeated),
         TEST(sizes_grow_with_the_range),
         TEST(a_flush_tells_of_its_own_attempts_alone),
         TEST(a_destroy_that_fails_can_be_repeated),

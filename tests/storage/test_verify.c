@@ -8,6 +8,7 @@
 #include "storage/base/mem.h"
 #include "storage/version/file_names.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/watcher.h"
 
 #define DIR "/db"
 
@@ -414,7 +415,8 @@ static void an_open_database_is_checked_while_it_is_written(void **state)
 
     open_db(f, &db);
     put_keys(db, 0, 50);
-    assert_ldb_ok(ldb_verify_db(db, on_finding, &found, &err, &sum), &err);
+    assert_ldb_ok(ldb_verify_db(db, on_finding, &found, NULL, &err, &sum),
+                  &err);
     assert_int_equal(sum.damages, 0);
     assert_int_equal(sum.tables, 3);
     assert_int_equal(sum.journals, 1);
@@ -424,6 +426,29 @@ static void an_open_database_is_checked_while_it_is_written(void **state)
         &err);
     close_db(db);
     ldb_buf_release(&found.text);
+}
+
+static void a_check_is_watched_and_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_verify_summary sum = {0};
+    struct watcher watcher;
+    struct ldb_error err = {0};
+    struct ldb_db *db = NULL;
+
+    open_db(f, &db);
+    watcher_init(&watcher, 0);
+    assert_ldb_ok(ldb_verify_db(db, NULL, NULL, &watcher.progress, &err, &sum),
+                  &err);
+    assert_int_equal(watcher.looks, sum.tables + 1);
+    assert_int_equal(watcher.done, sum.table_bytes);
+    assert_int_equal(watcher.done, watcher.total);
+    watcher_init(&watcher, 2);
+    assert_ldb_status(
+        LDB_CANCELLED,
+        ldb_verify_db(db, NULL, NULL, &watcher.progress, &err, &sum), &err);
+    assert_int_equal(watcher.looks, 2);
+    close_db(db);
 }
 
 static void an_empty_folder_is_no_database(void **state)
@@ -458,6 +483,7 @@ int main(void)
         CASE(a_table_of_another_size_is_found),
         CASE(what_a_crash_leaves_is_a_note_not_damage),
         CASE(an_open_database_is_checked_while_it_is_written),
+        CASE(a_check_is_watched_and_cancelled),
         CASE(an_empty_folder_is_no_database),
     };
 
