@@ -549,6 +549,54 @@ LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_checkpoint_with(struct ldb_db *db, const char *dir,
                     const struct ldb_progress *progress, struct ldb_error *err);
 
+/* ---- backup ---- */
+
+/*
+ * The files of an open database as they are at one sequence, to be read one
+ * after the other and kept elsewhere, while writing goes on: what
+ * ldb_checkpoint() makes, without a folder for it. Nothing is copied: the
+ * tables of that time stay on disk until it is closed.
+ *
+ * Thread-safety: one caller at a time.
+ */
+struct ldb_backup;
+
+/* The file that is read now. */
+struct ldb_backup_file {
+    const char *name; /* valid until the next one or close */
+    uint64_t size;
+};
+
+/*
+ * Waits for a write that is being committed. Close it before the database.
+ *
+ * Errors: READ_ONLY: opened read-only, copy the folder instead; IO, NO_MEMORY.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_backup_open(struct ldb_db *db,
+                                                       struct ldb_error *err,
+                                                       struct ldb_backup **out);
+LDB_API void ldb_backup_close(struct ldb_backup *backup); /* NULL is fine */
+
+/* All writes up to it are in the files, and none after it. */
+LDB_API ldb_sequence ldb_backup_sequence(const struct ldb_backup *backup);
+
+/*
+ * Goes to the next file, in this order: tables, journals, MANIFEST, CURRENT. A
+ * copy that lacks CURRENT was cut. NOT_FOUND after the last; CORRUPTION: a
+ * table is missing; IO, NO_MEMORY.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_backup_next(struct ldb_backup *backup, struct ldb_error *err,
+                struct ldb_backup_file *out);
+
+/*
+ * Its next bytes, up to max of them; *out_len 0 at its end, after size bytes
+ * in all. Errors: CORRUPTION: the file is shorter than it should be; IO.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status
+ldb_backup_read(struct ldb_backup *backup, uint8_t *out, size_t max,
+                struct ldb_error *err, size_t *out_len);
+
 /* ---- repair ---- */
 
 struct ldb_repair_options {
