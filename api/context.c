@@ -1,11 +1,13 @@
 #include "api/context.h"
 
+#include "api/backup.h"
 #include "api/feeds.h"
 #include "api/json_text.h"
 #include "api/metrics.h"
 #include "api/router.h"
 #include "api/sequence_wait.h"
 #include "api/snapshots.h"
+#include "api/tasks.h"
 #include "api/tokens.h"
 #include "storage/base/status.h"
 
@@ -19,6 +21,7 @@ static const struct api_limits default_limits = {
     .range_items_default = 100,
     .range_items_max = 10000,
     .snapshots_max = 4096,
+    .backups_max = 2,
     .page_bytes = (size_t)8 << 20,
     .feeds_max = 256,
     .feed_heartbeat_us = UINT64_C(10000000),
@@ -34,6 +37,7 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
         .version = "",
         .commit = "unknown",
         .data_dir = "",
+        .checkpoint_dir = "",
         .cluster_id = "",
         .node_id = "",
         .role = "leader",
@@ -46,9 +50,12 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     context->snapshots = api_snapshots_create(db, env);
     context->sequence_waits = api_sequence_waits_create(db, env);
     context->feeds = api_feeds_create(db);
+    context->tasks = api_tasks_create(env);
+    context->backups = api_backups_create();
     context->tokens = api_token_store_create();
     if (context->metrics == NULL || context->snapshots == NULL ||
         context->sequence_waits == NULL || context->feeds == NULL ||
+        context->tasks == NULL || context->backups == NULL ||
         context->tokens == NULL) {
         api_context_release(context);
         return ldb_error_no_memory(err);
@@ -66,6 +73,7 @@ void api_context_tick(struct api_context *context)
     api_snapshots_expire(context->snapshots);
     api_sequence_waits_tick(context->sequence_waits);
     api_feeds_tick(context->feeds, now_us);
+    api_tasks_tick(context->tasks);
     if (!api_retry_is_due(&context->retry, now_us))
         return;
     ldb_stats(context->db, &stats);
@@ -79,12 +87,17 @@ void api_context_drain(struct api_context *context)
 {
     api_sequence_waits_close(context->sequence_waits);
     api_feeds_end(context->feeds);
+    api_tasks_close(context->tasks);
 }
 
 void api_context_close(struct api_context *context)
 {
     if (context->sequence_waits != NULL)
         api_sequence_waits_close(context->sequence_waits);
+    if (context->tasks != NULL)
+        api_tasks_stop(context->tasks);
+    if (context->backups != NULL)
+        api_backups_close(context->backups);
     if (context->snapshots != NULL)
         api_snapshots_drop_all(context->snapshots);
 }
@@ -98,6 +111,10 @@ void api_context_release(struct api_context *context)
     context->sequence_waits = NULL;
     api_feeds_destroy(context->feeds);
     context->feeds = NULL;
+    api_tasks_destroy(context->tasks);
+    context->tasks = NULL;
+    api_backups_destroy(context->backups);
+    context->backups = NULL;
     api_token_store_destroy(context->tokens);
     context->tokens = NULL;
     api_metrics_destroy(context->metrics);

@@ -17,8 +17,10 @@
 
 struct api_feeds;
 struct api_metrics;
+struct api_backups;
 struct api_sequence_waits;
 struct api_snapshots;
+struct api_tasks;
 struct api_token_store;
 
 /* The defaults are docs/http_api.md's; every one is shown in /stats. */
@@ -32,6 +34,7 @@ struct api_limits {
     uint64_t range_items_max;     /* largest limit= of a page, keys of a
                                      multiget: 10,000 */
     size_t snapshots_max;         /* alive at once: 4,096 */
+    size_t backups_max;           /* streamed at once: 2 */
     size_t page_bytes;            /* a page ends there, after one item: 8 MiB */
     uint64_t feeds_max;           /* streams of changes open at once: 256 */
     uint64_t feed_heartbeat_us;   /* of a live one that is silent: 10 s */
@@ -70,6 +73,8 @@ struct api_context {
     struct api_snapshots *snapshots;
     struct api_sequence_waits *sequence_waits;
     struct api_feeds *feeds;
+    struct api_tasks *tasks;
+    struct api_backups *backups;
     struct api_token_store *tokens; /* without a set: all is allowed */
     struct api_limits limits;
     uint64_t started_us;      /* monotonic, when init was called */
@@ -79,7 +84,8 @@ struct api_context {
     const char *version; /* "0.1.0" */
     const char *commit;  /* of the source, or "unknown" */
     const char *data_dir;
-    const char *cluster_id; /* "" when not known */
+    const char *checkpoint_dir; /* folder of checkpoints; "": none */
+    const char *cluster_id;     /* "" when not known */
     const char *node_id;
     const char *role;        /* "leader" */
     _Atomic(uint64_t) epoch; /* changes when a full disk is healed */
@@ -119,8 +125,8 @@ LDB_MUST_CHECK enum ldb_status api_context_init(struct api_context *context,
  */
 void api_context_tick(struct api_context *context);
 
-/* The service is to end: requests that wait are answered now, and so do streams
- * end that have no end of their own. Any thread. */
+/* The service is to end: requests that wait are answered now, tasks are
+ * cancelled, and streams end that have no end of their own. Any thread. */
 void api_context_drain(struct api_context *context);
 
 /*

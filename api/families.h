@@ -186,6 +186,20 @@ enum api_unit {
       "Tables that may be open.")                                              \
     X(TABLE_MEMORY, "leveld_table_pinned_bytes", GAUGE, AS_IT_IS,              \
       "Memory of the open tables' indexes and filters.")                       \
+    X(TASKS, "leveld_tasks", GAUGE, AS_IT_IS,                                  \
+      "Tasks of /v1/admin that wait or run.")                                  \
+    X(TASKS_ENDED, "leveld_tasks_ended_total", COUNTER, AS_IT_IS,              \
+      "Tasks that ended, cancelled ones too.")                                 \
+    X(TASKS_FAILED, "leveld_tasks_failed_total", COUNTER, AS_IT_IS,            \
+      "Tasks that failed.")                                                    \
+    X(BACKUPS, "leveld_backups", GAUGE, AS_IT_IS,                              \
+      "Backups that are streamed.")                                            \
+    X(BACKUPS_BEGUN, "leveld_backups_begun_total", COUNTER, AS_IT_IS,          \
+      "Backups that were begun.")                                              \
+    X(BACKUP_BYTES, "leveld_backup_bytes_total", COUNTER, AS_IT_IS,            \
+      "Bytes of backups that were streamed.")                                  \
+    X(WAITING, "leveld_waiting_requests", GAUGE, AS_IT_IS,                     \
+      "Requests that wait for the sequence they ask for.")                     \
     X(DISK_FREE, "leveld_disk_free_bytes", GAUGE, AS_IT_IS,                    \
       "Free space of the folder's file system.")                               \
     X(DISK_RESERVE, "leveld_disk_reserve_bytes", GAUGE, AS_IT_IS,              \

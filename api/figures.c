@@ -2,6 +2,7 @@
 
 #include "api/health.h"
 #include "api/problem.h"
+#include "api/sequence_wait.h"
 
 #define FIELD(field) (((struct api_figures *)NULL)->field)
 
@@ -48,6 +49,8 @@ static const struct api_figure figures_table[] = {
         "limit=\"range_max\""),
     ROW("limits", "snapshots", limits.snapshots_max, LIMIT_ITEMS,
         "limit=\"snapshots\""),
+    ROW("limits", "backups", limits.backups_max, LIMIT_ITEMS,
+        "limit=\"backups\""),
     ROW("limits", "page_bytes", limits.page_bytes, LIMIT_BYTES,
         "limit=\"page\""),
     ROW("limits", "feeds", limits.feeds_max, LIMIT_ITEMS, "limit=\"feeds\""),
@@ -156,6 +159,14 @@ static const struct api_figure figures_table[] = {
     ROW("changes", "feeds_refused", feeds.refused_total, FEEDS_REFUSED, NULL),
     ROW("changes", "heartbeat_us", limits.feed_heartbeat_us, FEED_HEARTBEAT,
         NULL),
+    ROW("admin", "tasks_queued", tasks.queued, TASKS, "state=\"queued\""),
+    ROW("admin", "tasks_running", tasks.running, TASKS, "state=\"running\""),
+    ROW("admin", "tasks_ended", tasks.ended, TASKS_ENDED, NULL),
+    ROW("admin", "tasks_failed", tasks.failed, TASKS_FAILED, NULL),
+    ROW("admin", "backups_running", backups.running, BACKUPS, NULL),
+    ROW("admin", "backups", backups.begun, BACKUPS_BEGUN, NULL),
+    ROW("admin", "backup_bytes", backups.bytes, BACKUP_BYTES, NULL),
+    ROW("admin", "waiting_requests", waiting_requests, WAITING, NULL),
     ROW("disk", "table_bytes", table_bytes, NONE, NULL),
     ROW_IF(FREE_BYTES, "disk", "free_bytes", free_bytes, DISK_FREE, NULL),
     ROW("disk", "reserve_bytes", reserve_bytes, DISK_RESERVE, NULL),
@@ -267,6 +278,9 @@ void api_figures_gather(const struct api_context *context,
     out->ready = out->reason == NULL;
     gather_engine(context, out);
     api_feeds_figures(context->feeds, &out->feeds);
+    api_tasks_figures(context->tasks, &out->tasks);
+    api_backups_figures(context->backups, &out->backups);
+    out->waiting_requests = api_sequence_waits_count(context->sequence_waits);
     out->has_free_bytes = env->ops->free_space(env, context->data_dir, NULL,
                                                &out->free_bytes) == LDB_OK;
     if (out->has_process)

@@ -12,9 +12,11 @@
 #ifndef API_FIGURES_H
 #define API_FIGURES_H
 
+#include "api/backup.h"
 #include "api/context.h"
 #include "api/families.h"
 #include "api/feeds.h"
+#include "api/tasks.h"
 #include "storage/include/ldb.h"
 
 /* All at one time, but for what moves while they are read. */
@@ -28,6 +30,10 @@ struct api_figures {
 
     struct api_limits limits;
     uint64_t delete_range_keys;
+
+    struct api_tasks_figures tasks;
+    struct api_backups_figures backups;
+    uint64_t waiting_requests; /* for a sequence */
 
     struct ldb_stats stats;
     uint64_t table_bytes; /* of all levels */

@@ -338,3 +338,11 @@ void api_answer_no_memory(struct api_exchange *x)
     api_answer_static(x, api_problem_status(API_PROBLEM_OVERLOADED),
                       API_TYPE_PROBLEM, fixed_body(API_PROBLEM_OVERLOADED));
 }
+
+void api_answer_read_only(struct api_exchange *x)
+{
+    struct api_problem problem = {.kind = API_PROBLEM_READ_ONLY, .status = 409};
+
+    api_problem_detail(&problem, "this node serves its folder read-only");
+    api_answer_problem(x, &problem);
+}

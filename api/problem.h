@@ -117,6 +117,9 @@ void api_problem_body_too_large(const struct api_exchange *x,
                                 struct api_problem *out);
 void api_answer_body_too_large(struct api_exchange *x);
 
+/* 409 read-only: the folder is served so. */
+void api_answer_read_only(struct api_exchange *x);
+
 /* No memory for the request: 503 overloaded, nothing was done. */
 void api_answer_no_memory(struct api_exchange *x);
 

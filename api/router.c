@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/admin.h"
 #include "api/auth.h"
+#include "api/backup.h"
 #include "api/batch.h"
 #include "api/bulk.h"
 #include "api/changes.h"
@@ -23,6 +25,7 @@
 #include "api/size.h"
 #include "api/snapshot_routes.h"
 #include "api/stats.h"
+#include "api/task_routes.h"
 #include "api/tokens.h"
 
 #define GET_HEAD (API_METHOD_BIT(API_GET) | API_METHOD_BIT(API_HEAD))
@@ -161,6 +164,86 @@ static const struct api_route routes[] = {
         .path = "/",
         .methods = GET_HEAD,
         .finish = api_dashboard_finish,
+    },
+    {
+        .name = "POST /v1/admin/compact",
+        .path = "/v1/admin/compact",
+        .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_ADMIN,
+        .begin = api_admin_begin,
+        .finish = api_admin_compact_finish,
+        .resume = api_admin_resume,
+        .abandon = api_admin_abandon,
+    },
+    {
+        .name = "POST /v1/admin/flush",
+        .path = "/v1/admin/flush",
+        .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_ADMIN,
+        .begin = api_admin_begin,
+        .finish = api_admin_flush_finish,
+        .resume = api_admin_resume,
+        .abandon = api_admin_abandon,
+    },
+    {
+        .name = "POST /v1/admin/checkpoint",
+        .path = "/v1/admin/checkpoint",
+        .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_ADMIN,
+        .begin = api_admin_begin,
+        .finish = api_admin_checkpoint_finish,
+        .resume = api_admin_resume,
+        .abandon = api_admin_abandon,
+    },
+    {
+        .name = "POST /v1/admin/verify",
+        .path = "/v1/admin/verify",
+        .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_ADMIN,
+        .begin = api_admin_begin,
+        .finish = api_admin_verify_finish,
+        .resume = api_admin_resume,
+        .abandon = api_admin_abandon,
+    },
+    {
+        .name = "GET /v1/admin/properties/{name}",
+        .path = "/v1/admin/properties/",
+        .is_prefix = true,
+        .methods = GET_HEAD,
+        .scope = API_SCOPE_ADMIN,
+        .finish = api_admin_property_finish,
+    },
+    {
+        .name = "GET /v1/admin/tasks",
+        .path = "/v1/admin/tasks",
+        .methods = GET_HEAD,
+        .scope = API_SCOPE_ADMIN,
+        .finish = api_task_list_finish,
+    },
+    {
+        .name = "GET /v1/admin/tasks/{id}",
+        .path = "/v1/admin/tasks/",
+        .is_prefix = true,
+        .methods = GET_HEAD,
+        .scope = API_SCOPE_ADMIN,
+        .finish = api_task_get_finish,
+    },
+    {
+        .name = "DELETE /v1/admin/tasks/{id}",
+        .path = "/v1/admin/tasks/",
+        .is_prefix = true,
+        .methods = API_METHOD_BIT(API_DELETE),
+        .scope = API_SCOPE_ADMIN,
+        .finish = api_task_cancel_finish,
+    },
+    {
+        .name = "GET /v1/backup",
+        .path = "/v1/backup",
+        .methods = API_METHOD_BIT(API_GET),
+        .scope = API_SCOPE_ADMIN,
+        .finish = api_backup_finish,
+        .resume = api_backup_resume,
+        .abandon = api_backup_abandon,
     },
     {
         .name = "GET /stats",

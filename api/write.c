@@ -28,11 +28,7 @@ bool api_write_params(struct api_exchange *x, const struct api_params *params,
         !api_params_u64(x, params, "replicas", 0, UINT32_MAX, &replicas))
         return false;
     if (x->context->read_only) {
-        struct api_problem problem = {.kind = API_PROBLEM_READ_ONLY,
-                                      .status = 409};
-
-        api_problem_detail(&problem, "this node serves its folder read-only");
-        api_answer_problem(x, &problem);
+        api_answer_read_only(x);
         return false;
     }
     if (replicas > 0) {

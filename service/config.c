@@ -81,6 +81,9 @@ static const struct option options[] = {
          "PEM file of its private key"),
     TEXT("tls-client-ca", "LEVELD_TLS_CLIENT_CA", tls_client_ca, "",
          "PEM file of authorities; clients must have a certificate of one"),
+    TEXT("checkpoint-dir", "LEVELD_CHECKPOINT_DIR", checkpoint_dir, "",
+         "folder that /v1/admin/checkpoint makes its copies in; made when "
+         "absent"),
     BOOL("read-only", "LEVELD_READ_ONLY", read_only, "no",
          "serve the folder and change no byte of it"),
     BOOL("create", "LEVELD_CREATE", create, "yes",

@@ -37,7 +37,8 @@ struct svc_config {
     const char *tokens;   /* file of bearer tokens; "": none are asked for */
     const char *tls_cert; /* PEM files; "": no TLS */
     const char *tls_key;
-    const char *tls_client_ca; /* "": clients need no certificate */
+    const char *tls_client_ca;  /* "": clients need no certificate */
+    const char *checkpoint_dir; /* folder of checkpoints; "": none are made */
     bool read_only;
     bool create;
     unsigned role;          /* enum svc_role */

@@ -210,6 +210,7 @@ static enum ldb_status make_context(struct svc_service *service,
     context->version = SVC_VERSION;
     context->commit = SVC_COMMIT;
     context->data_dir = config->data_dir;
+    context->checkpoint_dir = config->checkpoint_dir;
     context->cluster_id = service->node.identity.cluster_id;
     context->node_id = service->node.identity.node_id;
     context->role = "leader";
@@ -226,6 +227,15 @@ static enum ldb_status make_context(struct svc_service *service,
         return ldb_error_no_memory(err);
     return api_sequence_waits_set_history(context->sequence_waits,
                                           &service->node.history, err);
+}
+
+static enum ldb_status make_checkpoint_dir(struct svc_service *service,
+                                           struct ldb_error *err)
+{
+    const char *path = service->config->checkpoint_dir;
+
+    return path[0] == '\0' ? LDB_OK
+                           : ldb_env_create_folder(service->env, path, err);
 }
 
 static enum ldb_status load_tokens(struct svc_service *service,
@@ -408,6 +418,8 @@ enum ldb_status svc_service_start(const struct svc_config *config,
     s = open_database(service, err);
     if (s == LDB_OK)
         s = make_context(service, err);
+    if (s == LDB_OK)
+        s = make_checkpoint_dir(service, err);
     if (s == LDB_OK)
         s = load_tokens(service, err);
     if (s == LDB_OK)

@@ -3,7 +3,8 @@
 one order of everything: writes with and without conditions, deletes, batches
 with conditions and ranges, reads, multigets, pages, streams and snapshots,
 judged by tests/support/linearizable.py. Each round is a new server with other
-options and a new history; small memtables make flushes and compactions of it.
+options and a new history; small memtables make flushes and compactions of it,
+and an operator asks for more of them, and for backups.
 
   test_linearizable.py [--rounds N] [--requests N] [--seed N]
 """
@@ -13,6 +14,7 @@ import multiprocessing
 import os
 import random
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -324,8 +326,23 @@ def call_in_process(connection, server, number, seed, requests):
         connection.send(([], 0, f'client {number}: {error!r}'))
 
 
-def run_clients(server, seed, requests):
-    """All their histories in one, and how many writes were refused."""
+def operate(server, stop, failures):
+    """Flushes, compactions and backups beside the clients."""
+    work = [('POST', '/v1/admin/flush'), ('POST', '/v1/admin/compact'),
+            ('GET', '/v1/backup')]
+    try:
+        with Client(server) as client:
+            while not stop.is_set():
+                for method, path in work:
+                    answer = client.request(method, path)
+                    expect(answer.status in (200, 202), f'{path}: {answer}')
+    except Exception as error:  # pylint: disable=broad-except
+        failures.append(repr(error))
+
+
+def run_clients(server, seed, requests, then):
+    """All their histories in one, and how many writes were refused. then() is
+    called when they have started."""
     forked = multiprocessing.get_context('fork')
     processes, history, refused = [], [], 0
     for number in range(CLIENTS):
@@ -335,6 +352,7 @@ def run_clients(server, seed, requests):
         process.start()
         theirs.close()
         processes.append((process, ours))
+    then()
     try:
         for process, connection in processes:
             expect(connection.poll(JOIN_LIMIT), 'a client does not come back')
@@ -357,8 +375,15 @@ def flags_of(rng):
 
 
 def run_round(folder, seed, requests):
+    stop, failures = threading.Event(), []
     with Server(folder, *flags_of(random.Random(seed))) as server:
-        history, refused = run_clients(server, seed, requests)
+        operator = threading.Thread(target=operate,
+                                    args=(server, stop, failures))
+        # Clients are forked: no other thread may be there then.
+        history, refused = run_clients(server, seed, requests, operator.start)
+        stop.set()
+        operator.join(JOIN_LIMIT)
+        expect(not failures, f'the operator: {failures}')
         with Client(server) as client:
             answer = client.get('/v1/range?limit=1000')
     expect(refused < len(history) // 10, f'{refused} writes were refused')

@@ -246,6 +246,35 @@ REQUESTS = (
      BODY_JSON),
     ('GET', '/v1/snapshots', '/v1/snapshots', 200, None, {}),
     ('HEAD', '/v1/snapshots', '/v1/snapshots', 200, None, {}),
+    ('POST', '/v1/admin/flush', '/v1/admin/flush', 200, b'', {}),
+    ('POST', '/v1/admin/flush', '/v1/admin/flush', 400, b'{"a":1}', BODY_JSON),
+    ('POST', '/v1/admin/compact', '/v1/admin/compact', 200,
+     b'{"start":"a","end":"b"}', {**BODY_JSON, 'Leveld-Timeout': '60s'}),
+    ('POST', '/v1/admin/compact', '/v1/admin/compact', 200, b'',
+     {'Accept': NDJSON}),
+    ('POST', '/v1/admin/checkpoint', '/v1/admin/checkpoint', 200,
+     b'{"dir":"one"}', {**BODY_JSON, 'Leveld-Timeout': '60s'}),
+    ('POST', '/v1/admin/checkpoint', '/v1/admin/checkpoint', 409,
+     b'{"dir":"one"}', {**BODY_JSON, 'Leveld-Timeout': '60s'}),
+    ('POST', '/v1/admin/checkpoint', '/v1/admin/checkpoint', 400,
+     b'{"dir":"../one"}', BODY_JSON),
+    ('POST', '/v1/admin/verify', '/v1/admin/verify', 200, b'',
+     {'Leveld-Timeout': '60s'}),
+    ('GET', '/v1/admin/properties/{name}', '/v1/admin/properties/leveldb.stats',
+     200, None, {}),
+    ('GET', '/v1/admin/properties/{name}', '/v1/admin/properties/none', 404,
+     None, {}),
+    ('HEAD', '/v1/admin/properties/{name}',
+     '/v1/admin/properties/leveldb.stats', 200, None, {}),
+    ('GET', '/v1/admin/tasks', '/v1/admin/tasks', 200, None, {}),
+    ('HEAD', '/v1/admin/tasks', '/v1/admin/tasks', 200, None, {}),
+    ('GET', '/v1/admin/tasks/{id}', '/v1/admin/tasks/1', 200, None, {}),
+    ('GET', '/v1/admin/tasks/{id}', '/v1/admin/tasks/5', 200, None, {}),
+    ('GET', '/v1/admin/tasks/{id}', '/v1/admin/tasks/99', 404, None, {}),
+    ('HEAD', '/v1/admin/tasks/{id}', '/v1/admin/tasks/1', 200, None, {}),
+    ('DELETE', '/v1/admin/tasks/{id}', '/v1/admin/tasks/1', 409, None, {}),
+    ('DELETE', '/v1/admin/tasks/{id}', '/v1/admin/tasks/99', 404, None, {}),
+    ('GET', '/v1/backup', '/v1/backup', 200, None, {}),
     ('POST', '/v1/snapshots/{id}', '/v1/snapshots/ID', 200, b'', {}),
     ('DELETE', '/v1/snapshots/{id}', '/v1/snapshots/ID', 204, None, {}),
     ('DELETE', '/v1/snapshots/{id}', '/v1/snapshots/ID', 410, None, {}),
@@ -317,7 +346,8 @@ def answers_case(folder):
     if jsonschema is None:
         raise Skip('there is no python3-jsonschema: scripts/packages.sh test')
     seen = set()
-    with Server(os.path.join(folder, 'data')) as server, \
+    with Server(os.path.join(folder, 'data'), '--checkpoint-dir',
+                os.path.join(folder, 'copies')) as server, \
             Client(server) as client:
         document = Document(fetch(client))
         client.put(b'a', b'in the snapshot')

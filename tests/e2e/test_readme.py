@@ -64,7 +64,8 @@ def page_case(folder, page):
     with open(os.path.join(ROOT, page), encoding='utf-8') as file:
         commands = commands_of(file.read())
     setup, count = '', 0
-    with Server(os.path.join(folder, 'data')) as server:
+    with Server(os.path.join(folder, 'data'), '--checkpoint-dir',
+                os.path.join(folder, 'copies')) as server:
         for command in commands:
             if not command.startswith('curl '):
                 setup += command + '\n'
