@@ -10,6 +10,8 @@
 #ifndef STORAGE_COMPACTION_PICK_H
 #define STORAGE_COMPACTION_PICK_H
 
+#include <stdatomic.h>
+
 #include "storage/version/version.h"
 
 struct ldb_compaction_limits {
@@ -36,6 +38,9 @@ struct ldb_compaction {
     /* Internal keys between which all inputs, so all outputs lie. Borrowed. */
     struct ldb_slice smallest;
     struct ldb_slice largest;
+    /* A manual one's, set by the scheduler: true, its caller gives it up.
+     * NULL: none. */
+    const atomic_bool *is_cancelled;
     /* The scheduler's: the next one running; picks are numbered from 1. */
     struct ldb_compaction *next;
     uint64_t order;

@@ -207,7 +207,8 @@ static void pace(struct run *run, size_t bytes)
     run->unpaced_bytes += 2 * (uint64_t)bytes;
     if (run->unpaced_bytes < PACE_BYTES)
         return;
-    ldb_throttle_compaction(run->db, run->unpaced_bytes);
+    ldb_throttle_compaction(run->db, run->unpaced_bytes,
+                            run->compaction->is_cancelled);
     run->unpaced_bytes = 0;
 }
 
@@ -219,6 +220,10 @@ static enum ldb_status merge_inputs(struct run *run, struct ldb_iterator *it,
     for (ldb_iterator_seek_first(it); it->valid; ldb_iterator_next(it)) {
         if (atomic_load_explicit(&run->db->closing, memory_order_relaxed))
             return ldb_error_set(err, LDB_CLOSED, "compaction given up");
+        if (run->compaction->is_cancelled != NULL &&
+            atomic_load_explicit(run->compaction->is_cancelled,
+                                 memory_order_relaxed))
+            return ldb_error_set(err, LDB_CANCELLED, "compaction cancelled");
         pace(run, it->key.len + it->value.len);
         s = take_entry(run, it, err);
         if (s != LDB_OK)

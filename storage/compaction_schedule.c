@@ -202,7 +202,8 @@ static enum ldb_status take_work(struct ldb_db *db, struct ldb_error *err,
     while (db->manual != NULL && !db->manual->is_running) {
         enum ldb_status s;
 
-        if (db->manual->is_cancelled) {
+        if (atomic_load_explicit(&db->manual->is_cancelled,
+                                 memory_order_relaxed)) {
             end_manual(db, LDB_CANCELLED, NULL);
             continue;
         }
@@ -233,7 +234,7 @@ static void note_failure(struct ldb_db *db, uint64_t order,
     bool is_known = db->failures[LDB_WORK_COMPACTION].attempts > 0 &&
                     order <= db->failed_order;
 
-    if (why->status == LDB_CLOSED)
+    if (why->status == LDB_CLOSED || why->status == LDB_CANCELLED)
         return;
     db->failed_order = db->last_order;
     if (why->status != LDB_CORRUPTION) {
@@ -266,8 +267,10 @@ static void enter(struct ldb_db *db, struct ldb_compaction *c)
     db->running = c;
     db->compacting_count++;
     ldb_compaction_rate_begin(&db->rate, db->env->ops->monotonic_us(db->env));
-    if (c->is_manual)
+    if (c->is_manual) {
         db->manual->is_running = true;
+        c->is_cancelled = &db->manual->is_cancelled;
+    }
 }
 
 static uint64_t input_bytes(const struct ldb_compaction *c, unsigned which)
@@ -301,7 +304,8 @@ static void end_manual_step(struct ldb_db *db, const struct ldb_compaction *c,
     LDB_REQUIRES(db->mu)
 {
     db->manual->is_running = false;
-    db->manual->merged_bytes += input_bytes(c, 0) + input_bytes(c, 1);
+    if (s == LDB_OK)
+        db->manual->merged_bytes += input_bytes(c, 0) + input_bytes(c, 1);
     if (s == LDB_OK && db->compaction_halted) {
         *err = db->failures[LDB_WORK_COMPACTION].error;
         end_manual(db, err->status, err);

@@ -42,9 +42,9 @@ struct ldb_manual_compaction {
     uint32_t level;       /* being worked on */
     struct ldb_buf after; /* user key up to which the level is done */
     bool has_after;
-    bool is_running; /* a thread does a step of it */
-    bool is_cancelled;
-    uint64_t merged_bytes; /* by its steps so far */
+    bool is_running;          /* a thread does a step of it */
+    atomic_bool is_cancelled; /* relaxed */
+    uint64_t merged_bytes;    /* by its steps so far */
     bool done;
     enum ldb_status status;
     struct ldb_error error;
@@ -399,9 +399,11 @@ ldb_throttle_make_room(struct ldb_db *db, bool may_wait, struct ldb_error *err)
 
 /*
  * A compaction has read or written bytes: waits as long as the option
- * compaction_rate_bytes asks for, or until background work is to rest.
+ * compaction_rate_bytes asks for, or until background work is to rest, or the
+ * compaction was cancelled (NULL: it cannot be).
  */
-void ldb_throttle_compaction(struct ldb_db *db, uint64_t bytes)
+void ldb_throttle_compaction(struct ldb_db *db, uint64_t bytes,
+                             const atomic_bool *is_cancelled)
     LDB_EXCLUDES(db->mu);
 
 /*

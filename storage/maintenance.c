@@ -144,8 +144,9 @@ static void wait_watched(struct ldb_db *db,
         goes_on = progress->report(progress->context,
                                    merged < total ? merged : total, total);
         ldb_mutex_lock(&db->mu);
-        if (!goes_on && !manual->is_cancelled) {
-            manual->is_cancelled = true;
+        if (!goes_on) {
+            atomic_store_explicit(&manual->is_cancelled, true,
+                                  memory_order_relaxed);
             ldb_cond_broadcast(&db->work);
         }
         /* What was done meanwhile is seen at the latest after the pause. */

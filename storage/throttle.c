@@ -270,7 +270,8 @@ static uint64_t delay_us(struct ldb_db *db, enum ldb_stall *out_cause)
     return db->write_free_us < now + DELAY_MIN_US ? 0 : db->write_free_us - now;
 }
 
-void ldb_throttle_compaction(struct ldb_db *db, uint64_t bytes)
+void ldb_throttle_compaction(struct ldb_db *db, uint64_t bytes,
+                             const atomic_bool *is_cancelled)
 {
     uint64_t now;
     uint64_t until;
@@ -284,6 +285,8 @@ void ldb_throttle_compaction(struct ldb_db *db, uint64_t bytes)
                    1e6);
     until = db->compaction_free_us;
     while (now < until && !db->is_paused &&
+           (is_cancelled == NULL ||
+            !atomic_load_explicit(is_cancelled, memory_order_relaxed)) &&
            !atomic_load_explicit(&db->closing, memory_order_relaxed)) {
         (void)ldb_cond_wait_for(&db->work, &db->mu, until - now);
         now = db->env->ops->monotonic_us(db->env);

@@ -497,8 +497,8 @@ ldb_compact_range(struct ldb_db *db, const struct ldb_slice *begin,
 
 /*
  * The same, with someone who looks on; NULL: nobody. Bytes are those read to
- * merge. Cancelled at the end of a step, about the merging of a table and those
- * below it; what was merged stays so.
+ * merge, counted a step at a time. Cancelled in the middle of a step, whose
+ * outputs are dropped; what was merged before stays so.
  */
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_compact_range_with(struct ldb_db *db, const struct ldb_slice *begin,
@@ -569,6 +569,7 @@ struct ldb_backup_file {
 
 /*
  * Waits for a write that is being committed. Close it before the database.
+ * After a failed sync a write of unknown outcome may be in the files too.
  *
  * Errors: READ_ONLY: opened read-only, copy the folder instead; IO, NO_MEMORY.
  */

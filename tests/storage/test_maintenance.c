@@ -99,6 +99,30 @@ static void a_compaction_is_cancelled_and_can_be_repeated(void **state)
     db_fixture_assert_filled(f, 0, 500);
 }
 
+/* A merge that the rate would make last for hours ends at once. */
+static void a_compaction_is_cancelled_in_the_middle_of_a_step(void **state)
+{
+    struct db_fixture *f = *state;
+    struct watcher watcher;
+    struct ldb_stats stats;
+
+    f->options.compaction_rate_bytes = 1;
+    db_fixture_reopen(f);
+    for (unsigned i = 0; i < 2; i++) {
+        db_fixture_fill(f, 0, 1000);
+        db_fixture_flush(f);
+    }
+    watcher_init(&watcher, 3);
+    assert_ldb_status(
+        LDB_CANCELLED,
+        ldb_compact_range_with(f->db, NULL, NULL, &watcher.progress, &f->err),
+        &f->err);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.levels[0].tables, 2);
+    assert_int_equal(ldb_health(f->db, NULL), LDB_HEALTHY);
+    db_fixture_assert_filled(f, 0, 1000);
+}
+
 static void sizes_grow_with_the_range(void **state)
 {
     static const struct row {
@@ -256,6 +280,7 @@ int main(void)
         TEST(a_range_compaction_takes_what_overlaps_it),
         TEST(a_compaction_tells_how_far_it_is),
         TEST(a_compaction_is_cancelled_and_can_be_repeated),
+        TEST(a_compaction_is_cancelled_in_the_middle_of_a_step),
         TEST(sizes_grow_with_the_range),
         TEST(a_flush_tells_of_its_own_attempts_alone),
         TEST(a_destroy_that_fails_can_be_repeated),
