@@ -21,7 +21,7 @@
 #define VALUE_LEN    4000 /* a table each */
 #define MEMORY_MAX   ((uint64_t)200 << 20)
 #define OPENS_MAX    20 /* files; and lengths asked for */
-#define LISTINGS_MAX 5 /* the archive's with it */
+#define LISTINGS_MAX 5  /* the archive's with it */
 
 static uint64_t table_count(void)
 {
