@@ -23,7 +23,7 @@ struct view {
 };
 
 /*
- * Locking. Constant: owns_base, system, hook and its context. Atomic: clock_us.
+ * Locking. Constant: owns_base, system. Atomic: clock_us.
  * Protected by mu: the rest, and all fields of views that change. mu is a leaf
  * but for the memory env's lock, taken below it when a dead view's env is
  * destroyed.
@@ -148,10 +148,16 @@ static enum ldb_status begin_call(struct view *view, const struct call *call,
                                   struct ldb_error *err)
 {
     struct env_fault *fault = view->fault;
+    env_fault_hook hook;
+    void *hook_context;
     int sys_errno;
 
-    if (fault->hook != NULL)
-        fault->hook(fault->hook_context, call->kind, call->path);
+    ldb_mutex_lock(&fault->mu);
+    hook = fault->hook;
+    hook_context = fault->hook_context;
+    ldb_mutex_unlock(&fault->mu);
+    if (hook != NULL)
+        hook(hook_context, call->kind, call->path);
     ldb_mutex_lock(&fault->mu);
     if (view->is_dead) {
         ldb_mutex_unlock(&fault->mu);
@@ -1040,8 +1046,10 @@ void env_fault_set_clock(struct env_fault *fault, uint64_t us)
 void env_fault_set_call_hook(struct env_fault *fault, env_fault_hook hook,
                              void *context)
 {
+    ldb_mutex_lock(&fault->mu);
     fault->hook = hook;
     fault->hook_context = context;
+    ldb_mutex_unlock(&fault->mu);
 }
 
 /* What a cut now leaves of the view's base, which is in use. */

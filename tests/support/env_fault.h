@@ -28,10 +28,10 @@
  * env_fault_after_cut() at each call and checks the copy.
  *
  * Thread-safety: any thread may call anything at any time, the hook is called
- * from whichever thread makes the call; but create, destroy and set_call_hook
- * are for when no other thread uses it. Files are shared as env.h says. A call
- * that the cut overtakes has failed, whatever it did: no thread is told of a
- * success that the cut does not know.
+ * from whichever thread makes the call, at times once more after another was
+ * set; but create and destroy are for when no other thread uses it. Files are
+ * shared as env.h says. A call that the cut overtakes has failed, whatever it
+ * did: no thread is told of a success that the cut does not know.
  *
  * Allocates outside ldb_mem (mem_fault.h does not count what it needs; the
  * memory env below it does), and aborts when there is no memory.
