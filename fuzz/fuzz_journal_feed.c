@@ -11,63 +11,13 @@
  */
 #include "storage/journal/journal_feed.h"
 
-#include "storage/base/checksum.h"
+#include "fuzz/journal_input.h"
 #include "storage/base/mem.h"
-#include "storage/base/writer.h"
-#include "storage/journal/journal_format.h"
 #include "storage/journal/journal_reader.h"
 
 #define FIX_CHECKSUMS 1u
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
-
-/* ---- the input ---- */
-
-static void fix_checksums(uint8_t *bytes, size_t len)
-{
-    size_t at = 0;
-
-    while (len - at >= LDB_JOURNAL_HEADER_SIZE) {
-        size_t block_left =
-            LDB_JOURNAL_BLOCK_SIZE - at % LDB_JOURNAL_BLOCK_SIZE;
-        size_t left = block_left < len - at ? block_left : len - at;
-        size_t payload = 0;
-
-        if (left >= LDB_JOURNAL_HEADER_SIZE)
-            payload = (size_t)bytes[at + 4] | (size_t)bytes[at + 5] << 8;
-        if (left < LDB_JOURNAL_HEADER_SIZE ||
-            payload > left - LDB_JOURNAL_HEADER_SIZE) {
-            at += left;
-            continue;
-        }
-        ldb_store_fixed32(bytes + at, ldb_crc_mask(ldb_crc32c(ldb_slice_make(
-                                          bytes + at + 6, payload + 1))));
-        at += LDB_JOURNAL_HEADER_SIZE + payload;
-    }
-}
-
-struct source {
-    struct ldb_sequential_file base;
-    struct ldb_slice left;
-};
-
-static enum ldb_status source_read(struct ldb_sequential_file *base, size_t n,
-                                   uint8_t *scratch, size_t *out_len,
-                                   struct ldb_error *err)
-{
-    struct source *source = (struct source *)base;
-
-    (void)err;
-    if (n > source->left.len)
-        n = source->left.len;
-    if (n != 0)
-        memcpy(scratch, source->left.data, n);
-    source->left = ldb_slice_make(source->left.data + n, source->left.len - n);
-    *out_len = n;
-    return LDB_OK;
-}
-
-static const struct ldb_sequential_file_ops source_ops = {.read = source_read};
 
 /* ---- readings ---- */
 
@@ -116,12 +66,12 @@ static struct result feed_all(struct ldb_slice file, size_t cut)
 static struct result read_all(struct ldb_slice file)
 {
     const struct ldb_journal_reader_options options = {.strict = true};
-    struct source source = {.base = {.ops = &source_ops}, .left = file};
+    struct journal_input input = journal_input_make(file, false);
     struct result result = {.status = LDB_OK};
     struct ldb_journal_reader *reader;
     struct ldb_slice record;
 
-    if (ldb_journal_reader_create(&source.base, "fuzz", &options, NULL,
+    if (ldb_journal_reader_create(&input.base, "fuzz", &options, NULL,
                                   &reader) != LDB_OK)
         return result;
     while ((result.status = ldb_journal_reader_next(reader, NULL, &record)) ==
@@ -148,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     if (copy == NULL)
         return 0;
     if ((bytes[0] & FIX_CHECKSUMS) != 0)
-        fix_checksums(copy, len - 1);
+        journal_input_fix(copy, len - 1);
     file = ldb_slice_make(copy, len - 1);
 
     whole = feed_all(file, SIZE_MAX / 2);

@@ -13,10 +13,8 @@
  */
 #include "storage/journal/journal_reader.h"
 
-#include "storage/base/checksum.h"
+#include "fuzz/journal_input.h"
 #include "storage/base/mem.h"
-#include "storage/base/writer.h"
-#include "storage/journal/journal_format.h"
 
 #define FIX_CHECKSUMS  1u
 #define SKIP_CHECKSUMS 2u
@@ -26,62 +24,7 @@
 /* Chosen: so small that inputs pass it. */
 #define RECORD_MAX_SMALL 100
 
-/* Chosen: no divisor of a block. */
-#define READ_MAX_SHORT 1000
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
-
-/* ---- the input as a file ---- */
-
-struct source {
-    struct ldb_sequential_file base;
-    struct ldb_slice left;
-    size_t read_max;
-};
-
-static enum ldb_status source_read(struct ldb_sequential_file *base, size_t n,
-                                   uint8_t *scratch, size_t *out_len,
-                                   struct ldb_error *err)
-{
-    struct source *source = (struct source *)base;
-
-    (void)err;
-    if (n > source->read_max)
-        n = source->read_max;
-    if (n > source->left.len)
-        n = source->left.len;
-    if (n != 0)
-        memcpy(scratch, source->left.data, n);
-    source->left = ldb_slice_make(source->left.data + n, source->left.len - n);
-    *out_len = n;
-    return LDB_OK;
-}
-
-static const struct ldb_sequential_file_ops source_ops = {.read = source_read};
-
-static void fix_checksums(uint8_t *bytes, size_t len)
-{
-    size_t at = 0;
-
-    while (len - at >= LDB_JOURNAL_HEADER_SIZE) {
-        size_t block_left =
-            LDB_JOURNAL_BLOCK_SIZE - at % LDB_JOURNAL_BLOCK_SIZE;
-        size_t left = block_left < len - at ? block_left : len - at;
-        size_t payload = 0;
-
-        if (left >= LDB_JOURNAL_HEADER_SIZE)
-            payload = (size_t)bytes[at + 4] | (size_t)bytes[at + 5] << 8;
-        if (left < LDB_JOURNAL_HEADER_SIZE ||
-            payload > left - LDB_JOURNAL_HEADER_SIZE ||
-            (payload == 0 && bytes[at + 6] == LDB_CHUNK_ZERO)) {
-            at += left;
-            continue;
-        }
-        ldb_store_fixed32(bytes + at, ldb_crc_mask(ldb_crc32c(ldb_slice_make(
-                                          bytes + at + 6, payload + 1))));
-        at += LDB_JOURNAL_HEADER_SIZE + payload;
-    }
-}
 
 /* ---- one reading ---- */
 
@@ -110,11 +53,8 @@ static void count_drop(void *context, uint64_t offset, uint64_t bytes,
 static struct result read_all(struct ldb_slice file, unsigned how, bool strict,
                               uint64_t stop_after)
 {
-    struct source source = {
-        .base = {.ops = &source_ops},
-        .left = file,
-        .read_max = (how & SHORT_READS) != 0 ? READ_MAX_SHORT : SIZE_MAX,
-    };
+    struct journal_input input =
+        journal_input_make(file, (how & SHORT_READS) != 0);
     struct result result = {.status = LDB_OK};
     struct ldb_journal_reader_options options = {
         .strict = strict,
@@ -126,7 +66,7 @@ static struct result read_all(struct ldb_slice file, unsigned how, bool strict,
     struct ldb_journal_reader *reader;
     struct ldb_slice record;
 
-    if (ldb_journal_reader_create(&source.base, "fuzz", &options, NULL,
+    if (ldb_journal_reader_create(&input.base, "fuzz", &options, NULL,
                                   &reader) != LDB_OK)
         return result;
     while (result.records < stop_after &&
@@ -166,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     if (copy == NULL)
         return 0;
     if ((how & FIX_CHECKSUMS) != 0)
-        fix_checksums(copy, len - 1);
+        journal_input_fix(copy, len - 1);
     file = ldb_slice_make(copy, len - 1);
 
     lax = read_all(file, how, false, UINT64_MAX);
