@@ -5,6 +5,7 @@
 
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
+#include "storage/journal/write_batch.h"
 #include "storage/table/common_prefix.h"
 
 /*
@@ -369,6 +370,25 @@ void ldb_memtable_link(struct ldb_memtable *table,
         table->index_lacks = true;
     table->linked_last = node;
     note_linked(table, &target);
+}
+
+enum ldb_status ldb_memtable_insert_batch(struct ldb_memtable *table,
+                                          struct ldb_slice record,
+                                          ldb_sequence first,
+                                          struct ldb_error *err)
+{
+    struct ldb_batch_cursor cursor = ldb_batch_cursor_make(record);
+    struct ldb_batch_op op;
+
+    while (ldb_batch_cursor_next(&cursor, &op)) {
+        struct ldb_memtable_node *node = ldb_memtable_prepare(
+            table, ldb_tag_make(first++, op.kind), op.key, op.value);
+
+        if (node == NULL)
+            return ldb_error_no_memory(err);
+        ldb_memtable_link(table, node);
+    }
+    return LDB_OK;
 }
 
 bool ldb_memtable_get(const struct ldb_memtable *table, struct ldb_slice target,

@@ -71,6 +71,15 @@ void ldb_memtable_link(struct ldb_memtable *table,
                        struct ldb_memtable_node *node);
 
 /*
+ * Prepares and links each operation of a journal record that holds a checked
+ * batch, whose first sequence is first. Errors: NO_MEMORY: those before the one
+ * that found none are linked.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_memtable_insert_batch(struct ldb_memtable *table, struct ldb_slice record,
+                          ldb_sequence first, struct ldb_error *err);
+
+/*
  * The newest entry of target's user key at or below its sequence (target: an
  * internal key): false when there is none. The value is borrowed while the
  * table is referenced.

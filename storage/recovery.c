@@ -301,25 +301,6 @@ static enum ldb_status flush_replayed(struct replay *replay,
     return LDB_OK;
 }
 
-static enum ldb_status apply_batch(struct replay *replay,
-                                   struct ldb_slice record, ldb_sequence first,
-                                   struct ldb_error *err)
-{
-    struct ldb_batch_cursor cursor = ldb_batch_cursor_make(record);
-    struct ldb_batch_op op;
-    ldb_sequence sequence = first;
-
-    while (ldb_batch_cursor_next(&cursor, &op)) {
-        struct ldb_memtable_node *node = ldb_memtable_prepare(
-            replay->mem, ldb_tag_make(sequence++, op.kind), op.key, op.value);
-
-        if (node == NULL)
-            return ldb_error_no_memory(err);
-        ldb_memtable_link(replay->mem, node);
-    }
-    return LDB_OK;
-}
-
 /* Damage in a batch: an error when strict, else dropped whole. */
 static enum ldb_status refuse_batch(struct replay *replay,
                                     const struct ldb_journal_reader *reader,
@@ -360,7 +341,7 @@ static enum ldb_status replay_record(struct replay *replay,
     if (replay->mem == NULL)
         s = ldb_memtable_create(db->options.comparator, 0, err, &replay->mem);
     if (s == LDB_OK)
-        s = apply_batch(replay, record, first, err);
+        s = ldb_memtable_insert_batch(replay->mem, record, first, err);
     if (s != LDB_OK)
         return s;
     if (first + count - 1 > replay->last_sequence)

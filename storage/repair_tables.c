@@ -503,20 +503,12 @@ static enum ldb_status apply_batch(struct replay *replay,
                                    struct ldb_slice record, ldb_sequence first,
                                    struct ldb_error *err)
 {
-    struct ldb_batch_cursor cursor = ldb_batch_cursor_make(record);
-    struct ldb_batch_op op;
+    enum ldb_status s =
+        ldb_memtable_insert_batch(replay->mem, record, first, err);
 
-    while (ldb_batch_cursor_next(&cursor, &op)) {
-        struct ldb_memtable_node *node = ldb_memtable_prepare(
-            replay->mem, ldb_tag_make(first++, op.kind), op.key, op.value);
-
-        if (node == NULL)
-            return ldb_error_no_memory(err);
-        ldb_memtable_link(replay->mem, node);
-    }
-    if (ldb_memtable_memory_bytes(replay->mem) <
-        replay->repair->options.write_buffer_bytes)
-        return LDB_OK;
+    if (s != LDB_OK || ldb_memtable_memory_bytes(replay->mem) <
+                           replay->repair->options.write_buffer_bytes)
+        return s;
     return flush_memtable(replay, err);
 }
 

@@ -66,24 +66,6 @@ static void release_found(struct found *found)
     *found = (struct found){0};
 }
 
-static enum ldb_status insert_batch(struct ldb_memtable *mem,
-                                    struct ldb_slice record, ldb_sequence first,
-                                    struct ldb_error *err)
-{
-    struct ldb_batch_cursor cursor = ldb_batch_cursor_make(record);
-    struct ldb_batch_op op;
-
-    while (ldb_batch_cursor_next(&cursor, &op)) {
-        struct ldb_memtable_node *node = ldb_memtable_prepare(
-            mem, ldb_tag_make(first++, op.kind), op.key, op.value);
-
-        if (node == NULL)
-            return ldb_error_no_memory(err);
-        ldb_memtable_link(mem, node);
-    }
-    return LDB_OK;
-}
-
 static enum ldb_status replay_record(struct found *found,
                                      struct ldb_memtable *mem,
                                      struct ldb_slice record,
@@ -95,7 +77,7 @@ static enum ldb_status replay_record(struct found *found,
 
     if (s != LDB_OK || count == 0)
         return s;
-    s = insert_batch(mem, record, first, err);
+    s = ldb_memtable_insert_batch(mem, record, first, err);
     if (s == LDB_OK && first + count - 1 > found->last_sequence)
         found->last_sequence = first + count - 1;
     return s;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "storage/base/env.h"
+#include "storage/journal/write_batch.h"
 #include "storage/memtable.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
@@ -527,6 +528,41 @@ static void a_reader_sees_all_that_was_published_before(void **state)
     assert_false(atomic_load(&r.failed));
 }
 
+static void a_batch_takes_a_sequence_an_operation(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t large[1 << 20];
+    struct ldb_batch batch;
+    struct ldb_slice value;
+    enum ldb_status s;
+    uint64_t tag;
+
+    ldb_batch_init(&batch, 2 * sizeof(large));
+    assert_ldb_ok(ldb_batch_put(&batch, ldb_slice_str("a"), ldb_slice_str("1")),
+                  NULL);
+    assert_ldb_ok(ldb_batch_delete(&batch, ldb_slice_str("b")), NULL);
+    assert_ldb_ok(ldb_memtable_insert_batch(
+                      f->table, ldb_slice_of_buf(&batch.rep), 7, &f->err),
+                  &f->err);
+    assert_true(find(f->table, "a", 7, &tag, &value));
+    assert_int_equal(tag, ldb_tag_make(7, LDB_KIND_PUT));
+    assert_ldb_bytes("1", value);
+    assert_false(find(f->table, "a", 6, &tag, &value));
+    assert_true(find(f->table, "b", 8, &tag, &value));
+    assert_int_equal(tag, ldb_tag_make(8, LDB_KIND_DELETE));
+    assert_false(find(f->table, "b", 7, &tag, &value));
+    /* Too large for the block that the arena has. */
+    assert_ldb_ok(ldb_batch_put(&batch, ldb_slice_str("c"),
+                                ldb_slice_make(large, sizeof(large))),
+                  NULL);
+    mem_fault_start(1, MEM_FAULT_FOREVER);
+    s = ldb_memtable_insert_batch(f->table, ldb_slice_of_buf(&batch.rep), 9,
+                                  &f->err);
+    assert_true(mem_fault_stop());
+    assert_ldb_status(LDB_NO_MEMORY, s, &f->err);
+    ldb_batch_release(&batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +591,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(
             a_reader_sees_all_that_was_published_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_takes_a_sequence_an_operation,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
