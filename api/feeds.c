@@ -40,14 +40,10 @@ enum ldb_status api_feeds_set_history(struct api_feeds *feeds,
 {
     struct repl_epoch_history copy = {0};
     struct repl_epoch_history old;
-    enum ldb_status s = LDB_OK;
+    enum ldb_status s = repl_epoch_history_copy(history, NULL, &copy);
 
-    for (size_t i = 0; s == LDB_OK && i < history->count; i++)
-        s = repl_epoch_history_append(&copy, &history->items[i], NULL);
-    if (s != LDB_OK) {
-        repl_epoch_history_release(&copy);
+    if (s != LDB_OK)
         return s;
-    }
     ldb_mutex_lock(&feeds->mu);
     old = feeds->history;
     feeds->history = copy;

@@ -25,11 +25,10 @@ struct api_sequence_waits {
     struct ldb_env *env;
     _Atomic(ldb_sequence) lowest; /* of those wanted, or above all */
     struct ldb_mutex mu;
-    struct api_exchange *first; /* guarded by mu */
-    size_t count;               /* guarded by mu */
-    bool is_closed;             /* guarded by mu */
-    struct repl_epoch *epochs;  /* guarded by mu; owned */
-    size_t epoch_count;         /* guarded by mu */
+    struct api_exchange *first;        /* guarded by mu */
+    size_t count;                      /* guarded by mu */
+    bool is_closed;                    /* guarded by mu */
+    struct repl_epoch_history history; /* guarded by mu */
 };
 
 #define NOBODY UINT64_MAX
@@ -54,7 +53,7 @@ void api_sequence_waits_destroy(struct api_sequence_waits *all)
         return;
     assert(all->first == NULL);
     ldb_mutex_release(&all->mu);
-    ldb_mem_free(all->epochs);
+    repl_epoch_history_release(&all->history);
     ldb_mem_free(all);
 }
 
@@ -63,19 +62,17 @@ api_sequence_waits_set_history(struct api_sequence_waits *all,
                                const struct repl_epoch_history *history,
                                struct ldb_error *err)
 {
-    struct repl_epoch *copy = ldb_mem_alloc(history->count, sizeof(*copy));
-    struct repl_epoch *old;
+    struct repl_epoch_history copy = {0};
+    struct repl_epoch_history old;
+    enum ldb_status s = repl_epoch_history_copy(history, err, &copy);
 
-    if (copy == NULL && history->count > 0)
-        return ldb_error_no_memory(err);
-    for (size_t i = 0; i < history->count; i++)
-        copy[i] = history->items[i];
+    if (s != LDB_OK)
+        return s;
     ldb_mutex_lock(&all->mu);
-    old = all->epochs;
-    all->epochs = copy;
-    all->epoch_count = history->count;
+    old = all->history;
+    all->history = copy;
     ldb_mutex_unlock(&all->mu);
-    ldb_mem_free(old);
+    repl_epoch_history_release(&old);
     return LDB_OK;
 }
 
@@ -244,10 +241,11 @@ static bool find_gap(const struct api_sequence_waits *all,
                      ldb_sequence sequence, struct repl_epoch *out)
     LDB_REQUIRES(all->mu)
 {
-    for (size_t i = 0; i < all->epoch_count; i++) {
-        if (sequence > all->epochs[i].previous_last &&
-            sequence <= all->epochs[i].base) {
-            *out = all->epochs[i];
+    for (size_t i = 0; i < all->history.count; i++) {
+        const struct repl_epoch *epoch = &all->history.items[i];
+
+        if (sequence > epoch->previous_last && sequence <= epoch->base) {
+            *out = *epoch;
             return true;
         }
     }

@@ -73,6 +73,22 @@ enum ldb_status repl_epoch_history_append(struct repl_epoch_history *history,
     return LDB_OK;
 }
 
+enum ldb_status repl_epoch_history_copy(const struct repl_epoch_history *from,
+                                        struct ldb_error *err,
+                                        struct repl_epoch_history *out)
+{
+    struct repl_epoch_history copy = {0};
+    enum ldb_status s = LDB_OK;
+
+    for (size_t i = 0; s == LDB_OK && i < from->count; i++)
+        s = repl_epoch_history_append(&copy, &from->items[i], err);
+    if (s == LDB_OK)
+        *out = copy;
+    else
+        repl_epoch_history_release(&copy);
+    return s;
+}
+
 /* "epoch NUMBER ID PREVIOUS-LAST BASE FIRST-JOURNAL" */
 static bool read_epoch(struct ldb_slice *lines, struct repl_epoch *out)
 {

@@ -55,6 +55,12 @@ repl_epoch_history_append(struct repl_epoch_history *history,
                           const struct repl_epoch *epoch,
                           struct ldb_error *err);
 
+/* The epochs of from, into a zeroed history, which is so still after a failure.
+ * Errors: NO_MEMORY. */
+LDB_MUST_CHECK enum ldb_status
+repl_epoch_history_copy(const struct repl_epoch_history *from,
+                        struct ldb_error *err, struct repl_epoch_history *out);
+
 /* Fills a zeroed history. Errors: those of repl_sidecar_read(). */
 LDB_MUST_CHECK enum ldb_status
 repl_epoch_history_load(struct ldb_env *env, const char *dir,

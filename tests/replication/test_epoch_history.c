@@ -92,6 +92,27 @@ static void sequences_that_run_out_are_refused(void **state)
                          false, 1, &err, &epoch));
 }
 
+static void a_copy_has_epochs_of_its_own(void **state)
+{
+    struct repl_epoch_history history = {0};
+    struct repl_epoch_history copy = {0};
+    struct repl_epoch epoch = {.number = 1, .id = 11};
+
+    (void)state;
+    assert_int_equal(LDB_OK, repl_epoch_history_copy(&history, NULL, &copy));
+    assert_int_equal(copy.count, 0);
+    for (; epoch.number <= 3; epoch.number++)
+        assert_int_equal(LDB_OK,
+                         repl_epoch_history_append(&history, &epoch, NULL));
+    assert_int_equal(LDB_OK, repl_epoch_history_copy(&history, NULL, &copy));
+    history.items[2].id = 12;
+    assert_int_equal(copy.count, 3);
+    assert_int_equal(copy.items[2].number, 3);
+    assert_int_equal(copy.items[2].id, 11);
+    repl_epoch_history_release(&copy);
+    repl_epoch_history_release(&history);
+}
+
 static void a_stored_history_comes_back(void **state)
 {
     struct repl_epoch_history history = {0};
@@ -162,6 +183,8 @@ int main(void)
             a_new_epoch_skips_above_all_that_was_handed_out, setup, teardown),
         cmocka_unit_test_setup_teardown(sequences_that_run_out_are_refused,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_copy_has_epochs_of_its_own, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_stored_history_comes_back, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
