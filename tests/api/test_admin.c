@@ -185,19 +185,28 @@ static void a_check_counts_and_names_what_is_damaged(void **state)
     fake_answer_release(&answer);
 }
 
+/* A task that runs until the gate is opened: what is asked for waits. */
+static struct api_task *hold_queue(struct api_fixture *f,
+                                   struct task_gate *gate)
+{
+    struct api_task_work work;
+    struct api_task *task = NULL;
+
+    task_gate_init(gate);
+    work = task_gate_work(gate, "gate", false);
+    assert_ldb_ok(api_tasks_submit(f->context.tasks, &work, NULL, &task), NULL);
+    task_gate_wait_begun(gate);
+    return task;
+}
+
 static void what_lasts_longer_is_accepted_and_found_later(void **state)
 {
     static const char *const at_once[] = {"Leveld-Timeout: 0s", NULL};
     struct api_fixture *f = *state;
     struct task_gate gate;
-    struct api_task_work work;
-    struct api_task *task = NULL;
+    struct api_task *task = hold_queue(f, &gate);
     struct fake_answer answer;
 
-    task_gate_init(&gate);
-    work = task_gate_work(&gate, "gate", false);
-    assert_ldb_ok(api_tasks_submit(f->context.tasks, &work, NULL, &task), NULL);
-    task_gate_wait_begun(&gate);
     answer = api_call(f, "POST", "/v1/admin/verify", at_once, NULL);
     assert_answer(&answer, 202);
     assert_body(&answer, "{\"id\":\"2\"}\n");
@@ -223,14 +232,9 @@ static void more_than_the_queue_has_room_for_is_429(void **state)
     static const char *const at_once[] = {"Leveld-Timeout: 0s", NULL};
     struct api_fixture *f = *state;
     struct task_gate gate;
-    struct api_task_work work;
-    struct api_task *task = NULL;
+    struct api_task *task = hold_queue(f, &gate);
     struct fake_answer answer;
 
-    task_gate_init(&gate);
-    work = task_gate_work(&gate, "gate", false);
-    assert_ldb_ok(api_tasks_submit(f->context.tasks, &work, NULL, &task), NULL);
-    task_gate_wait_begun(&gate);
     for (unsigned i = 0; i <= API_TASKS_QUEUED_MAX; i++) {
         answer = api_call(f, "POST", "/v1/admin/verify", at_once, NULL);
         if (i < API_TASKS_QUEUED_MAX)
