@@ -91,14 +91,6 @@ static void sync_all(struct db_fixture *f)
     ldb_batch_destroy(batch);
 }
 
-static void settle(struct db_fixture *f)
-{
-    ldb_mutex_lock(&f->db->mu);
-    while (f->db->is_flushing)
-        ldb_cond_wait(&f->db->work_done, &f->db->mu);
-    ldb_mutex_unlock(&f->db->mu);
-}
-
 /* ---- what it gives ---- */
 
 static void puts_and_deletes_come_in_order(void **state)
@@ -308,10 +300,10 @@ static void what_is_gone_is_told_with_the_oldest(void **state)
 
     db_fixture_fill(f, 0, 40);
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     db_fixture_fill(f, 0, 40);
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     ldb_archive_trim(f->db, 8192);
     assert_int_equal(ldb_changes_oldest(f->db), 40);
     assert_ldb_status(
@@ -339,7 +331,7 @@ static void who_is_too_slow_is_told_and_given_no_gap(void **state)
     for (unsigned n = 0; n < 10; n++) {
         db_fixture_fill(f, 0, 40);
         db_fixture_flush(f);
-        settle(f);
+        db_fixture_settle(f);
     }
     /* What he has open he may read to its end. */
     while ((s = ldb_change_reader_next(reader, &f->err, &op)) == LDB_OK)
@@ -363,7 +355,7 @@ static void without_an_archive_who_keeps_up_loses_nothing(void **state)
         sync_all(f);
         assert_int_equal(read_on(f, reader), 40);
         db_fixture_flush(f);
-        settle(f);
+        db_fixture_settle(f);
         expect_none(f, reader);
     }
     ldb_change_reader_close(reader);
@@ -383,7 +375,7 @@ static void a_journal_that_went_on_and_went_is_told(void **state)
     reader = reader_at(f, 40);
     db_fixture_fill(f, 0, 40);
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     db_fixture_fill(f, 0, 40);
     sync_all(f);
     assert_ldb_status(LDB_GONE, ldb_change_reader_next(reader, &f->err, &op),
@@ -392,14 +384,14 @@ static void a_journal_that_went_on_and_went_is_told(void **state)
     /* Nothing was added: so nothing is missing. */
     reader = reader_at(f, 120);
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     (void)db_fixture_put(f, "a", "1");
     sync_all(f);
     expect(f, reader, 121, "a", "1");
     ldb_change_reader_close(reader);
     /* The same when he comes after it went. */
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     reader = reader_at(f, 121);
     expect_none(f, reader);
     (void)db_fixture_put(f, "b", "1");
@@ -436,7 +428,7 @@ static void damage_is_told_and_passed_by_nobody(void **state)
 
     db_fixture_fill(f, 0, 40);
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     assert_int_equal(ldb_retained_list(f->db->retained, 0, &journal, 1), 1);
     (void)snprintf(name, sizeof(name), LDB_ARCHIVE_FOLDER "/%06u.log",
                    (unsigned)journal.number);
@@ -468,7 +460,7 @@ static void a_start_that_damage_led_to_is_found_out(void **state)
     db_fixture_reopen(f);
     db_fixture_fill(f, 0, 1000); /* four blocks */
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     assert_int_equal(ldb_retained_list(f->db->retained, 0, &journal, 1), 1);
     (void)snprintf(name, sizeof(name), LDB_ARCHIVE_FOLDER "/%06u.log",
                    (unsigned)journal.number);
@@ -528,7 +520,7 @@ static void without_memory_it_fails_whole(void **state)
         db_fixture_fill(f, 0, 300);
         db_fixture_flush(f);
     }
-    settle(f);
+    db_fixture_settle(f);
     for (uint64_t n = 1;; n++) {
         enum ldb_status s;
 

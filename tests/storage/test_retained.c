@@ -128,15 +128,6 @@ static unsigned archived_files(struct db_fixture *f)
     return count;
 }
 
-/* The flush that was waited for has let go of its journal. */
-static void settle(struct db_fixture *f)
-{
-    ldb_mutex_lock(&f->db->mu);
-    while (f->db->is_flushing)
-        ldb_cond_wait(&f->db->work_done, &f->db->mu);
-    ldb_mutex_unlock(&f->db->mu);
-}
-
 /* A journal of so many writes, which take 8 KiB of disk, and its table. */
 #define WRITES UINT64_C(40)
 #define BYTES  UINT64_C(8192)
@@ -147,7 +138,7 @@ static void write_journal(struct db_fixture *f)
     db_fixture_fill(f, at, at + WRITES);
     at += WRITES;
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
 }
 
 /* ---- keeping ---- */
@@ -223,7 +214,7 @@ static void one_larger_than_all_is_not_kept(void **state)
     assert_int_equal(figures(f).journals, 1);
     db_fixture_fill(f, 0, 500);
     db_fixture_flush(f);
-    settle(f);
+    db_fixture_settle(f);
     assert_int_equal(figures(f).journals, 0);
     assert_int_equal(archived_files(f), 0);
     assert_int_equal(figures(f).oldest, ldb_last_sequence(f->db));
@@ -939,7 +930,7 @@ static void check_states(struct cuts *cuts)
         assert_no_gap(&copy);
         (void)db_fixture_put(&copy, "k", "v");
         db_fixture_flush(&copy);
-        settle(&copy);
+        db_fixture_settle(&copy);
         assert_no_gap(&copy);
         db_fixture_reopen(&copy);
         assert_no_gap(&copy);

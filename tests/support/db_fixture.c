@@ -91,6 +91,14 @@ void db_fixture_flush(struct db_fixture *f)
     assert_ldb_ok(ldb_flush(f->db, &f->err), &f->err);
 }
 
+void db_fixture_settle(struct db_fixture *f)
+{
+    ldb_mutex_lock(&f->db->mu);
+    while (f->db->is_flushing || f->db->compacting_count > 0)
+        ldb_cond_wait(&f->db->work_done, &f->db->mu);
+    ldb_mutex_unlock(&f->db->mu);
+}
+
 bool db_fixture_has_nothing_to_compact(struct db_fixture *f)
 {
     struct ldb_slice none = ldb_slice_str("zzz");

@@ -37,6 +37,12 @@ ldb_sequence db_fixture_put(struct db_fixture *f, const char *key,
                             const char *value);
 ldb_sequence db_fixture_delete(struct db_fixture *f, const char *key);
 void db_fixture_flush(struct db_fixture *f);
+/*
+ * Who waits for a flush or a compaction goes on before its thread is done: the
+ * old view, the old journal and the old tables go after that. Returns once no
+ * flush and no compaction is under way.
+ */
+void db_fixture_settle(struct db_fixture *f);
 
 /*
  * A compaction thread has looked for work since; true: it found none and none
