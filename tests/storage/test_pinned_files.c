@@ -154,6 +154,7 @@ static void taking_without_memory_can_be_released(void **state)
 
     db_fixture_fill(f, 0, 10);
     db_fixture_flush(f);
+    db_fixture_settle(f); /* its thread allocates too */
     set_pointers(f);
     for (uint64_t n = 1;; n++) {
         enum ldb_status s;
