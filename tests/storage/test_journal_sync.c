@@ -39,12 +39,12 @@ static void what_nobody_synced_gets_durable_as_more_is_written(void **state)
     assert_int_equal(stats.syncs, 0);
     for (unsigned n = 15; n < 32; n++)
         assert_ldb_ok(put_big(f, n), &f->err);
-    while (stats.journal_synced_bytes == 0) {
+    /* A sync is counted a moment after its bytes are. */
+    while (stats.journal_synced_bytes == 0 || stats.syncs == 0) {
         sched_yield();
         ldb_stats(f->db, &stats);
     }
     assert_true(stats.journal_synced_bytes >= 1 << 20);
-    assert_true(stats.syncs >= 1);
     assert_int_equal(stats.flushes, 0);
 }
 
