@@ -127,7 +127,9 @@ static void what_is_deleted_goes_by_itself(void **state)
     db_fixture_flush(f);
     settle(f);
     assert_int_equal(table_bytes(f), 0);
-    assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), 0);
+    /* The flush thread may be the one that removes them. */
+    while (db_fixture_count_files(f, LDB_FILE_TABLE) > 0)
+        sched_yield();
     db_fixture_assert_value(f, "key000050", NULL);
 }
 
