@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "storage/base/env.h"
+#include "storage/db_internal.h"
 #include "storage/verify.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
@@ -238,14 +239,17 @@ static enum ldb_status copy_name(void *context, const char *name)
     return ldb_env_copy_file(r->env, from, to, UINT64_MAX, &r->err);
 }
 
-/* As cp does it to a folder in use; what a kill -9 leaves is the same. */
+/* As cp does it to a folder in use; what a kill -9 leaves is the same. No flush
+ * changes names meanwhile: a kill leaves them all as they are at one moment. */
 static void copy_folder(struct real *r)
 {
     assert_ldb_ok(r->env->ops->create_dir(r->env, r->copy_dir, &r->err),
                   &r->err);
+    ldb_background_pause(r->db);
     assert_ldb_ok(
         r->env->ops->list_dir(r->env, r->db_dir, copy_name, r, &r->err),
         &r->err);
+    ldb_background_resume(r->db);
 }
 
 static enum ldb_status no_finding(void *context,
