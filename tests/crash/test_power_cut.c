@@ -241,14 +241,23 @@ static void destroy_world(struct world *w)
     env_fault_destroy(w->fault);
 }
 
+/* Both kinds of rare cuts are wanted, however the threads made the choices
+ * fall; they come within a few cycles more. */
+static bool is_enough(const struct world *w, int cycle)
+{
+    return cycle >= CYCLES && ((w->cuts_in_open > 0 && w->cuts_in_close > 0) ||
+                               cycle >= 10 * CYCLES);
+}
+
 static void a_power_cut_at_any_moment_loses_no_durable_write(void **state)
 {
     enum history_must must = HISTORY_ACKED;
     struct world w;
+    int cycle;
 
     (void)state;
     create_world(&w, 20240917);
-    for (int cycle = 0; cycle < CYCLES; cycle++) {
+    for (cycle = 0; !is_enough(&w, cycle); cycle++) {
         const char *why = open_and_check(&w, must);
 
         if (why != NULL)
@@ -259,12 +268,12 @@ static void a_power_cut_at_any_moment_loses_no_durable_write(void **state)
     assert_int_equal(ldb_close(w.db, NULL), LDB_OK);
     print_message("%d cycles: %llu writes acknowledged, %llu of them durable; "
                   "%llu more cuts while opening, %llu after a close\n",
-                  CYCLES, (unsigned long long)w.acked,
+                  cycle, (unsigned long long)w.acked,
                   (unsigned long long)w.synced,
                   (unsigned long long)w.cuts_in_open,
                   (unsigned long long)w.cuts_in_close);
     /* The cycles did what they are for. */
-    assert_true(w.synced > CYCLES && w.acked > w.synced);
+    assert_true(w.synced > (uint64_t)cycle && w.acked > w.synced);
     assert_true(w.cuts_in_open > 0 && w.cuts_in_close > 0);
     destroy_world(&w);
 }
