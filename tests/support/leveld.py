@@ -321,7 +321,7 @@ class Client:
         self.close()
 
 
-def exchange_raw(server, request, timeout=10):
+def exchange_raw(server, request, timeout=ANSWER_LIMIT):
     """Sends bytes and reads one answer. None: the connection was closed
     without one."""
     with socket.create_connection(('127.0.0.1', server.port),
