@@ -9,8 +9,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (BATCH, CPP, GO, JSON, Client, Digest, Server, Suite,
-                    batch_bytes, check_with_both, exchange_raw, expect,
+from leveld import (ANSWER_LIMIT, BATCH, CPP, GO, JSON, Client, Digest, Server,
+                    Suite, batch_bytes, check_with_both, exchange_raw, expect,
                     expect_equal, need_oracles, oracle_digest)
 
 # A problem type of None: the HTTP library may answer by itself, and statuses
@@ -385,7 +385,7 @@ CONTENT = {b'a': b'old', b'b': bytes(range(256)), b'': b'empty',
 
 
 def last_sequence(server):
-    with Client(server, timeout=10) as client:
+    with Client(server) as client:
         answer = client.get('/v1/kv/a')
     expect_equal((answer.status, answer.body), (200, CONTENT[b'a']),
                  'GET of a stored key')
@@ -453,7 +453,7 @@ def cut_case(folder):
         for request in (whole, batch):
             for end in range(1, len(request), 7):
                 with socket.create_connection(('127.0.0.1', server.port),
-                                              10) as connection:
+                                              ANSWER_LIMIT) as connection:
                     connection.sendall(request[:end])
         with Client(server) as client:
             expect_equal(list(client.ndjson()), [], 'entries afterwards')
@@ -466,7 +466,7 @@ def pipelined_case(folder):
     data = os.path.join(folder, 'data')
     with Server(data) as server:
         with socket.create_connection(('127.0.0.1', server.port),
-                                      10) as connection:
+                                      ANSWER_LIMIT) as connection:
             connection.sendall(put('/v1/kv/p') + get('/v1/kv/p?nosuch=1') +
                                put('/v1/kv/%zz') + get('/v1/kv/p'))
             file = connection.makefile('rb')
