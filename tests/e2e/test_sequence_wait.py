@@ -66,7 +66,7 @@ def stop_case(folder):
                                b'Leveld-Timeout: 1h\r\n\r\n')
         reader = Reader(server, 5, '1h')
         with Client(server) as client:
-            while client.get('/stats').json()['process']['connections'] < 5:
+            while client.get('/stats').json()['admin']['waiting_requests'] < 4:
                 pass
         for connection in gone:
             connection.close()
