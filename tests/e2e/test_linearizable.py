@@ -328,13 +328,15 @@ def call_in_process(connection, server, number, seed, requests):
 
 def operate(server, stop, failures):
     """Flushes, compactions and backups beside the clients."""
-    work = [('POST', '/v1/admin/flush'), ('POST', '/v1/admin/compact'),
-            ('GET', '/v1/backup')]
+    # One at a time: those that are left behind would fill the queue of tasks.
+    patience = {'Leveld-Timeout': '60s'}
+    work = [('POST', '/v1/admin/flush', patience),
+            ('POST', '/v1/admin/compact', patience), ('GET', '/v1/backup', {})]
     try:
         with Client(server) as client:
             while not stop.is_set():
-                for method, path in work:
-                    answer = client.request(method, path)
+                for method, path, headers in work:
+                    answer = client.request(method, path, None, headers)
                     expect(answer.status in (200, 202), f'{path}: {answer}')
     except Exception as error:  # pylint: disable=broad-except
         failures.append(repr(error))
