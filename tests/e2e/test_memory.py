@@ -20,6 +20,8 @@ VALUE = (64 if FULL else 4) << 20
 READERS = 16
 IDLE = 2000
 SLOW = 500
+# None of them is cut before the last one is there.
+PATIENT = ('--idle-timeout', '10m', '--header-timeout', '10m')
 
 # Bytes: of a connection, of a stream of any length, of a load of any length
 # (memtables and what compaction holds), and what is not in answers of what
@@ -48,7 +50,7 @@ def need_files(count):
 def idle_case(folder):
     """Connections that had a request and may have another."""
     need_files(IDLE + 200)
-    with Server(os.path.join(folder, 'data')) as server, \
+    with Server(os.path.join(folder, 'data'), *PATIENT) as server, \
             Client(server) as client:
         client.put(b'a', b'value')
         before = server.memory('VmRSS')
@@ -68,7 +70,7 @@ def idle_case(folder):
 def slow_loris_case(folder):
     """Connections whose headers do not end."""
     need_files(SLOW + 200)
-    with Server(os.path.join(folder, 'data')) as server, \
+    with Server(os.path.join(folder, 'data'), *PATIENT) as server, \
             Client(server) as client:
         client.put(b'a', b'value')
         before = server.memory('VmRSS')
