@@ -173,14 +173,47 @@ static uint64_t pending_bytes(const struct ldb_version *version,
     return (uint64_t)pending;
 }
 
+static uint32_t deepest_level(const struct ldb_version *version)
+{
+    uint32_t level = LDB_LEVEL_COUNT - 1;
+
+    while (level > 0 && version->levels[level].count == 0)
+        level--;
+    return level;
+}
+
+/*
+ * What a level may hold beside the deepest one: the share of it that the limits
+ * have, so that what it hides there stays a tenth or so however little of its
+ * own limit the deepest one has reached (decision 32). Never less than level 1.
+ */
+static double share_of_deepest(const struct ldb_version *version,
+                               const struct ldb_score_limits *limits,
+                               uint32_t level, uint32_t deepest)
+{
+    double share = (double)version->levels[deepest].bytes *
+                   limits->level_bytes[level] / limits->level_bytes[deepest];
+
+    return share > limits->level_bytes[1] ? share : limits->level_bytes[1];
+}
+
 void ldb_version_score(struct ldb_version *version,
                        const struct ldb_score_limits *limits)
 {
+    uint32_t deepest = deepest_level(version);
+
     version->scores[0] = (double)version->levels[0].count /
                          (double)limits->l0_compaction_trigger;
-    for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++)
-        version->scores[level] =
-            (double)version->levels[level].bytes / limits->level_bytes[level];
+    for (uint32_t level = 1; level + 1 < LDB_LEVEL_COUNT; level++) {
+        double bytes = (double)version->levels[level].bytes;
+        double score = bytes / limits->level_bytes[level];
+
+        /* Due, and after all that are over their limits. */
+        if (score < 1 && level < deepest &&
+            bytes > share_of_deepest(version, limits, level, deepest))
+            score = 1;
+        version->scores[level] = score;
+    }
     /* The last level has nowhere to go. */
     version->scores[LDB_LEVEL_COUNT - 1] = 0;
     version->pending_bytes = pending_bytes(version, limits);

@@ -190,7 +190,11 @@ struct ldb_score_limits {
     double level_bytes[LDB_LEVEL_COUNT]; /* [0] is not used */
 };
 
-/* goleveldb's score of each level (docs/formats.md), stored in the version. */
+/*
+ * goleveldb's score of each level (docs/formats.md), stored in the version; and
+ * 1 for a level that holds more than its share beside the deepest one
+ * (docs/decisions/0032-space-of-overwritten-entries.md).
+ */
 void ldb_version_score(struct ldb_version *version,
                        const struct ldb_score_limits *limits);
 

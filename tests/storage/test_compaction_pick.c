@@ -106,6 +106,10 @@ static void the_highest_score_wins(void **state)
         {"level 2 has ten times the room", 0, 150, 1600, 0, 2, 1.6},
         {"a tie stays with the upper one", 4, 100, 1000, 0, 0, 1.0},
         {"the last level never", 1, 0, 0, UINT64_C(1) << 50, 0, 0.25},
+        {"level 2 beside little", 0, 50, 101, 1000000, 2, 1.0},
+        {"level 2 at its share", 0, 50, 500, 5000000, 1, 0.5},
+        {"level 2 over its share", 0, 50, 501, 5000000, 2, 1.0},
+        {"no share is below level 1", 0, 99, 99, 1, 1, 0.99},
     };
 
     (void)state;
