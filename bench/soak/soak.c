@@ -17,16 +17,21 @@
 
 #include "engine.h"
 
-#define KEY_LEN      16
-#define VALUE_POOL   (1u << 20)
-#define THREADS_MAX  32
-#define HIST_SUB     32 /* buckets per power of two of nanoseconds */
-#define HIST_SIZE    (64 * HIST_SUB)
-#define SLOW_NS      100000000u /* a write over 100 ms is told */
-#define SLOW_MAX     4096
-#define SAMPLE_US    20000 /* between two looks at the engine's figures */
-#define SAMPLES      4096  /* of them kept: over a minute */
-#define SCAN_ENTRIES 20
+#define KEY_LEN     16
+#define VALUE_POOL  (1u << 20)
+#define THREADS_MAX 32
+#define HIST_SUB    32 /* buckets per power of two of nanoseconds */
+#define HIST_SIZE   (64 * HIST_SUB)
+#define SLOW_NS     100000000u /* a write over 100 ms is told */
+#define SLOW_MAX    4096
+#define SAMPLE_US   20000 /* between two looks at the engine's figures */
+#define SAMPLES     4096  /* of them kept: over a minute */
+/* Between two probes: what holds up a write for 100 ms, and is the disk's,
+ * holds up one that began in it for most of that. */
+#define PROBE_PAUSE_US  25000
+#define PROBES          4096       /* of them kept: over a minute */
+#define PROBE_BYTES_MAX (64 << 20) /* of its file, which begins anew then */
+#define SCAN_ENTRIES    20
 /* Of 1000 operations; the rest are puts. */
 #define DELETES  100
 #define GETS     200
@@ -79,6 +84,11 @@ struct sample {
     struct engine_figures figures;
 };
 
+struct probe {
+    uint64_t begun; /* nanoseconds */
+    uint64_t ended;
+};
+
 static struct worker workers[THREADS_MAX];
 static atomic_bool stopping;
 static char pool[VALUE_POOL];
@@ -91,7 +101,9 @@ static struct slow_write slow[SLOW_MAX];
 static size_t slow_count; /* may pass SLOW_MAX: those are not kept */
 static struct sample samples[SAMPLES];
 static size_t sample_count; /* all taken; the newest SAMPLES are there */
-static uint64_t probe_us;   /* worst fdatasync since it was printed */
+static struct probe probes[PROBES];
+static size_t probe_count; /* all that ended; the newest PROBES are there */
+static uint64_t probe_us;  /* the longest since it was printed */
 
 void soak_die(const char *what, const char *why)
 {
@@ -260,10 +272,14 @@ static void *run_sampler(void *context)
     return NULL;
 }
 
-/* What the disk alone takes for a page: beside the database, once a second. */
+/*
+ * What the disk alone takes for a page at a file's end, as a journal asks for
+ * it: beside the database, all the time.
+ */
 static void *run_probe(void *context)
 {
     char path[1024];
+    off_t end = 0;
     int fd;
 
     (void)context;
@@ -272,18 +288,22 @@ static void *run_probe(void *context)
     if (fd < 0)
         soak_die(path, "cannot be made");
     while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
-        uint64_t begun = nanos();
+        struct probe probe = {.begun = nanos()};
         uint64_t us;
 
-        if (pwrite(fd, pool, 4096, 0) != 4096 || fdatasync(fd) != 0)
+        if (pwrite(fd, pool, 4096, end) != 4096 || fdatasync(fd) != 0)
             soak_die(path, "write or fdatasync failed");
-        us = (nanos() - begun) / 1000;
+        probe.ended = nanos();
+        us = (probe.ended - probe.begun) / 1000;
         pthread_mutex_lock(&mu);
+        probes[probe_count++ % PROBES] = probe;
         if (us > probe_us)
             probe_us = us;
         pthread_mutex_unlock(&mu);
-        if (us < 1000000)
-            usleep((useconds_t)(1000000 - us));
+        end += 4096;
+        if (end >= PROBE_BYTES_MAX && ftruncate(fd, end = 0) != 0)
+            soak_die(path, "cannot be cut");
+        usleep(PROBE_PAUSE_US);
     }
     close(fd);
     unlink(path);
@@ -307,6 +327,22 @@ static struct engine_figures figures_near(uint64_t moment, bool after)
     return found;
 }
 
+/* The longest probe that ran while the write did, in milliseconds. */
+static uint64_t probe_beside(const struct slow_write *s)
+{
+    size_t first = probe_count > PROBES ? probe_count - PROBES : 0;
+    uint64_t longest = 0;
+
+    for (size_t i = first; i < probe_count; i++) {
+        const struct probe *p = &probes[i % PROBES];
+
+        if (p->begun < s->ended && p->ended > s->begun &&
+            p->ended - p->begun > longest)
+            longest = p->ended - p->begun;
+    }
+    return longest / 1000000;
+}
+
 static const char *cause_of(const struct engine_figures *a,
                             const struct engine_figures *b, uint64_t us,
                             bool sync)
@@ -325,12 +361,14 @@ static const char *cause_of(const struct engine_figures *a,
 }
 
 /* Slow writes since the last call, with mu held. Those of the running sampling
- * interval wait for the next. */
+ * interval, or of the running probe, wait for the next. */
 static void tell_slow(size_t *told, bool all)
 {
     size_t kept = slow_count < SLOW_MAX ? slow_count : SLOW_MAX;
     uint64_t newest =
         sample_count == 0 ? 0 : samples[(sample_count - 1) % SAMPLES].at;
+    uint64_t probed =
+        probe_count == 0 ? 0 : probes[(probe_count - 1) % PROBES].begun;
 
     for (; *told < kept; (*told)++) {
         const struct slow_write *s = &slow[*told];
@@ -338,17 +376,19 @@ static void tell_slow(size_t *told, bool all)
         struct engine_figures b = figures_near(s->ended, true);
         uint64_t us = (s->ended - s->begun) / 1000;
 
-        if (s->ended > newest && !all)
+        if ((s->ended > newest || s->ended > probed) && !all)
             return;
         printf("slow   at %.2f s: %" PRIu64 " ms: %s (stop +%" PRIu64
                " ms, slowdown +%" PRIu64 " ms, sync +%" PRIu64
                " ms, flushes +%" PRIu64 ", compactions +%" PRIu64
-               ", level 0 %" PRIu64 ", immutables %" PRIu64 ")\n",
+               ", level 0 %" PRIu64 ", immutables %" PRIu64 "), probe %" PRIu64
+               " ms\n",
                (double)(s->begun - started) / 1e9, us / 1000,
                cause_of(&a, &b, us, s->sync), (b.stop_us - a.stop_us) / 1000,
                (b.slowdown_us - a.slowdown_us) / 1000,
                (b.sync_us - a.sync_us) / 1000, b.flushes - a.flushes,
-               b.compactions - a.compactions, b.l0_tables, b.immutables);
+               b.compactions - a.compactions, b.l0_tables, b.immutables,
+               probe_beside(s));
     }
 }
 
