@@ -17,6 +17,11 @@ struct repl_transport;
 struct repl_file_head {
     bool is_sealed;   /* nothing is added to it any more */
     uint64_t size;    /* bytes of it that may be read now */
+    /* Of whoever sends it, as he leads now: bytes are not taken unless these
+     * are those of the state asked for before (a leader may have been started
+     * anew since). 0: he did not say. */
+    uint64_t epoch;
+    uint64_t epoch_id;
     bool has_digest;  /* of a sealed one, when it is known */
     struct ldb_digest digest;
 };
@@ -35,6 +40,9 @@ struct repl_get {
                             struct ldb_error *err);
     enum ldb_status (*bytes)(void *context, struct ldb_slice bytes,
                              struct ldb_error *err);
+    /* Called when bytes came, and now there are no more at hand: before it
+     * waits for others. NULL: not wanted. */
+    enum ldb_status (*dry)(void *context, struct ldb_error *err);
     void *context;
 };
 
