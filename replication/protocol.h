@@ -32,6 +32,10 @@ enum repl_role {
 };
 const char *repl_role_text(enum repl_role role); /* "leader", "follower" */
 
+/*
+ * Sequences of a list of journals ascend as their numbers do, none but the
+ * newest is open. One without an operation has last = first - 1.
+ */
 struct repl_journal_entry {
     uint64_t number;
     uint64_t len; /* durable bytes; of a sealed one: all */
@@ -88,7 +92,7 @@ struct repl_ack {
     struct repl_place applied;
     uint64_t manifest_number;
     uint64_t manifest_len;
-    char state[32];  /* a word: "streaming", "rebuilding", ... */
+    char state[32]; /* a word of a-z and '-': "streaming", "rebuilding", ... */
     uint64_t tables_built;
     uint64_t tables_fetched;
     uint64_t digest_mismatches;
@@ -113,11 +117,16 @@ struct repl_file_entry {
     struct ldb_digest digest;
 };
 
+/* The body of POST /v1/replication/checkpoint. */
+struct repl_checkpoint_request {
+    char node_id[REPL_ID_SIZE];
+};
+
 /*
- * POST /v1/replication/checkpoint {"node_id"}: a version of the leader that
- * stays until it is let go of, or a minute has passed without a request for it.
- * The files: tables by number, and nothing else; MANIFEST and journals are
- * files of their own, of which so many bytes belong to it.
+ * Its answer: a version of the leader that stays until it is let go of, or a
+ * minute has passed without a request for it. The files: tables by number, and
+ * nothing else; MANIFEST and journals are files of their own, of which so many
+ * bytes belong to it.
  */
 struct repl_checkpoint {
     uint64_t id;
@@ -133,7 +142,7 @@ struct repl_checkpoint {
 void repl_checkpoint_release(struct repl_checkpoint *checkpoint);
 
 /*
- * Each appends its document to out. Errors: NO_MEMORY, TOO_LARGE.
+ * Each appends its document to out, or nothing. Errors: NO_MEMORY, TOO_LARGE.
  */
 LDB_MUST_CHECK enum ldb_status repl_state_encode(const struct repl_state *state,
                                                  struct ldb_error *err,
@@ -144,6 +153,9 @@ LDB_MUST_CHECK enum ldb_status repl_ack_encode(const struct repl_ack *ack,
 LDB_MUST_CHECK enum ldb_status
 repl_heartbeat_encode(const struct repl_heartbeat *heartbeat,
                       struct ldb_error *err, struct ldb_buf *out);
+LDB_MUST_CHECK enum ldb_status
+repl_checkpoint_request_encode(const struct repl_checkpoint_request *request,
+                               struct ldb_error *err, struct ldb_buf *out);
 LDB_MUST_CHECK enum ldb_status
 repl_checkpoint_encode(const struct repl_checkpoint *checkpoint,
                        struct ldb_error *err, struct ldb_buf *out);
@@ -163,6 +175,9 @@ LDB_MUST_CHECK enum ldb_status repl_ack_decode(struct ldb_slice text,
 LDB_MUST_CHECK enum ldb_status
 repl_heartbeat_decode(struct ldb_slice text, struct ldb_error *err,
                       struct repl_heartbeat *out);
+LDB_MUST_CHECK enum ldb_status
+repl_checkpoint_request_decode(struct ldb_slice text, struct ldb_error *err,
+                               struct repl_checkpoint_request *out);
 LDB_MUST_CHECK enum ldb_status
 repl_checkpoint_decode(struct ldb_slice text, struct ldb_error *err,
                        struct repl_checkpoint *out);
