@@ -12,9 +12,9 @@ set -eu
 
 build="gcc libc6-dev cmake ninja-build
     libmicrohttpd-dev libjansson-dev libsnappy-dev libisal-dev libxxhash-dev
-    nettle-dev libgnutls28-dev"
+    nettle-dev libgnutls28-dev
+    libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev"
 test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
-    libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
 ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
     ca-certificates"
