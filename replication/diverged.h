@@ -1,0 +1,107 @@
+/*
+ * What a node had written, or taken, that is not in the history which went on:
+ * kept in leveld/diverged/ when its folder becomes another leader's twin, until
+ * somebody removes it. Each time is a *rewind*, with a number, told in
+ * leveld/rewinds; its files are
+ *
+ *     leveld/diverged/R-NNNNNN.log    a journal of rewind R, as it was
+ *     leveld/diverged/R-entries.log   entries that were in tables alone, in the
+ *                                     order of their sequences, a batch each
+ *     leveld/diverged/R-NNNNNN.ldb    a table, of a folder of which nothing is
+ *                                     known (.sst alike)
+ *
+ * so every file is one that `leveld dump` and both libraries read. Entries up
+ * to the rewind's fork are the other history's too.
+ *
+ * Thread-safety: functions of their arguments; one that changes a folder's
+ * diverged files has one caller at a time.
+ */
+#ifndef REPLICATION_DIVERGED_H
+#define REPLICATION_DIVERGED_H
+
+#include "storage/base/env.h"
+#include "storage/version/file_names.h"
+
+#define REPL_DIVERGED_FOLDER LDB_OWN_FOLDER "/diverged"
+
+/* Of a name with its NUL: 20 digits, "-", a file's name. */
+#define REPL_DIVERGED_NAME_SIZE (21 + LDB_FILE_NAME_SIZE)
+
+/* Rewinds that are told; chosen: the sidecar's file stays small. */
+#define REPL_REWINDS_MAX 1000
+
+struct repl_rewind {
+    uint64_t id;           /* from 1 */
+    uint64_t epoch_number; /* the last one of what was given up; 0: unknown */
+    uint64_t epoch_id;
+    ldb_sequence fork; /* up to here both are the same */
+    ldb_sequence last; /* the last sequence there was */
+    uint64_t wall_us;  /* when */
+};
+
+struct repl_diverged_file {
+    char name[REPL_DIVERGED_NAME_SIZE];
+    uint64_t rewind; /* its id */
+    uint64_t bytes;
+};
+
+struct repl_diverged {
+    struct repl_rewind *rewinds; /* owned; ascending */
+    size_t rewind_count;
+    struct repl_diverged_file *files; /* owned; by rewind, then name */
+    size_t file_count;
+    uint64_t bytes; /* of all files */
+};
+
+/* ---- setting aside ---- */
+
+/*
+ * Makes a rewind known, durably; its id is *out_id, above all that there were.
+ * rewind->id is not looked at. Errors: TOO_LARGE: REPL_REWINDS_MAX of them are
+ * there; those of the sidecar's files.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_diverged_begin(struct ldb_env *env, const char *dir,
+                    const struct repl_rewind *rewind, struct ldb_error *err,
+                    uint64_t *out_id);
+
+/*
+ * Gives file path, whose name in the folder is name, a second one among the
+ * rewind's, durably; the first stays. Again: OK. Errors: NOT_FOUND, NO_SPACE,
+ * IO, NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_diverged_take(struct ldb_env *env, const char *dir, uint64_t rewind,
+                   const char *path, const char *name, struct ldb_error *err);
+
+/* ---- what is there ---- */
+
+/*
+ * All of it, into a zeroed *out; also of a folder without any. A rewind of
+ * which every file was removed is not told.
+ *
+ * Errors: those of the sidecar's files; IO, NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status repl_diverged_list(struct ldb_env *env,
+                                                  const char *dir,
+                                                  struct ldb_error *err,
+                                                  struct repl_diverged *out);
+/* A zeroed one is fine. */
+void repl_diverged_release(struct repl_diverged *diverged);
+
+/*
+ * Opens a file for reading by its name, which may come from outside: any that
+ * is not one of such a file is NOT_FOUND.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_diverged_open(struct ldb_env *env, const char *dir, const char *name,
+                   struct ldb_error *err, struct ldb_random_file **out,
+                   uint64_t *out_size);
+
+/* Removes one, durably: an operator says so. Errors: NOT_FOUND, IO. */
+LDB_MUST_CHECK enum ldb_status repl_diverged_remove(struct ldb_env *env,
+                                                    const char *dir,
+                                                    const char *name,
+                                                    struct ldb_error *err);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * The mark of a folder that is on its way to be a leader's twin by other than
+ * its stream: leveld/rebuild. It is there from before the first change until
+ * the folder is the leader's, epochs and identity too. A folder with it neither
+ * leads nor follows before the rebuild has ended; whether it may be opened and
+ * read meanwhile phase says.
+ *
+ * Thread-safety: plain values.
+ */
+#ifndef REPLICATION_REBUILD_INTENT_H
+#define REPLICATION_REBUILD_INTENT_H
+
+#include "replication/identity.h"
+#include "storage/base/env.h"
+
+enum repl_rebuild_phase {
+    REPL_REBUILD_FETCHING,  /* the folder is as it was, but for leveld/ */
+    REPL_REBUILD_SWITCHING, /* to be ended before it is opened */
+};
+
+struct repl_rebuild_intent {
+    enum repl_rebuild_phase phase;
+    char cluster_id[REPL_ID_SIZE]; /* the leader's, */
+    uint64_t epoch;                /* and its epoch: no lower one may end it */
+    uint64_t epoch_id;
+    bool is_unknown;   /* nothing is known of our history */
+    ldb_sequence fork; /* entries of ours above it are set aside */
+    uint64_t rewind;   /* where (diverged.h); 0: nowhere yet */
+};
+
+/* Errors: those of repl_sidecar_read(); NOT_FOUND: no rebuild is under way. */
+LDB_MUST_CHECK enum ldb_status
+repl_rebuild_intent_load(struct ldb_env *env, const char *dir,
+                         struct ldb_error *err,
+                         struct repl_rebuild_intent *out);
+
+/* Durable when OK. DIR/leveld is there. */
+LDB_MUST_CHECK enum ldb_status
+repl_rebuild_intent_store(struct ldb_env *env, const char *dir,
+                          const struct repl_rebuild_intent *intent,
+                          struct ldb_error *err);
+
+/* Durably gone when OK. */
+LDB_MUST_CHECK enum ldb_status
+repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
+                           struct ldb_error *err);
+
+#endif
