@@ -38,8 +38,8 @@ void repl_epoch_gate_destroy(struct repl_epoch_gate *gate);
 
 /*
  * theirs goes on from ours, or is the same: it is ours, durably, when this
- * returns OK. A node without an identity gets one of cluster_id; NULL is for a
- * node that has one.
+ * returns OK. A node without an identity gets one of cluster_id, with the node
+ * id that stands in it already; NULL is for a node that has one.
  *
  * Errors, after which nothing has changed:
  *   PRECONDITION      theirs ends in a lower epoch
@@ -52,6 +52,9 @@ LDB_MUST_CHECK enum ldb_status
 repl_epoch_gate_accept(struct repl_epoch_gate *gate, const char *cluster_id,
                        const struct repl_epoch_history *theirs,
                        struct ldb_error *err);
+
+/* The node was loaded anew: after a rebuild. */
+void repl_epoch_gate_reload(struct repl_epoch_gate *gate);
 
 /* The last one accepted; both 0: none. */
 void repl_epoch_gate_last(struct repl_epoch_gate *gate, uint64_t *out_number,

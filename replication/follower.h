@@ -13,7 +13,7 @@
  *     WAITING     until it is tried again: 0.1 s to 5 s, and in between when
  *                 the owner says so
  *     STOPPED     by the owner, or because people have to decide: another
- *                 cluster, an epoch that was begun twice
+ *                 cluster, an epoch that was begun twice (split brain)
  *
  * Killed at any point it goes on where the folder is. Whatever it takes is of
  * the epoch that was accepted, and of no lower one.
@@ -28,52 +28,46 @@
 #ifndef REPLICATION_FOLLOWER_H
 #define REPLICATION_FOLLOWER_H
 
+#include "replication/compare.h"
 #include "replication/node.h"
 #include "replication/repl_stats.h"
 #include "replication/transport.h"
 
 struct repl_follower;
 
-enum repl_rebuild_reason {
-    /* The twin has stopped after a failed sync or cut: to be closed and opened
-     * again is enough. */
-    REPL_REBUILD_REOPEN,
-    /* A past of the leader's; journals or edits after it are gone there. */
-    REPL_REBUILD_BEHIND,
-    /* Ours went another way, or it cannot be told. */
-    REPL_REBUILD_DIVERGED,
-    /* There is no twin: none was given, or a rebuild left none. */
-    REPL_REBUILD_UNFINISHED,
-};
-
+/* What the owner is asked for. */
 struct repl_rebuild {
-    enum repl_rebuild_reason reason;
-    const struct repl_state *leader; /* as it was told last; never NULL */
-    const char *why;                 /* for a person */
+    /* The twin has stopped after a failed sync or cut: to be closed and opened
+     * again is enough; verdict and leader say nothing. */
+    bool is_reopen;
+    /* Else for twin_build.h; of the folder when there is no twin, whose kind
+     * then may be any that can be followed. */
+    struct repl_verdict verdict;
+    const struct repl_state *leader; /* as it was told just now */
 };
 
 struct repl_follower_options {
     struct ldb_env *env; /* borrowed until destroy, as is peer */
     /*
      * Loaded; its identity and history are the follower's until stop. A folder
-     * without an identity gets a node id and the leader's cluster id, with its
-     * epochs, durably before the first byte.
+     * without an identity gets one before the first byte: the leader's cluster
+     * id, and the node id that node has there already, or "": a fresh one.
      */
     struct repl_node *node;
     /* Open as a twin, borrowed until stop or until a rebuild gives another.
      * NULL: there is none, a rebuild comes first. */
     struct ldb_db *db;
-    struct repl_peer *peer; /* the leader */
-    const char *url;        /* ours, as others reach it; "": none. Copied */
+    const struct ldb_comparator *comparator; /* the twin's; NULL: bytewise */
+    struct repl_peer *peer;                  /* the leader */
+    const char *url; /* ours, as others reach it; "": none. Copied */
 
     /*
-     * Makes the folder of a twin that can follow, on the follower's own thread;
-     * nothing of the follower uses the database meanwhile, nor the one before
-     * afterwards. *out is NULL before; OK: it is the twin to go on with, which
-     * may be the same. Else what it is then goes on after a pause, NULL:
-     * UNFINISHED. Ends soon, with CANCELLED, after cancel_rebuild(). It stores
-     * the leader's epochs by itself before the folder has bytes of them, in
-     * node.
+     * Makes a twin that can follow, on the follower's own thread, which uses
+     * neither database nor node meanwhile. *out is the twin that there is
+     * (NULL: none), and tells after it, OK or not, which there is now; not OK,
+     * it is asked for again after a pause. Ends soon, with CANCELLED, after
+     * cancel_rebuild(). It stores the leader's epochs by itself before the
+     * folder has bytes of them; node is as if loaded anew when it returns.
      */
     enum ldb_status (*rebuild)(void *context, const struct repl_rebuild *what,
                                struct ldb_error *err, struct ldb_db **out);
@@ -95,7 +89,7 @@ struct repl_follower_options {
     uint64_t ack_us;         /* between acks when nothing is new; 1 s */
     uint64_t busy_ack_us;    /* and when we are behind; 100 ms */
     uint64_t sync_us;        /* a byte is durable after, at most; 100 ms */
-    uint64_t watchdog_us;    /* silence of a stream that has more; 10 s */
+    uint64_t watchdog_us;    /* silence of a stream that lacks bytes; 10 s */
     uint64_t backoff_us;     /* the first WAITING; 100 ms */
     uint64_t backoff_max_us; /* doubled up to; 5 s */
 };
@@ -125,7 +119,8 @@ void repl_follower_nudge(struct repl_follower *follower);
  * durably, and from now on no byte of a lower one is taken (R6), whatever
  * streams; it was so before, too.
  *
- * Errors: those of repl_epoch_gate_accept(); CLOSED: stopped.
+ * Errors: those of repl_epoch_gate_accept(); STALLED: a rebuild is under way,
+ * later again; CLOSED: stopped.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_follower_accept(struct repl_follower *follower,

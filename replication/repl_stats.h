@@ -2,12 +2,15 @@
  * The figures of a follower: where it stands, what its leader said last, what
  * was done since it began; and how far it is behind, made out of them.
  *
- * Thread-safety: plain values and functions of their arguments.
+ * Thread-safety: plain values and functions of their arguments; a board is any
+ * thread's, but init and release.
  */
 #ifndef REPLICATION_REPL_STATS_H
 #define REPLICATION_REPL_STATS_H
 
 #include "replication/protocol.h"
+#include "storage/base/mutex.h"
+#include "storage/twin.h"
 
 enum repl_follower_state {
     REPL_FOLLOWER_CONNECTING, /* asks the leader for its state */
@@ -55,8 +58,10 @@ struct repl_follower_stats {
     uint64_t heartbeat_us; /* monotonic: when it came */
     uint64_t level_us;     /* monotonic: when we last had all it had; or when
                               the follower began */
-    uint64_t leader_bytes; /* of journals, that lay between us and its durable
-                              position at its last word */
+    /* Of journals, that lay between us and its durable position when it spoke
+     * last; and counts.journal_bytes at that time. */
+    uint64_t missing_bytes;
+    uint64_t missing_since;
     struct repl_follower_counts counts;
 };
 
@@ -71,17 +76,49 @@ struct repl_lag {
 void repl_follower_lag(const struct repl_follower_stats *stats, uint64_t now_us,
                        struct repl_lag *out);
 
-/*
- * Takes what the leader said at now_us. journals: its list, as it was last
- * told (NULL: none), to count the bytes between.
- */
-void repl_follower_stats_heard(struct repl_follower_stats *stats,
-                               const struct repl_heartbeat *heartbeat,
-                               uint64_t now_us,
-                               const struct repl_journal_entry *journals,
-                               size_t journal_count);
-
-/* Whether we have all that the leader had made durable when it spoke last. */
+/* Whether the journals here go as far as the leader's were durable when it
+ * spoke last. */
 bool repl_follower_is_level(const struct repl_follower_stats *stats);
+
+/* ---- where the threads of a follower write them ---- */
+
+/*
+ * Locking: env: constant; mu, moved: own synchronisation; stats, is_closed:
+ * guarded by mu, which is innermost. moved: a place or the state is another.
+ */
+struct repl_board {
+    struct ldb_env *env;
+    struct ldb_mutex mu;
+    struct ldb_cond moved;
+    bool is_closed;
+    struct repl_follower_stats stats;
+};
+
+void repl_board_init(struct repl_board *board, struct ldb_env *env);
+void repl_board_release(struct repl_board *board); /* nobody waits */
+/* Nobody waits any more. */
+void repl_board_close(struct repl_board *board);
+
+void repl_board_read(struct repl_board *board, struct repl_follower_stats *out);
+void repl_board_set_state(struct repl_board *board,
+                          enum repl_follower_state state, const char *why);
+void repl_board_set_epoch(struct repl_board *board, uint64_t number,
+                          uint64_t id);
+/* Of the twin, as it is now. */
+void repl_board_set_places(struct repl_board *board,
+                           const struct ldb_twin_state *at);
+/* counter: one of board->stats.counts. */
+void repl_board_add(struct repl_board *board, uint64_t *counter, uint64_t n);
+/* Takes what the leader says now. journals: its list, as it was told
+ * last, to count the bytes between. */
+void repl_board_heard(struct repl_board *board,
+                      const struct repl_heartbeat *heartbeat,
+                      const struct repl_journal_entry *journals,
+                      size_t journal_count);
+/* Until all up to the sequence is synced; false: not within timeout_us, or
+ * closed. */
+LDB_MUST_CHECK bool repl_board_wait_synced(struct repl_board *board,
+                                           ldb_sequence sequence,
+                                           uint64_t timeout_us);
 
 #endif
