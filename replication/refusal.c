@@ -111,11 +111,30 @@ static enum ldb_status status_of(const struct repl_refusal *refusal)
     }
 }
 
+static enum ldb_status set_error(const struct repl_refusal *refusal,
+                                 enum ldb_status status, const char *path,
+                                 struct ldb_error *err)
+{
+    return ldb_error_set(err, status, "%s: answered %u%s%s%s%s", path,
+                         refusal->http, refusal->type[0] == '\0' ? "" : " ",
+                         refusal->type, refusal->detail[0] == '\0' ? "" : ": ",
+                         refusal->detail);
+}
+
 enum ldb_status repl_refusal_error(const struct repl_refusal *refusal,
                                    const char *path, struct ldb_error *err)
 {
-    return ldb_error_set(
-        err, status_of(refusal), "%s: answered %u%s%s%s%s", path, refusal->http,
-        refusal->type[0] == '\0' ? "" : " ", refusal->type,
-        refusal->detail[0] == '\0' ? "" : ": ", refusal->detail);
+    return set_error(refusal, status_of(refusal), path, err);
+}
+
+enum ldb_status repl_refusal_file_error(const struct repl_refusal *refusal,
+                                        const char *name, struct ldb_error *err)
+{
+    enum ldb_status s = LDB_IO;
+
+    if (refusal->http == 404 || refusal->http == 410)
+        s = LDB_NOT_FOUND;
+    else if (refusal->http == 416)
+        s = LDB_INVALID_ARGUMENT;
+    return set_error(refusal, s, name, err);
 }

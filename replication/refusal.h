@@ -45,4 +45,10 @@ void repl_refusal_read(unsigned http, struct ldb_slice body,
 enum ldb_status repl_refusal_error(const struct repl_refusal *refusal,
                                    const char *path, struct ldb_error *err);
 
+/* The same for a file, with the statuses that transport.h has: NOT_FOUND of 404
+ * and 410, INVALID_ARGUMENT of 416, else IO. */
+enum ldb_status repl_refusal_file_error(const struct repl_refusal *refusal,
+                                        const char *name,
+                                        struct ldb_error *err);
+
 #endif

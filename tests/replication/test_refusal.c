@@ -155,6 +155,31 @@ static void every_status_has_its_meaning(void **state)
     }
 }
 
+static void of_a_file_few_statuses_have_a_meaning(void **state)
+{
+    static const struct {
+        unsigned http;
+        enum ldb_status status;
+    } rows[] = {
+        {404, LDB_NOT_FOUND}, {410, LDB_NOT_FOUND}, {416, LDB_INVALID_ARGUMENT},
+        {401, LDB_IO},        {409, LDB_IO},        {503, LDB_IO},
+        {200, LDB_IO},        {302, LDB_IO},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct repl_refusal refusal;
+        struct ldb_error err = {0};
+
+        read_text(rows[i].http, "{\"title\":\"because\"}", &refusal);
+        assert_ldb_status(rows[i].status,
+                          repl_refusal_file_error(&refusal, "000007.log", &err),
+                          &err);
+        assert_ldb_message("000007.log: answered", &err);
+        assert_ldb_message("because", &err);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +190,7 @@ int main(void)
         cmocka_unit_test(any_body_gives_the_status_at_least),
         cmocka_unit_test(text_is_cut_and_made_printable),
         cmocka_unit_test(every_status_has_its_meaning),
+        cmocka_unit_test(of_a_file_few_statuses_have_a_meaning),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
