@@ -6,10 +6,12 @@
 
 #include "api/conditions.h"
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/document.h"
 #include "api/params.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "api/role.h"
 #include "api/task_text.h"
 #include "storage/base/buf.h"
 #include "storage/base/mem.h"
@@ -119,8 +121,7 @@ void api_admin_resume(struct api_exchange *x)
     }
 }
 
-/* Queues the work, which is taken over, and answers or waits. */
-static void submit(struct api_exchange *x, const struct api_task_work *work)
+void api_admin_submit(struct api_exchange *x, const struct api_task_work *work)
 {
     struct admin_request *request = x->state;
     struct ldb_error error = {0};
@@ -158,9 +159,17 @@ void api_admin_abandon(struct api_exchange *x)
 
 /* ---- what tasks work with ---- */
 
+struct admin_work;
+
+typedef enum ldb_status (*admin_run)(struct admin_work *work, struct ldb_db *db,
+                                     const struct ldb_progress *progress,
+                                     struct ldb_error *err,
+                                     struct ldb_buf *result);
+
 struct admin_work {
-    struct ldb_db *db;
-    struct ldb_env *env;
+    struct api_context *context;
+    /* The task itself: between enter and leave of the gate. */
+    admin_run run;
     bool has_start;
     bool has_end;
     struct ldb_buf start;
@@ -191,12 +200,58 @@ static struct admin_work *make_work(struct api_exchange *x)
         api_answer_no_memory(x);
         return NULL;
     }
-    work->db = x->context->db;
-    work->env = x->context->env;
+    work->context = x->context;
     work->start = (struct ldb_buf)LDB_BUF_INIT(UINT32_MAX);
     work->end = (struct ldb_buf)LDB_BUF_INIT(UINT32_MAX);
     work->findings = (struct ldb_buf)LDB_BUF_INIT(API_TASK_RESULT_MAX - 1024);
     return work;
+}
+
+/* A task's reports go on, and end it when the gate closes. */
+struct inside_report {
+    const struct ldb_progress *progress;
+    const struct api_db_gate *gate;
+};
+
+static bool report_inside(void *context, uint64_t done, uint64_t total)
+{
+    const struct inside_report *report = context;
+
+    return report->progress->report(report->progress->context, done, total) &&
+           !api_db_gate_is_closing(report->gate);
+}
+
+/* Runs the work inside the gate: it comes after its request, maybe long
+ * after. */
+static enum ldb_status run_inside(void *context,
+                                  const struct ldb_progress *progress,
+                                  struct ldb_error *err, struct ldb_buf *result)
+{
+    struct admin_work *work = context;
+    struct api_db_gate *gate = work->context->gate;
+    struct inside_report report = {.progress = progress, .gate = gate};
+    const struct ldb_progress inside = {.report = report_inside,
+                                        .context = &report};
+    enum ldb_status s;
+
+    if (!api_db_gate_enter(gate))
+        return ldb_error_set(err, LDB_CLOSED,
+                             "the node changes its role or its folder");
+    s = work->run(work, work->context->db, &inside, err, result);
+    api_db_gate_leave(gate);
+    return s;
+}
+
+/* Takes work over. */
+static void submit_inside(struct api_exchange *x, struct admin_work *work,
+                          const char *kind, bool is_short, admin_run run)
+{
+    work->run = run;
+    api_admin_submit(x, &(struct api_task_work){.kind = kind,
+                                                .is_short = is_short,
+                                                .run = run_inside,
+                                                .release = release_work,
+                                                .context = work});
 }
 
 /* Whether this node changes its folder. */
@@ -205,6 +260,18 @@ static bool check_writable(struct api_exchange *x)
     if (x->context->read_only)
         api_answer_read_only(x);
     return !x->context->read_only;
+}
+
+/* Whether it decides by itself about flushes and compactions. */
+static bool check_leads(struct api_exchange *x)
+{
+    char leader[REPL_URL_SIZE];
+
+    if (api_role_get(x->context->role) == REPL_ROLE_LEADER)
+        return check_writable(x);
+    api_role_leader_url(x->context->role, leader);
+    api_answer_not_leader(x, leader);
+    return false;
 }
 
 static bool refuse_body(struct api_exchange *x)
@@ -232,14 +299,14 @@ static enum ldb_status write_number(struct ldb_buf *result, const char *name,
 
 /* ---- flush ---- */
 
-static enum ldb_status run_flush(void *context,
+static enum ldb_status run_flush(struct admin_work *work, struct ldb_db *db,
                                  const struct ldb_progress *progress,
                                  struct ldb_error *err, struct ldb_buf *result)
 {
-    const struct admin_work *work = context;
-    ldb_sequence sequence = ldb_last_sequence(work->db);
-    enum ldb_status s = ldb_flush(work->db, err);
+    ldb_sequence sequence = ldb_last_sequence(db);
+    enum ldb_status s = ldb_flush(db, err);
 
+    (void)work;
     (void)progress;
     return s == LDB_OK ? write_number(result, "sequence", sequence) : s;
 }
@@ -248,15 +315,11 @@ void api_admin_flush_finish(struct api_exchange *x)
 {
     struct admin_work *work;
 
-    if (!check_writable(x) || !refuse_body(x))
+    if (!check_leads(x) || !refuse_body(x))
         return;
     work = make_work(x);
     if (work != NULL)
-        submit(x, &(struct api_task_work){.kind = "flush",
-                                          .is_short = true,
-                                          .run = run_flush,
-                                          .release = release_work,
-                                          .context = work});
+        submit_inside(x, work, "flush", true, run_flush);
 }
 
 /* ---- compact ---- */
@@ -275,18 +338,17 @@ static bool keep_report(void *context, uint64_t done, uint64_t total)
     return last->progress->report(last->progress->context, done, total);
 }
 
-static enum ldb_status run_compact(void *context,
+static enum ldb_status run_compact(struct admin_work *work, struct ldb_db *db,
                                    const struct ldb_progress *progress,
                                    struct ldb_error *err,
                                    struct ldb_buf *result)
 {
-    const struct admin_work *work = context;
     struct ldb_slice start = ldb_slice_of_buf(&work->start);
     struct ldb_slice end = ldb_slice_of_buf(&work->end);
     struct last_report last = {.progress = progress};
     const struct ldb_progress own = {.report = keep_report, .context = &last};
     enum ldb_status s =
-        ldb_compact_range_with(work->db, work->has_start ? &start : NULL,
+        ldb_compact_range_with(db, work->has_start ? &start : NULL,
                                work->has_end ? &end : NULL, &own, err);
 
     return s == LDB_OK ? write_number(result, "bytes", last.total) : s;
@@ -319,30 +381,27 @@ void api_admin_compact_finish(struct api_exchange *x)
     json_t *document;
     bool is_ok;
 
-    if (!check_writable(x) || !api_document_read(x, names, &document))
+    if (!check_leads(x) || !api_document_read(x, names, &document))
         return;
     work = make_work(x);
     is_ok = work != NULL && take_bounds(x, document, work);
     json_decref(document);
     if (is_ok)
-        submit(x, &(struct api_task_work){.kind = "compact",
-                                          .run = run_compact,
-                                          .release = release_work,
-                                          .context = work});
+        submit_inside(x, work, "compact", false, run_compact);
     else if (work != NULL)
         release_work(work);
 }
 
 /* ---- checkpoint ---- */
 
-static enum ldb_status run_checkpoint(void *context,
+static enum ldb_status run_checkpoint(struct admin_work *work,
+                                      struct ldb_db *db,
                                       const struct ldb_progress *progress,
                                       struct ldb_error *err,
                                       struct ldb_buf *result)
 {
-    const struct admin_work *work = context;
     struct api_json json = api_json_make(result);
-    enum ldb_status s = ldb_checkpoint_with(work->db, work->dir, progress, err);
+    enum ldb_status s = ldb_checkpoint_with(db, work->dir, progress, err);
 
     if (s != LDB_OK)
         return s;
@@ -413,10 +472,7 @@ void api_admin_checkpoint_finish(struct api_exchange *x)
     is_ok = work != NULL && take_dir(x, document, work);
     json_decref(document);
     if (is_ok)
-        submit(x, &(struct api_task_work){.kind = "checkpoint",
-                                          .run = run_checkpoint,
-                                          .release = release_work,
-                                          .context = work});
+        submit_inside(x, work, "checkpoint", false, run_checkpoint);
     else if (work != NULL)
         release_work(work);
 }
@@ -451,15 +507,14 @@ static enum ldb_status keep_finding(void *context,
     return s;
 }
 
-static enum ldb_status run_verify(void *context,
+static enum ldb_status run_verify(struct admin_work *work, struct ldb_db *db,
                                   const struct ldb_progress *progress,
                                   struct ldb_error *err, struct ldb_buf *result)
 {
-    struct admin_work *work = context;
     struct ldb_verify_summary sum = {0};
     struct api_json json = api_json_make(result);
     enum ldb_status s =
-        ldb_verify_db(work->db, keep_finding, work, progress, err, &sum);
+        ldb_verify_db(db, keep_finding, work, progress, err, &sum);
 
     if (s != LDB_OK)
         return s;
@@ -488,10 +543,7 @@ void api_admin_verify_finish(struct api_exchange *x)
         return;
     work = make_work(x);
     if (work != NULL)
-        submit(x, &(struct api_task_work){.kind = "verify",
-                                          .run = run_verify,
-                                          .release = release_work,
-                                          .context = work});
+        submit_inside(x, work, "verify", false, run_verify);
 }
 
 /* ---- properties ---- */

@@ -9,7 +9,7 @@
 #ifndef API_ADMIN_H
 #define API_ADMIN_H
 
-#include "api/exchange.h"
+#include "api/tasks.h"
 
 /* How long a request waits for its task. Chosen: most of it is done by then,
  * and nobody takes a second for a hang. */
@@ -22,6 +22,13 @@ void api_admin_checkpoint_finish(struct api_exchange *x);
 void api_admin_verify_finish(struct api_exchange *x);
 void api_admin_resume(struct api_exchange *x);
 void api_admin_abandon(struct api_exchange *x);
+
+/*
+ * For the finish of other routes that are tasks, whose begin, resume and
+ * abandon are these: queues the work, which is taken over, and answers or
+ * waits.
+ */
+void api_admin_submit(struct api_exchange *x, const struct api_task_work *work);
 
 /* GET /v1/admin/properties/{name} */
 void api_admin_property_finish(struct api_exchange *x);

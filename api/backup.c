@@ -4,6 +4,7 @@
 
 #include "api/conditions.h"
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/document.h"
 #include "api/params.h"
 #include "api/problem.h"
@@ -26,14 +27,15 @@ enum part {
 /*
  * One backup, from the request to the end of its stream. Pinning waits for a
  * commit, so a thread of the tasks does it; until that has run, the backup
- * belongs to it.
+ * belongs to it. From then on it is inside the gate, until its files are
+ * closed with its last reference: who holds that has left before, maybe.
  *
- * Locking: db and all are constant; references, the links and what is counted
- * are guarded by the mu of all; the rest belongs to the task until it has
- * ended, then to the exchange's loop.
+ * Locking: context and all are constant; references, the links and what is
+ * counted are guarded by the mu of all; the rest belongs to the task until it
+ * has ended, then to the exchange's loop.
  */
 struct api_backup {
-    struct ldb_db *db;
+    struct api_context *context;
     struct api_backups *all;
     unsigned refs; /* the exchange's, the stream's, the task's */
     struct api_backup *previous;
@@ -69,14 +71,22 @@ struct api_backups *api_backups_create(void)
     return all;
 }
 
+/* Lets go of the database. */
+static void close_files(struct api_backup *backup)
+{
+    if (backup->files == NULL)
+        return;
+    ldb_backup_close(backup->files);
+    backup->files = NULL;
+    api_db_gate_leave(backup->context->gate);
+}
+
 void api_backups_close(struct api_backups *all)
 {
     /* No loop and no task runs: nobody else touches them. */
     for (struct api_backup *backup = all->first; backup != NULL;
-         backup = backup->next) {
-        ldb_backup_close(backup->files);
-        backup->files = NULL;
-    }
+         backup = backup->next)
+        close_files(backup);
 }
 
 void api_backups_destroy(struct api_backups *all)
@@ -145,7 +155,7 @@ static void unref(void *context)
     ldb_mutex_unlock(&all->mu);
     if (!is_last)
         return;
-    ldb_backup_close(backup->files);
+    close_files(backup);
     ldb_mem_free(backup);
 }
 
@@ -239,6 +249,9 @@ static int64_t read_stream(void *stream, uint8_t *out, size_t max)
     struct api_backup *backup = stream;
     size_t len = 0;
 
+    /* A copy that lacks its end is seen to be cut. */
+    if (api_db_gate_is_closing(backup->context->gate))
+        return API_STREAM_FAILED;
     while (len < max) {
         size_t more = 0;
 
@@ -271,10 +284,18 @@ static enum ldb_status pin(void *context, const struct ldb_progress *progress,
                            struct ldb_error *err, struct ldb_buf *result)
 {
     struct api_backup *backup = context;
+    struct api_db_gate *gate = backup->context->gate;
+    enum ldb_status s;
 
     (void)progress;
     (void)result;
-    return ldb_backup_open(backup->db, err, &backup->files);
+    if (!api_db_gate_enter(gate))
+        return ldb_error_set(err, LDB_CLOSED,
+                             "the node changes its role or its folder");
+    s = ldb_backup_open(backup->context->db, err, &backup->files);
+    if (s != LDB_OK)
+        api_db_gate_leave(gate);
+    return s;
 }
 
 static void answer_too_many(struct api_exchange *x)
@@ -301,7 +322,7 @@ static bool begin_backup(struct api_exchange *x, struct backup_request *request)
         api_answer_no_memory(x);
         return false;
     }
-    backup->db = context->db;
+    backup->context = context;
     backup->all = context->backups;
     backup->refs = 1;
     backup->mtime_s = context->env->ops->wall_us(context->env) / 1000000;

@@ -15,6 +15,7 @@ struct bulk {
     struct ldb_arena chunk_arena; /* and their keys */
     enum api_encoding encoding;
     bool sync;
+    bool has_begun;  /* the first lines were looked at */
     bool is_whole;   /* the body has ended */
     bool is_last;    /* nothing is left after w */
     bool is_stopped; /* problem is the answer once w has made durable what
@@ -48,7 +49,6 @@ void api_bulk_begin(struct api_exchange *x)
         !api_write_params(x, &params, &bulk->w))
         return;
     bulk->sync = bulk->w.write.sync;
-    bulk->sequence = ldb_last_sequence(x->context->db);
     ldb_arena_init(&bulk->chunk_arena, 0);
     x->body_window = API_BULK_WINDOW;
     x->body_limit = limits->json_batch_bytes;
@@ -118,8 +118,8 @@ static void stop(struct api_exchange *x, struct bulk *bulk,
     clear_chunk(bulk);
     if (!bulk->sync || bulk->count == 0)
         answer_stopped(x, bulk);
-    else if (!submit(x, bulk, true, &another))
-        answer_in_doubt(x, bulk);
+    else if (!x->is_inside || !submit(x, bulk, true, &another))
+        answer_in_doubt(x, bulk); /* outside: the database is about to go */
 }
 
 /* The lines of the body that have ended, and are in no chunk yet. */
@@ -156,12 +156,22 @@ static void drop_used(struct api_exchange *x, struct bulk *bulk)
     bulk->at = 0;
 }
 
+/* Where this node stood before the first line. */
+static void note_begin(struct api_exchange *x, struct bulk *bulk)
+{
+    if (!bulk->has_begun && x->is_inside)
+        bulk->sequence = ldb_last_sequence(x->context->db);
+    bulk->has_begun = true;
+}
+
 /* The next chunk, more of the body, or the end. */
 static void step(struct api_exchange *x, struct bulk *bulk)
 {
     struct ldb_slice lines = whole_lines(x, bulk);
     struct api_problem problem;
     size_t used;
+
+    note_begin(x, bulk);
 
     clear_chunk(bulk);
     if (!api_batch_json_lines(&bulk->chunk_arena, &x->context->limits,
@@ -203,6 +213,7 @@ void api_bulk_refuse(struct api_exchange *x, const struct api_problem *problem)
     struct bulk *bulk = x->state;
     struct api_problem own = *problem;
 
+    note_begin(x, bulk);
     /* Bodies have any length here: it was a line. */
     if (own.kind == API_PROBLEM_TOO_LARGE)
         api_problem_detail(&own, "a line is over the limit of %zu bytes",

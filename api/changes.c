@@ -7,6 +7,7 @@
 #include "api/auth.h"
 #include "api/conditions.h"
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/feeds.h"
 #include "api/item_text.h"
 #include "api/params.h"
@@ -398,22 +399,38 @@ static enum step begin_end(struct change_stream *s)
     return end_document(s, &json);
 }
 
+static enum step begin_problem(struct change_stream *s,
+                               const struct api_problem *problem)
+{
+    struct api_json json = begin_document(s, "error");
+
+    s->phase = STREAM_FAILED;
+    api_json_name(&json, "error");
+    if (json.status == LDB_OK)
+        json.status = api_problem_write(problem, json.buf);
+    return end_document(s, &json);
+}
+
 static enum step begin_error(struct change_stream *s, enum ldb_status status,
                              const struct ldb_error *error)
 {
-    struct api_json json = begin_document(s, "error");
     struct api_problem problem;
 
-    s->phase = STREAM_FAILED;
     api_problem_of_status(status, error, &problem);
     if (status == LDB_GONE) {
         problem.has_oldest = true;
         problem.oldest = ldb_changes_oldest(s->context->db);
     }
-    api_json_name(&json, "error");
-    if (json.status == LDB_OK)
-        json.status = api_problem_write(&problem, json.buf);
-    return end_document(s, &json);
+    return begin_problem(s, &problem);
+}
+
+/* The database is about to go: its journals can be read no further. */
+static enum step begin_closing(struct change_stream *s)
+{
+    struct api_problem problem;
+
+    api_db_gate_problem(s->context->gate, &problem);
+    return begin_problem(s, &problem);
 }
 
 static enum step begin_item(struct change_stream *s,
@@ -466,6 +483,8 @@ static enum step advance(struct change_stream *s, bool may_wait)
         if (s->is_at_limit || (s->query.form == FORM_LIVE &&
                                api_feeds_are_ending(s->context->feeds)))
             return begin_end(s);
+        if (api_db_gate_is_closing(s->context->gate))
+            return begin_closing(s);
         if (scanned > SCAN_BYTES)
             return s->query.form == FORM_LIVE &&
                            api_now_us(s->context) >= s->heartbeat_us

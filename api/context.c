@@ -1,9 +1,11 @@
 #include "api/context.h"
 
 #include "api/backup.h"
+#include "api/db_gate.h"
 #include "api/feeds.h"
 #include "api/json_text.h"
 #include "api/metrics.h"
+#include "api/role.h"
 #include "api/router.h"
 #include "api/sequence_wait.h"
 #include "api/snapshots.h"
@@ -31,7 +33,6 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
                                  struct ldb_env *env, struct ldb_error *err)
 {
     *context = (struct api_context){
-        .db = db,
         .env = env,
         .limits = default_limits,
         .version = "",
@@ -40,12 +41,13 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
         .checkpoint_dir = "",
         .cluster_id = "",
         .node_id = "",
-        .role = "leader",
         .sync_default = true,
         .disk_reserve_bytes = (uint64_t)64 << 20,
         .retry_after_s = 1,
     };
     api_json_use_ldb_mem();
+    context->gate = api_db_gate_create();
+    context->role = api_role_create();
     context->metrics = api_metrics_create(api_route_none() + 1);
     context->snapshots = api_snapshots_create(db, env);
     context->sequence_waits = api_sequence_waits_create(db, env);
@@ -53,7 +55,8 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     context->tasks = api_tasks_create(env);
     context->backups = api_backups_create();
     context->tokens = api_token_store_create();
-    if (context->metrics == NULL || context->snapshots == NULL ||
+    if (context->gate == NULL || context->role == NULL ||
+        context->metrics == NULL || context->snapshots == NULL ||
         context->sequence_waits == NULL || context->feeds == NULL ||
         context->tasks == NULL || context->backups == NULL ||
         context->tokens == NULL) {
@@ -62,18 +65,43 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     }
     context->started_us = api_now_us(context);
     context->started_wall_us = env->ops->wall_us(env);
+    if (db != NULL)
+        api_context_take_db(context, db);
     return LDB_OK;
 }
 
-void api_context_tick(struct api_context *context)
+/* ---- exchanging the database ---- */
+
+void api_context_shut(struct api_context *context,
+                      const struct api_db_gate_reason *reason)
 {
-    uint64_t now_us = api_now_us(context);
+    api_db_gate_shut(context->gate, reason);
+    api_sequence_waits_shut(context->sequence_waits);
+    api_feeds_shut(context->feeds);
+}
+
+void api_context_drop_db(struct api_context *context)
+{
+    assert(api_db_gate_is_closing(context->gate));
+    api_snapshots_drop_all(context->snapshots);
+    context->db = NULL;
+}
+
+void api_context_take_db(struct api_context *context, struct ldb_db *db)
+{
+    context->db = db;
+    api_snapshots_set_db(context->snapshots, db);
+    api_sequence_waits_set_db(context->sequence_waits, db);
+    api_feeds_set_db(context->feeds, db);
+    api_db_gate_open(context->gate);
+}
+
+/* ---- housekeeping ---- */
+
+static void measure_writes(struct api_context *context, uint64_t now_us)
+{
     struct ldb_stats stats;
 
-    api_snapshots_expire(context->snapshots);
-    api_sequence_waits_tick(context->sequence_waits);
-    api_feeds_tick(context->feeds, now_us);
-    api_tasks_tick(context->tasks);
     if (!api_retry_is_due(&context->retry, now_us))
         return;
     ldb_stats(context->db, &stats);
@@ -81,6 +109,20 @@ void api_context_tick(struct api_context *context)
         atomic_store_explicit(&context->retry_after_s,
                               api_retry_after_s(&context->retry, &stats),
                               memory_order_relaxed);
+}
+
+void api_context_tick(struct api_context *context)
+{
+    uint64_t now_us = api_now_us(context);
+
+    api_feeds_tick(context->feeds, now_us);
+    api_tasks_tick(context->tasks);
+    if (!api_db_gate_enter(context->gate))
+        return;
+    api_snapshots_expire(context->snapshots);
+    api_sequence_waits_tick(context->sequence_waits);
+    measure_writes(context, now_us);
+    api_db_gate_leave(context->gate);
 }
 
 void api_context_drain(struct api_context *context)
@@ -119,4 +161,8 @@ void api_context_release(struct api_context *context)
     context->tokens = NULL;
     api_metrics_destroy(context->metrics);
     context->metrics = NULL;
+    api_role_destroy(context->role);
+    context->role = NULL;
+    api_db_gate_destroy(context->gate);
+    context->gate = NULL;
 }

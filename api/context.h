@@ -3,8 +3,16 @@
  * limits, the clock, the counters. One per process; service/ makes it, fills
  * in what only it knows, and gives it to every exchange.
  *
- * Thread-safety: constant once the first exchange begins, but for the atomics
- * and the metrics, which take care of themselves.
+ * The database may be exchanged while exchanges run (db_gate.h):
+ *
+ *     api_context_shut     nobody comes in any more, who is inside ends
+ *     api_db_gate_wait     until nobody is
+ *     api_context_drop_db  what is held of it besides goes
+ *     ...                  it is closed, another one is opened
+ *     api_context_take_db  that one is there, and the gate open
+ *
+ * Thread-safety: constant once the first exchange begins, but for db, the
+ * atomics, and what takes care of itself.
  */
 #ifndef API_CONTEXT_H
 #define API_CONTEXT_H
@@ -15,9 +23,12 @@
 #include "storage/base/env.h"
 #include "storage/include/ldb.h"
 
+struct api_backups;
+struct api_db_gate;
+struct api_db_gate_reason;
 struct api_feeds;
 struct api_metrics;
-struct api_backups;
+struct api_role;
 struct api_sequence_waits;
 struct api_snapshots;
 struct api_tasks;
@@ -64,11 +75,14 @@ struct api_process_figures {
 };
 
 /*
- * Locking: all fields are constant while exchanges run, but the atomics.
+ * Locking: all fields are constant while exchanges run, but the atomics, and
+ * db, which is constant to who is inside the gate.
  */
 struct api_context {
-    struct ldb_db *db;   /* borrowed */
+    struct api_db_gate *gate;
+    struct ldb_db *db;   /* borrowed; inside the gate alone */
     struct ldb_env *env; /* borrowed: clock, free space */
+    struct api_role *role;
     struct api_metrics *metrics;
     struct api_snapshots *snapshots;
     struct api_sequence_waits *sequence_waits;
@@ -85,10 +99,12 @@ struct api_context {
     const char *commit;  /* of the source, or "unknown" */
     const char *data_dir;
     const char *checkpoint_dir; /* folder of checkpoints; "": none */
-    const char *cluster_id;     /* "" when not known */
-    const char *node_id;
-    const char *role;        /* "leader" */
-    _Atomic(uint64_t) epoch; /* changes when a full disk is healed */
+    /* "" while not known: of a follower that never saw its leader. Stored
+     * once more at most, to a text that stays. */
+    _Atomic(const char *) cluster_id;
+    _Atomic(const char *) node_id;
+    _Atomic(uint64_t) epoch; /* changes with the role, or when a full disk is
+                                healed */
     bool read_only;          /* serve --read-only: every write is refused */
     bool sync_default;       /* of writes that do not say sync=; init: true */
     /* /readyz is 503 below this many free bytes. init: 64 MiB, chosen: one
@@ -107,9 +123,9 @@ struct api_context {
 };
 
 /*
- * Fills context with the defaults and an empty set of metrics. Also makes the
- * JSON library allocate through ldb_mem_* (process-wide): call before threads
- * start.
+ * Fills context with the defaults and an empty set of metrics. db NULL: the
+ * gate is closed until take_db. Also makes the JSON library allocate through
+ * ldb_mem_* (process-wide): call before threads start.
  *
  * Errors: NO_MEMORY.
  */
@@ -124,6 +140,15 @@ LDB_MUST_CHECK enum ldb_status api_context_init(struct api_context *context,
  * writes that wait. Any one thread.
  */
 void api_context_tick(struct api_context *context);
+
+/* The database is to go: the gate closes; requests that wait for a sequence are
+ * answered, and feeds that wait end. Any thread. */
+void api_context_shut(struct api_context *context,
+                      const struct api_db_gate_reason *reason);
+/* The gate is CLOSED, the database still open: lets go of snapshots. */
+void api_context_drop_db(struct api_context *context);
+/* The gate is CLOSED: opens it to db. */
+void api_context_take_db(struct api_context *context, struct ldb_db *db);
 
 /* The service is to end: requests that wait are answered now, tasks are
  * cancelled, and streams end that have no end of their own. Any thread. */

@@ -50,8 +50,7 @@ void api_db_gate_leave(struct api_db_gate *gate);
 /* Whether who is inside is to end; cheap. */
 bool api_db_gate_is_closing(const struct api_db_gate *gate);
 
-/* Why it is not open, for an answer; of an open one OVERLOADED: it was closed
- * a moment ago. */
+/* Why it is not open, for an answer; of an open one why it was not. */
 void api_db_gate_problem(struct api_db_gate *gate, struct api_problem *out);
 
 /* ---- who exchanges the database ---- */

@@ -26,6 +26,11 @@
  *                        waits for work that will call wake, the service
  *                        keeps x alive until it has and calls abandon then.
  *
+ * Of a route with .database, take, finish and resume run inside the gate
+ * (db_gate.h) and begin does not: it uses nothing of the database. x is out
+ * again with its answer, so a handler that has answered holds nothing of it
+ * either, but in a stream.
+ *
  * Nothing here blocks. Slices of the request are valid until abandon.
  */
 #ifndef API_EXCHANGE_H
@@ -73,6 +78,8 @@ struct api_stream_ops {
     int64_t (*read)(void *stream, uint8_t *out, size_t max);
     /* Also ends a wait: nobody wakes the exchange once it has returned. */
     void (*destroy)(void *stream);
+    /* It holds and reads nothing of the database. */
+    bool is_detached;
 };
 #define API_STREAM_FAILED ((int64_t)-1)
 #define API_STREAM_WAIT   ((int64_t)-2)
@@ -144,6 +151,8 @@ struct api_exchange {
                                       of about so many bytes; body_limit is then
                                       of what lies in x->body */
     struct api_sequence_wait sequence_wait;
+    bool is_inside; /* the gate: the router's, handlers may look */
+    bool is_over;   /* the handler's abandon was called */
 
     /* ---- filled by the service before finish ---- */
     struct ldb_buf body;
@@ -176,6 +185,13 @@ void api_exchange_refuse(struct api_exchange *x,
 void api_exchange_finish(struct api_exchange *x);
 void api_exchange_resume(struct api_exchange *x);
 void api_exchange_abandon(struct api_exchange *x);
+
+/*
+ * The service has destroyed the stream of x's answer: it has come to its end,
+ * or is cut because the gate closes. The handler lets go of what it has, and x
+ * comes out; abandon follows all the same.
+ */
+void api_exchange_end_stream(struct api_exchange *x);
 
 /*
  * After each pass of a loop over its connections: commits what the pass's

@@ -4,10 +4,11 @@
 #include "storage/base/mutex.h"
 
 struct api_feeds {
-    struct ldb_db *db; /* constant */
+    struct ldb_db *db; /* constant to who is inside the gate */
     struct ldb_mutex mu;
     struct repl_epoch_history history; /* guarded by mu, as is all below */
     struct api_feed *first;
+    bool is_shut;
     bool is_ending;
     struct api_feeds_figures figures;
 };
@@ -115,7 +116,7 @@ bool api_feeds_wait(struct api_feeds *feeds, struct api_feed *feed,
 
     ldb_mutex_lock(&feeds->mu);
     /* Who moves the position takes mu afterwards, and finds it waiting. */
-    waits = !feeds->is_ending &&
+    waits = !feeds->is_ending && !feeds->is_shut &&
             ldb_durable_position(feeds->db).sequence <= position;
     feed->is_waiting = waits;
     feed->wake_at_us = wake_at_us;
@@ -146,6 +147,23 @@ void api_feeds_tick(struct api_feeds *feeds, uint64_t now_us)
     wake_due(feeds, now_us);
 }
 
+void api_feeds_shut(struct api_feeds *feeds)
+{
+    ldb_mutex_lock(&feeds->mu);
+    feeds->is_shut = true;
+    ldb_mutex_unlock(&feeds->mu);
+    wake_due(feeds, UINT64_MAX);
+}
+
+void api_feeds_set_db(struct api_feeds *feeds, struct ldb_db *db)
+{
+    ldb_mutex_lock(&feeds->mu);
+    assert(feeds->first == NULL);
+    feeds->db = db;
+    feeds->is_shut = false;
+    ldb_mutex_unlock(&feeds->mu);
+}
+
 void api_feeds_end(struct api_feeds *feeds)
 {
     ldb_mutex_lock(&feeds->mu);
@@ -159,7 +177,7 @@ bool api_feeds_are_ending(struct api_feeds *feeds)
     bool are_ending;
 
     ldb_mutex_lock(&feeds->mu);
-    are_ending = feeds->is_ending;
+    are_ending = feeds->is_ending || feeds->is_shut;
     ldb_mutex_unlock(&feeds->mu);
     return are_ending;
 }

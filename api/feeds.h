@@ -27,7 +27,7 @@ struct api_feed {
     struct api_feed *next;
 };
 
-/* db is borrowed. NULL: no memory. */
+/* db is borrowed; NULL: none yet. NULL: no memory. */
 LDB_MUST_CHECK struct api_feeds *api_feeds_create(struct ldb_db *db);
 /* None is open. NULL is fine. */
 void api_feeds_destroy(struct api_feeds *feeds);
@@ -62,6 +62,11 @@ LDB_MUST_CHECK bool api_feeds_wait(struct api_feeds *feeds,
 void api_feeds_durable(struct api_feeds *feeds);
 /* A few times a second: wakes those whose time is up. */
 void api_feeds_tick(struct api_feeds *feeds, uint64_t now_us);
+/* The database goes: feeds end, and none waits until there is another. */
+void api_feeds_shut(struct api_feeds *feeds);
+/* Another one, borrowed; no feed is open. */
+void api_feeds_set_db(struct api_feeds *feeds, struct ldb_db *db);
+
 /* The server stops: feeds end. */
 void api_feeds_end(struct api_feeds *feeds);
 bool api_feeds_are_ending(struct api_feeds *feeds);

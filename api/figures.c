@@ -1,5 +1,6 @@
 #include "api/figures.h"
 
+#include "api/db_gate.h"
 #include "api/health.h"
 #include "api/problem.h"
 #include "api/sequence_wait.h"
@@ -246,7 +247,11 @@ static void gather_engine(const struct api_context *context,
 {
     const struct ldb_stats *stats = &out->stats;
 
+    /* Without a database its figures are 0. */
+    if (!api_db_gate_enter(context->gate))
+        return;
     ldb_stats(context->db, &out->stats);
+    api_db_gate_leave(context->gate);
     out->table_bytes = 0;
     for (size_t i = 0; i < LDB_STATS_LEVELS; i++)
         out->table_bytes += stats->levels[i].bytes;

@@ -1,9 +1,11 @@
 #include "api/health.h"
 
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/document.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "api/role.h"
 #include "storage/base/buf.h"
 
 /* Not ready is always 503, whatever the kind's usual status. */
@@ -57,8 +59,9 @@ static const char *stalled(struct api_problem *problem)
     return reason;
 }
 
-const char *api_not_ready_reason(const struct api_context *context,
-                                 struct api_problem *problem)
+/* The database, once there is one. */
+static const char *database_reason(const struct api_context *context,
+                                   struct api_problem *problem)
 {
     enum api_problem_kind kind = API_PROBLEM_INTERNAL;
     struct ldb_error error = {0};
@@ -83,6 +86,20 @@ const char *api_not_ready_reason(const struct api_context *context,
     return NULL;
 }
 
+const char *api_not_ready_reason(const struct api_context *context,
+                                 struct api_problem *problem)
+{
+    const char *reason;
+
+    if (!api_db_gate_enter(context->gate)) {
+        api_db_gate_problem(context->gate, problem);
+        return problem->reason;
+    }
+    reason = database_reason(context, problem);
+    api_db_gate_leave(context->gate);
+    return reason;
+}
+
 void api_healthz_finish(struct api_exchange *x)
 {
     if (api_no_params(x))
@@ -104,7 +121,7 @@ void api_readyz_finish(struct api_exchange *x)
     }
     api_json_object_begin(&json);
     api_json_member_bool(&json, "ready", true);
-    api_json_member_text(&json, "role", x->context->role);
+    api_json_member_text(&json, "role", api_role_text(x->context->role));
     api_json_object_end(&json);
     api_answer_document(x, 200, &json);
 }

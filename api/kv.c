@@ -345,6 +345,7 @@ static void value_stream_destroy(void *stream)
 static const struct api_stream_ops value_stream_ops = {
     .read = value_stream_read,
     .destroy = value_stream_destroy,
+    .is_detached = true,
 };
 
 static void answer_json(struct api_exchange *x, struct kv_read *get)

@@ -150,9 +150,17 @@ static bool append_items(struct api_exchange *x, struct multiget *get,
     return true;
 }
 
-void api_multiget_resume(struct api_exchange *x)
+/* What it holds of the database, with the answer. */
+static void let_go(struct api_exchange *x, struct multiget *get)
 {
-    struct multiget *get = x->state;
+    api_snapshots_release(x->context->snapshots, get->named);
+    get->named = NULL;
+    ldb_snapshot_release(get->now);
+    get->now = NULL;
+}
+
+static void go_on(struct api_exchange *x, struct multiget *get)
+{
     bool is_cut;
     enum ldb_status s;
 
@@ -171,6 +179,15 @@ void api_multiget_resume(struct api_exchange *x)
     api_answer_buf(x, 200, API_TYPE_JSON, &get->page);
 }
 
+void api_multiget_resume(struct api_exchange *x)
+{
+    struct multiget *get = x->state;
+
+    go_on(x, get);
+    if (x->response.ready)
+        let_go(x, get);
+}
+
 void api_multiget_finish(struct api_exchange *x)
 {
     struct multiget *get = x->state;
@@ -184,10 +201,12 @@ void api_multiget_finish(struct api_exchange *x)
     get->view = get->named == NULL ? get->now : api_snapshot_view(get->named);
     if (s == LDB_OK)
         s = ldb_buf_append(&get->page, ldb_slice_str("{\"items\":["));
-    if (s != LDB_OK)
-        api_answer_status(x, s, &error);
-    else
+    if (s == LDB_OK) {
         api_multiget_resume(x);
+        return;
+    }
+    api_answer_status(x, s, &error);
+    let_go(x, get);
 }
 
 void api_multiget_abandon(struct api_exchange *x)
@@ -196,9 +215,8 @@ void api_multiget_abandon(struct api_exchange *x)
 
     if (get == NULL)
         return;
+    let_go(x, get);
     ldb_buf_release(&get->key);
-    api_snapshots_release(x->context->snapshots, get->named);
-    ldb_snapshot_release(get->now);
     ldb_buf_release(&get->value);
     ldb_buf_release(&get->page);
 }

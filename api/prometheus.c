@@ -9,6 +9,7 @@
 #include "api/params.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "api/role.h"
 #include "api/router.h"
 #include "storage/base/buf.h"
 
@@ -101,7 +102,7 @@ static void put_texts(struct exposition *e, const struct api_context *context,
     begin_family(e, API_FAMILY_NODE_INFO);
     put(e, "%s{cluster_id=\"%s\",node_id=\"%s\",role=\"%s\"} 1\n", name_of(e),
         escape(context->cluster_id, one), escape(context->node_id, two),
-        escape(context->role, three));
+        escape(api_role_text(context->role), three));
     begin_family(e, API_FAMILY_NOT_READY);
     if (figures->reason != NULL)
         put(e, "%s{reason=\"%s\"} 1\n", name_of(e),

@@ -2,6 +2,7 @@
 
 #include "api/conditions.h"
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/item_text.h"
 #include "api/problem.h"
 #include "api/range_scan.h"
@@ -133,6 +134,7 @@ enum stream_phase {
 };
 
 struct range_stream {
+    struct api_db_gate *gate;
     struct api_range_scan scan;
     struct api_item_text text; /* the line being read */
     enum stream_phase phase;
@@ -175,20 +177,36 @@ static enum ldb_status begin_end_line(struct range_stream *s, bool has_more)
 }
 
 /* False: not even the error line can be made. */
-static bool begin_error_line(struct range_stream *s, enum ldb_status status,
-                             const struct ldb_error *error)
+static bool begin_problem_line(struct range_stream *s,
+                               const struct api_problem *problem)
 {
     struct ldb_buf *line = api_item_text_open(&s->text);
-    struct api_problem problem;
 
     s->phase = STREAM_FAILED;
-    api_problem_of_status(status, error, &problem);
     if (ldb_buf_append(line, ldb_slice_str("{\"error\":")) == LDB_OK &&
-        api_problem_write(&problem, line) == LDB_OK &&
+        api_problem_write(problem, line) == LDB_OK &&
         ldb_buf_append(line, ldb_slice_str("}\n")) == LDB_OK)
         return true;
     ldb_buf_clear(line);
     return false;
+}
+
+static bool begin_error_line(struct range_stream *s, enum ldb_status status,
+                             const struct ldb_error *error)
+{
+    struct api_problem problem;
+
+    api_problem_of_status(status, error, &problem);
+    return begin_problem_line(s, &problem);
+}
+
+/* The database is about to go: the view can be read no further. */
+static bool begin_closing_line(struct range_stream *s)
+{
+    struct api_problem problem;
+
+    api_db_gate_problem(s->gate, &problem);
+    return begin_problem_line(s, &problem);
 }
 
 static enum ldb_status begin_item(struct range_stream *s)
@@ -215,6 +233,8 @@ static bool begin_line(struct range_stream *s)
     enum ldb_status status = LDB_OK;
     bool is_valid;
 
+    if (api_db_gate_is_closing(s->gate))
+        return begin_closing_line(s);
     if (s->is_on_item)
         api_range_scan_next(&s->scan);
     s->is_on_item = false;
@@ -281,6 +301,7 @@ static void answer_stream(struct api_exchange *x,
         return;
     }
     api_item_text_init(&s->text);
+    s->gate = x->context->gate;
     s->last_key = (struct ldb_buf)LDB_BUF_INIT(UINT32_MAX);
     s->encoding = query->encoding;
     s->with_values = query->with_values;

@@ -4,6 +4,7 @@
 
 #include "api/conditions.h"
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/problem.h"
 #include "api/range_scan.h"
 #include "api/write.h"
@@ -127,11 +128,28 @@ static enum ldb_status find_batch(struct api_exchange *x,
     return s;
 }
 
+/* The database is about to go: the rest of the range stays. */
+static void answer_closing(struct api_exchange *x, struct range_delete *state)
+{
+    struct api_problem problem;
+
+    api_db_gate_problem(x->context->gate, &problem);
+    problem.has_deleted = true;
+    problem.deleted = state->deleted;
+    api_answer_problem(x, &problem);
+}
+
 static void step(struct api_exchange *x)
 {
     struct range_delete *state = x->state;
     struct ldb_error error = {0};
-    enum ldb_status s = find_batch(x, state, &error);
+    enum ldb_status s;
+
+    if (api_db_gate_is_closing(x->context->gate)) {
+        answer_closing(x, state);
+        return;
+    }
+    s = find_batch(x, state, &error);
 
     if (s == LDB_OK && !state->is_last && state->w.batch.count == 0) {
         api_exchange_wake(x); /* only keys that stay: on in the next pass */

@@ -11,6 +11,7 @@
 #include "api/changes.h"
 #include "api/context.h"
 #include "api/dashboard.h"
+#include "api/db_gate.h"
 #include "api/health.h"
 #include "api/kv.h"
 #include "api/metrics.h"
@@ -21,6 +22,7 @@
 #include "api/range.h"
 #include "api/range_delete.h"
 #include "api/response.h"
+#include "api/role.h"
 #include "api/sequence_wait.h"
 #include "api/size.h"
 #include "api/snapshot_routes.h"
@@ -37,6 +39,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .begin = api_kv_get_begin,
         .finish = api_kv_get_finish,
@@ -47,6 +50,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_PUT),
         .scope = API_SCOPE_WRITE,
+        .database = true,
         .waits = true,
         .begin = api_kv_put_begin,
         .finish = api_kv_put_finish,
@@ -59,6 +63,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_DELETE),
         .scope = API_SCOPE_WRITE,
+        .database = true,
         .waits = true,
         .begin = api_kv_delete_begin,
         .finish = api_kv_delete_finish,
@@ -70,6 +75,7 @@ static const struct api_route routes[] = {
         .path = "/v1/batch",
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_WRITE,
+        .database = true,
         .waits = true,
         .begin = api_batch_begin,
         .take = api_bulk_take,
@@ -83,6 +89,7 @@ static const struct api_route routes[] = {
         .path = "/v1/multiget",
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .begin = api_multiget_begin,
         .finish = api_multiget_finish,
@@ -94,6 +101,7 @@ static const struct api_route routes[] = {
         .path = "/v1/range",
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .finish = api_range_finish,
     },
@@ -102,6 +110,7 @@ static const struct api_route routes[] = {
         .path = "/v1/range",
         .methods = API_METHOD_BIT(API_DELETE),
         .scope = API_SCOPE_WRITE,
+        .database = true,
         .waits = true,
         .begin = api_range_delete_begin,
         .finish = api_range_delete_finish,
@@ -113,6 +122,7 @@ static const struct api_route routes[] = {
         .path = "/v1/changes",
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .database = true,
         .finish = api_changes_finish,
     },
     {
@@ -120,6 +130,7 @@ static const struct api_route routes[] = {
         .path = "/v1/size",
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .finish = api_size_finish,
     },
@@ -128,6 +139,7 @@ static const struct api_route routes[] = {
         .path = "/v1/snapshots",
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .begin = api_snapshot_body_begin,
         .finish = api_snapshot_take_finish,
@@ -137,6 +149,7 @@ static const struct api_route routes[] = {
         .path = "/v1/snapshots",
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .finish = api_snapshot_list_finish,
     },
@@ -146,6 +159,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_POST),
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .begin = api_snapshot_body_begin,
         .finish = api_snapshot_renew_finish,
@@ -156,6 +170,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_DELETE),
         .scope = API_SCOPE_READ,
+        .database = true,
         .waits = true,
         .finish = api_snapshot_drop_finish,
     },
@@ -211,6 +226,7 @@ static const struct api_route routes[] = {
         .is_prefix = true,
         .methods = GET_HEAD,
         .scope = API_SCOPE_ADMIN,
+        .database = true,
         .finish = api_admin_property_finish,
     },
     {
@@ -403,11 +419,24 @@ static void settle(struct api_exchange *x)
 
 static bool add_node_headers(struct api_exchange *x)
 {
-    if (api_header_add(x, "Leveld-Role", x->context->role) &&
+    if (api_header_add(x, "Leveld-Role", api_role_text(x->context->role)) &&
         api_header_printf(x, "Leveld-Epoch", "%llu",
                           (unsigned long long)x->context->epoch))
         return true;
     api_answer_no_memory(x);
+    return false;
+}
+
+/* A body that would be refused later is not sent at all. */
+static bool check_gate(struct api_exchange *x)
+{
+    struct api_problem problem;
+
+    if (!x->route->database ||
+        LDB_LIKELY(!api_db_gate_is_closing(x->context->gate)))
+        return true;
+    api_db_gate_problem(x->context->gate, &problem);
+    api_answer_problem(x, &problem);
     return false;
 }
 
@@ -420,8 +449,10 @@ void api_exchange_begin(struct api_exchange *x)
     x->tokens = NULL;
     x->token = NULL;
     x->sequence_wait = (struct api_sequence_wait){0};
+    x->is_inside = false;
+    x->is_over = false;
     if (add_node_headers(x) && find_route(x) &&
-        api_auth_check(x, x->route->scope)) {
+        api_auth_check(x, x->route->scope) && check_gate(x)) {
         if (x->route->begin != NULL)
             x->route->begin(x);
         if (!x->response.ready && x->route->waits)
@@ -434,10 +465,50 @@ void api_exchange_begin(struct api_exchange *x)
     settle(x);
 }
 
+/* ---- the gate ---- */
+
+/* Whether its handlers may run now; refused when not. */
+static bool go_in(struct api_exchange *x)
+{
+    struct api_problem problem;
+
+    if (x->is_inside || !x->route->database)
+        return true;
+    x->is_inside = api_db_gate_enter(x->context->gate);
+    if (LDB_LIKELY(x->is_inside))
+        return true;
+    api_db_gate_problem(x->context->gate, &problem);
+    if (x->route->refuse != NULL)
+        x->route->refuse(x, &problem);
+    else
+        api_answer_problem(x, &problem);
+    return false;
+}
+
+static void go_out(struct api_exchange *x)
+{
+    if (x->is_inside)
+        api_db_gate_leave(x->context->gate);
+    x->is_inside = false;
+}
+
+/* After a handler: x stays inside while it waits, and for its stream. */
+static void go_out_if_done(struct api_exchange *x)
+{
+    const struct api_response *response = &x->response;
+
+    if (response->ready ? response->body_kind != API_BODY_STREAM ||
+                              response->stream_ops->is_detached
+                        : x->wants_body)
+        go_out(x);
+}
+
+/* ---- the calls of an exchange ---- */
+
 /* Calls what is due, now or once this node has the sequence asked for. */
 static void go_on(struct api_exchange *x, void (*then)(struct api_exchange *))
 {
-    if (api_sequence_wait_pass(x, then))
+    if (go_in(x) && api_sequence_wait_pass(x, then))
         then(x);
 }
 
@@ -445,16 +516,18 @@ void api_exchange_take(struct api_exchange *x)
 {
     assert(!x->response.ready && x->route->take != NULL);
     go_on(x, x->route->take);
+    go_out_if_done(x);
 }
 
 void api_exchange_refuse(struct api_exchange *x,
                          const struct api_problem *problem)
 {
     assert(!x->response.ready);
-    if (x->route->refuse != NULL)
-        x->route->refuse(x, problem);
-    else
+    if (x->route->refuse == NULL)
         api_answer_problem(x, problem);
+    else if (go_in(x))
+        x->route->refuse(x, problem);
+    go_out_if_done(x);
 }
 
 void api_exchange_finish(struct api_exchange *x)
@@ -462,6 +535,7 @@ void api_exchange_finish(struct api_exchange *x)
     assert(!x->response.ready && x->route != NULL);
     go_on(x, x->route->finish);
     settle(x);
+    go_out_if_done(x);
 }
 
 void api_exchange_resume(struct api_exchange *x)
@@ -475,6 +549,22 @@ void api_exchange_resume(struct api_exchange *x)
     else
         x->route->resume(x);
     settle(x);
+    go_out_if_done(x);
+}
+
+/* The handler's end, once. */
+static void let_go(struct api_exchange *x)
+{
+    if (!x->is_over && x->route != NULL && x->route->abandon != NULL)
+        x->route->abandon(x);
+    x->is_over = true;
+    go_out(x);
+}
+
+void api_exchange_end_stream(struct api_exchange *x)
+{
+    assert(x->response.ready && x->response.stream == NULL);
+    let_go(x);
 }
 
 void api_exchange_abandon(struct api_exchange *x)
@@ -482,8 +572,10 @@ void api_exchange_abandon(struct api_exchange *x)
     size_t index = x->route == NULL ? ROUTE_COUNT : (size_t)(x->route - routes);
     uint64_t now_us = api_now_us(x->context);
 
-    if (x->route != NULL && x->route->abandon != NULL)
-        x->route->abandon(x);
+    /* A stream that was never sent is in its answer still. */
+    if (x->is_inside && x->response.stream != NULL)
+        api_response_release(&x->response);
+    let_go(x);
     api_auth_release(x);
     api_metrics_record(x->context->metrics, index,
                        x->response.ready
@@ -497,5 +589,9 @@ void api_pass_end(struct api_context *context)
     if (!atomic_load_explicit(&context->writes_queued, memory_order_relaxed))
         return;
     atomic_store_explicit(&context->writes_queued, false, memory_order_relaxed);
+    /* While the gate closes too: who is inside waits for his write. */
+    if (!api_db_gate_enter_closing(context->gate))
+        return;
     ldb_write_drive(context->db);
+    api_db_gate_leave(context->gate);
 }

@@ -22,7 +22,9 @@ struct api_route {
     const char *path; /* whole, or up to and with a last '/' when is_prefix */
     bool is_prefix;   /* the rest of the path is x->raw_rest */
     unsigned methods; /* bits */
-    bool waits; /* knows Leveld-Min-Sequence: finish, and take, wait for it */
+    bool database;    /* its handlers run inside the gate, but begin */
+    bool waits;     /* knows Leveld-Min-Sequence: finish, and take, wait for it;
+                       database too */
     unsigned scope; /* API_SCOPE_...: what a token must have; 0: none */
     void (*begin)(struct api_exchange *x);
     void (*take)(struct api_exchange *x);

@@ -16,9 +16,10 @@
  * through a read-modify-write of lowest, whose order is one for all threads:
  * so one of them sees the other, and nobody waits for what is there.
  *
- * Locking: db and env are constant. Atomic: lowest (acq_rel, see above). The
- * rest is guarded by mu, under which nobody is woken. A linked exchange is
- * its loop's again once it is unlinked: whoever does that wakes it, or is it.
+ * Locking: env is constant, and so is db to who is inside the gate. Atomic:
+ * lowest (acq_rel, see above). The rest is guarded by mu, under which nobody is
+ * woken. A linked exchange is its loop's again once it is unlinked: whoever
+ * does that wakes it, or is it.
  */
 struct api_sequence_waits {
     struct ldb_db *db;
@@ -27,6 +28,7 @@ struct api_sequence_waits {
     struct ldb_mutex mu;
     struct api_exchange *first;        /* guarded by mu */
     size_t count;                      /* guarded by mu */
+    bool is_shut;                      /* guarded by mu */
     bool is_closed;                    /* guarded by mu */
     struct repl_epoch_history history; /* guarded by mu */
 };
@@ -188,6 +190,24 @@ void api_sequence_waits_tick(struct api_sequence_waits *all)
                    all->env->ops->monotonic_us(all->env));
 }
 
+void api_sequence_waits_shut(struct api_sequence_waits *all)
+{
+    ldb_mutex_lock(&all->mu);
+    all->is_shut = true;
+    ldb_mutex_unlock(&all->mu);
+    wake_those(all, LDB_SEQUENCE_MAX, UINT64_MAX);
+}
+
+void api_sequence_waits_set_db(struct api_sequence_waits *all,
+                               struct ldb_db *db)
+{
+    ldb_mutex_lock(&all->mu);
+    assert(all->first == NULL);
+    all->db = db;
+    all->is_shut = false;
+    ldb_mutex_unlock(&all->mu);
+}
+
 void api_sequence_waits_close(struct api_sequence_waits *all)
 {
     ldb_mutex_lock(&all->mu);
@@ -268,6 +288,7 @@ bool api_sequence_wait_pass(struct api_exchange *x,
     ldb_mutex_lock(&all->mu);
     is_lost = find_gap(all, wait->wanted, &epoch);
     waits = !is_lost && wait->wanted > last && !all->is_closed &&
+            !all->is_shut &&
             wait->deadline_us > all->env->ops->monotonic_us(all->env);
     if (waits) {
         link_wait(all, x);

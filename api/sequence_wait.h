@@ -21,7 +21,7 @@
 
 struct api_sequence_waits;
 
-/* NULL: no memory. db and env are borrowed. */
+/* NULL: no memory. db (NULL: none yet) and env are borrowed. */
 struct api_sequence_waits *api_sequence_waits_create(struct ldb_db *db,
                                                      struct ldb_env *env);
 /* Nobody waits any more. NULL is fine. */
@@ -55,6 +55,12 @@ void api_sequence_waits_advance(struct api_sequence_waits *all,
 
 /* Wakes those whose time is over, or whose sequence came from elsewhere. */
 void api_sequence_waits_tick(struct api_sequence_waits *all);
+
+/* The database goes: wakes all, and nobody waits until there is another. */
+void api_sequence_waits_shut(struct api_sequence_waits *all);
+/* Another one, borrowed. Nobody waits. */
+void api_sequence_waits_set_db(struct api_sequence_waits *all,
+                               struct ldb_db *db);
 
 /* Wakes all; from now on nobody waits. */
 void api_sequence_waits_close(struct api_sequence_waits *all);

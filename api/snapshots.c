@@ -26,8 +26,8 @@ struct api_snapshot {
 };
 
 /*
- * Locking: db and env are constant; the rest is guarded by mu, which is the
- * innermost: nothing is called under it.
+ * Locking: env is constant, and so is db to who is inside the gate; the rest is
+ * guarded by mu, which is the innermost: nothing is called under it.
  */
 struct api_snapshots {
     struct ldb_db *db;
@@ -89,6 +89,14 @@ struct api_snapshots *api_snapshots_create(struct ldb_db *db,
     all->env = env;
     ldb_mutex_init(&all->mu);
     return all;
+}
+
+void api_snapshots_set_db(struct api_snapshots *all, struct ldb_db *db)
+{
+    ldb_mutex_lock(&all->mu);
+    assert(all->count == 0);
+    all->db = db;
+    ldb_mutex_unlock(&all->mu);
 }
 
 void api_snapshots_destroy(struct api_snapshots *all)

@@ -39,9 +39,12 @@ struct api_snapshot_info {
     uint64_t expires_us; /* wall clock, since 1970; when it is not used */
 };
 
-/* db and env are borrowed. NULL: no memory. */
+/* db (NULL: none yet) and env are borrowed. NULL: no memory. */
 LDB_MUST_CHECK struct api_snapshots *api_snapshots_create(struct ldb_db *db,
                                                           struct ldb_env *env);
+
+/* Another one, borrowed; there is no snapshot. */
+void api_snapshots_set_db(struct api_snapshots *all, struct ldb_db *db);
 
 /* Drops all; none is in use. NULL is fine. */
 void api_snapshots_destroy(struct api_snapshots *all);

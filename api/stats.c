@@ -10,6 +10,7 @@
 #include "api/params.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "api/role.h"
 #include "api/router.h"
 #include "storage/base/buf.h"
 
@@ -28,7 +29,7 @@ static void write_texts(struct api_json *json,
 {
     api_json_member_text(json, "version", context->version);
     api_json_member_text(json, "commit", context->commit);
-    api_json_member_text(json, "role", context->role);
+    api_json_member_text(json, "role", api_role_text(context->role));
     api_json_member_text(json, "cluster_id", context->cluster_id);
     api_json_member_text(json, "node_id", context->node_id);
     if (figures->reason != NULL)

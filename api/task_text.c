@@ -201,6 +201,7 @@ static void destroy_stream(void *stream)
 static const struct api_stream_ops stream_ops = {
     .read = read_lines,
     .destroy = destroy_stream,
+    .is_detached = true,
 };
 
 void api_task_answer_stream(struct api_exchange *x, struct api_task *task)

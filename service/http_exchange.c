@@ -140,15 +140,18 @@ static void wake(struct api_exchange *api)
     svc_loop_signal(loop);
 }
 
+static bool change_from(struct svc_exchange *x, int from, int to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &x->state, &from, to, memory_order_acq_rel, memory_order_acquire);
+}
+
 /* False when x was woken meanwhile. */
 static bool change_wait(struct svc_exchange *x, int to)
 {
-    int from = SVC_WAITING;
-
-    if (to == SVC_ORPHAN && x->is_suspended)
-        from = SVC_SUSPENDED;
-    return atomic_compare_exchange_strong_explicit(
-        &x->state, &from, to, memory_order_acq_rel, memory_order_acquire);
+    return change_from(
+        x, to == SVC_ORPHAN && x->is_suspended ? SVC_SUSPENDED : SVC_WAITING,
+        to);
 }
 
 static void link_suspended(struct svc_exchange *x)
@@ -245,6 +248,28 @@ bool svc_exchange_pause_stream(struct svc_exchange *x)
     link_suspended(x);
     MHD_suspend_connection(x->connection);
     return true;
+}
+
+/* Its stream is gone, and with it who would have woken it. */
+static void end_stream_pause(struct svc_exchange *x)
+{
+    if (!change_from(x, SVC_SUSPENDED, SVC_IDLE))
+        return; /* woken before: it is on the stack of those */
+    unlink_suspended(x);
+    x->phase = SVC_PHASE_ANSWERED;
+    MHD_resume_connection(x->connection);
+}
+
+void svc_exchange_cut_streams(struct svc_loop *loop)
+{
+    for (struct svc_connection *c = loop->connected; c != NULL; c = c->next) {
+        if (c->x == NULL || !svc_reply_cut(c->x))
+            continue;
+        loop->progress++;
+        if (c->x->phase == SVC_PHASE_STREAM_PAUSED)
+            end_stream_pause(c->x);
+        svc_watch_cut(c);
+    }
 }
 
 void svc_exchange_take_woken(struct svc_loop *loop)

@@ -120,8 +120,9 @@ struct svc_loop {
     uint64_t pass_us;   /* the clock at the pass's begin */
     uint64_t looked_us; /* the same when connections were last looked at */
     struct svc_connection *connected;
-    uint64_t progress; /* grows whenever something moved */
-    bool handlers_ran; /* in this pass: finish or resume */
+    uint64_t progress;  /* grows whenever something moved */
+    unsigned cuts_seen; /* of the server's cuts */
+    bool handlers_ran;  /* in this pass: finish or resume */
     bool is_draining;
     uint64_t closed; /* connections */
     size_t active;   /* exchanges with a connection */
@@ -149,7 +150,8 @@ struct svc_http_server {
     int accept_stop_fd; /* readable: the acceptor ends */
     struct ldb_thread *acceptor;
     int done_fd;
-    _Atomic(int) phase;             /* enum svc_server_phase */
+    _Atomic(int) phase;     /* enum svc_server_phase */
+    _Atomic(unsigned) cuts; /* asked for; release, acquire by the loops */
     _Atomic(uint64_t) upload_used;  /* bytes of the budget; relaxed */
     _Atomic(uint64_t) answers_used; /* the same of answers */
     /* Connections refused or cut, as in svc_http_figures; relaxed. */
@@ -190,6 +192,9 @@ void svc_watch_on_connection(void *cls, struct MHD_Connection *connection,
 /* The request line of x is whole; x is over. */
 void svc_watch_begin(struct svc_exchange *x, struct MHD_Connection *connection);
 void svc_watch_end(struct svc_exchange *x);
+
+/* Shuts the connection down: the library sees it as the client's doing. */
+void svc_watch_cut(struct svc_connection *c);
 
 /* Once a pass: looks at the loop's connections when it is time to. */
 void svc_watch_look(struct svc_loop *loop);
@@ -293,6 +298,9 @@ void svc_exchange_on_completed(void *cls, struct MHD_Connection *connection,
  * has happened already. */
 LDB_MUST_CHECK bool svc_exchange_pause_stream(struct svc_exchange *x);
 
+/* Cuts the streams of the loop's connections that hold the database. */
+void svc_exchange_cut_streams(struct svc_loop *loop);
+
 /* Resumes or buries what was woken while out of the passes. */
 void svc_exchange_take_woken(struct svc_loop *loop);
 /* Before the daemon is stopped: none may be suspended then. */
@@ -307,6 +315,9 @@ void svc_exchange_free_stores(struct svc_loop *loop);
  * to be closed.
  */
 LDB_MUST_CHECK bool svc_reply_queue(struct svc_exchange *x);
+/* Ends x's stream when one runs that is not detached: the client sees a cut.
+ * False: there is none. */
+bool svc_reply_cut(struct svc_exchange *x);
 /* The request is over: the stream, when one runs, is ended now, and what the
  * answer had of its budget is given back. */
 void svc_reply_end(struct svc_exchange *x);

@@ -31,6 +31,13 @@ static void end_stream(struct svc_stream *stream)
     stream->stream = NULL;
 }
 
+/* It gives no more: what it holds goes now, however slow its reader is. */
+static void end_early(struct svc_stream *stream)
+{
+    end_stream(stream);
+    api_exchange_end_stream(&stream->x->api);
+}
+
 static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
 {
     struct svc_stream *stream = cls;
@@ -52,10 +59,22 @@ static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
         }
     } while (n == API_STREAM_WAIT || n == API_STREAM_YIELD);
     atomic_store_explicit(&x->state, SVC_IDLE, memory_order_relaxed);
+    if (n <= 0)
+        end_early(stream);
     if (n == API_STREAM_FAILED)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     x->answer_bytes += (uint64_t)n;
     return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
+}
+
+bool svc_reply_cut(struct svc_exchange *x)
+{
+    struct svc_stream *stream = x->stream;
+
+    if (stream == NULL || stream->stream == NULL || stream->ops->is_detached)
+        return false;
+    end_early(stream);
+    return true;
 }
 
 /* The response is freed: with the request's end, or because it failed. */

@@ -125,6 +125,18 @@ static void take_added(struct svc_loop *loop)
     ldb_mutex_unlock(&loop->add_mu);
 }
 
+/* Those that svc_http_server_cut_streams() was called for. */
+static void cut_streams(struct svc_loop *loop)
+{
+    unsigned cuts =
+        atomic_load_explicit(&loop->server->cuts, memory_order_acquire);
+
+    if (cuts == loop->cuts_seen)
+        return;
+    loop->cuts_seen = cuts;
+    svc_exchange_cut_streams(loop);
+}
+
 /* One pass over the connections; true when something moved. */
 static bool run_pass(struct svc_loop *loop)
 {
@@ -137,6 +149,7 @@ static bool run_pass(struct svc_loop *loop)
     take_added(loop);
     (void)MHD_run(loop->daemon);
     svc_watch_look(loop);
+    cut_streams(loop);
     if (loop->handlers_ran)
         api_pass_end(loop->server->options.context);
     return loop->progress != before;
@@ -395,6 +408,13 @@ void svc_http_server_drain(struct svc_http_server *server)
 {
     svc_acceptor_stop(server);
     enter_phase(server, SVC_DRAINING);
+}
+
+void svc_http_server_cut_streams(struct svc_http_server *server)
+{
+    atomic_fetch_add_explicit(&server->cuts, 1, memory_order_release);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        svc_loop_signal(&server->loops[i]);
 }
 
 int svc_http_server_done_fd(const struct svc_http_server *server)

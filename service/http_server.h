@@ -10,8 +10,8 @@
  * nothing moved ends, and an exchange that waits longer than
  * SVC_HTTP_POLL_US is taken out of the passes (suspended) until it is woken.
  *
- * Thread-safety: start, drain, stop, destroy from one thread; add and figures
- * from any.
+ * Thread-safety: start, drain, stop, destroy from one thread; add, cut_streams
+ * and figures from any.
  */
 #ifndef SERVICE_HTTP_SERVER_H
 #define SERVICE_HTTP_SERVER_H
@@ -121,6 +121,13 @@ void svc_http_server_drain(struct svc_http_server *server);
 /* A descriptor that becomes readable once all loops have drained. */
 int svc_http_server_done_fd(const struct svc_http_server *server);
 bool svc_http_server_done(const struct svc_http_server *server);
+
+/*
+ * The database is to go: each loop cuts, soon, the streams of its answers that
+ * hold it and have not ended by themselves. Their clients see a connection that
+ * ends too early.
+ */
+void svc_http_server_cut_streams(struct svc_http_server *server);
 
 /*
  * Cuts what is left and ends the loops. Exchanges whose work is still under

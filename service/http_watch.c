@@ -129,7 +129,7 @@ static bool is_read_from(const struct svc_connection *c)
            c->x->phase == SVC_PHASE_BODY;
 }
 
-static void cut(struct svc_connection *c)
+void svc_watch_cut(struct svc_connection *c)
 {
     c->is_cut = true;
     (void)shutdown(c->fd, SHUT_RDWR);
@@ -145,7 +145,7 @@ static void cut_as_slow(struct svc_connection *c, _Atomic(uint64_t) *counter)
         n = send(c->fd, TOO_SLOW, sizeof TOO_SLOW - 1,
                  MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)n; /* who does not take it sees the connection end */
-    cut(c);
+    svc_watch_cut(c);
 }
 
 /* No head is whole. One that is idle is left to the library. */
@@ -236,7 +236,7 @@ static void judge_time(struct svc_connection *c)
     } else if (is_reader_late(c)) {
         atomic_fetch_add_explicit(&server->answer_timeouts, 1,
                                   memory_order_relaxed);
-        cut(c);
+        svc_watch_cut(c);
     }
 }
 
@@ -253,7 +253,7 @@ static bool has_ended(const struct svc_connection *c, short events)
 static void judge_end(struct svc_connection *c, bool ended)
 {
     if (ended && c->has_ended && c->ended_bytes == taken_bytes(c))
-        cut(c);
+        svc_watch_cut(c);
     c->has_ended = ended;
     c->ended_bytes = taken_bytes(c);
 }

@@ -7,6 +7,7 @@
 
 #include "api/context.h"
 #include "api/feeds.h"
+#include "api/role.h"
 #include "api/sequence_wait.h"
 #include "api/snapshots.h"
 #include "replication/node.h"
@@ -213,7 +214,6 @@ static enum ldb_status make_context(struct svc_service *service,
     context->checkpoint_dir = config->checkpoint_dir;
     context->cluster_id = service->node.identity.cluster_id;
     context->node_id = service->node.identity.node_id;
-    context->role = "leader";
     context->epoch = service->epoch.number;
     context->read_only = config->read_only;
     context->sync_default = config->sync_default;
@@ -353,7 +353,7 @@ static void log_start(struct svc_service *service, uint64_t start_us)
     svc_log_begin(&line, SVC_LOG_INFO, "started");
     svc_log_text(&line, "address", address);
     svc_log_text(&line, "folder", config->data_dir);
-    svc_log_text(&line, "role", service->context.role);
+    svc_log_text(&line, "role", api_role_text(service->context.role));
     svc_log_text(&line, "read_only", config->read_only ? "yes" : "no");
     svc_log_u64(&line, "epoch", service->epoch.number);
     svc_log_text(&line, "new_epoch", service->is_new_epoch ? "yes" : "no");

@@ -42,6 +42,7 @@ static struct {
     unsigned begins;
     unsigned abandons;
     unsigned streams_destroyed;
+    unsigned streams_ended; /* before their exchange */
 } app = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static bool path_is(const struct api_exchange *x, const char *path)
@@ -188,7 +189,8 @@ static void destroy_drip(void *stream)
 
 static void answer_drip(struct api_exchange *x)
 {
-    static const struct api_stream_ops ops = {read_drip, destroy_drip};
+    static const struct api_stream_ops ops = {.read = read_drip,
+                                              .destroy = destroy_drip};
     struct drip *drip = ldb_mem_zalloc(1, sizeof(*drip));
 
     assert_non_null(drip);
@@ -204,17 +206,23 @@ static void destroy_stream(void *stream)
 
 static void answer_stream(struct api_exchange *x)
 {
-    static const struct api_stream_ops whole = {read_stream, destroy_stream};
-    static const struct api_stream_ops endless = {read_endless, destroy_stream};
-    static const struct api_stream_ops failing = {read_failing, destroy_stream};
+    static const struct api_stream_ops whole = {.read = read_stream,
+                                                .destroy = destroy_stream};
+    static const struct api_stream_ops endless = {.read = read_endless,
+                                                  .destroy = destroy_stream};
+    static const struct api_stream_ops detached = {
+        .read = read_endless, .destroy = destroy_stream, .is_detached = true};
+    static const struct api_stream_ops failing = {.read = read_failing,
+                                                  .destroy = destroy_stream};
     size_t *left = ldb_mem_alloc(1, sizeof *left);
 
     assert_non_null(left);
     *left = STREAM_BYTES;
     api_answer_stream(x, 200, "text/plain",
-                      path_is(x, "/endless")   ? &endless
-                      : path_is(x, "/failing") ? &failing
-                                               : &whole,
+                      path_is(x, "/endless")    ? &endless
+                      : path_is(x, "/detached") ? &detached
+                      : path_is(x, "/failing")  ? &failing
+                                                : &whole,
                       left);
 }
 
@@ -292,7 +300,7 @@ void api_exchange_finish(struct api_exchange *x)
                path_is(x, "/drip-yield") || path_is(x, "/busy")) {
         answer_drip(x);
     } else if (path_is(x, "/stream") || path_is(x, "/endless") ||
-               path_is(x, "/failing")) {
+               path_is(x, "/detached") || path_is(x, "/failing")) {
         answer_stream(x);
     } else {
         answer_target(x);
@@ -317,6 +325,12 @@ void api_exchange_abandon(struct api_exchange *x)
 {
     (void)x;
     count(&app.abandons);
+}
+
+void api_exchange_end_stream(struct api_exchange *x)
+{
+    (void)x;
+    count(&app.streams_ended);
 }
 
 void api_pass_end(struct api_context *context)
@@ -372,6 +386,7 @@ static struct svc_http_server *start(struct ldb_env *env, uint64_t budget)
     app.begins = 0;
     app.abandons = 0;
     app.streams_destroyed = 0;
+    app.streams_ended = 0;
     assert_int_equal(LDB_OK, svc_http_server_start(&options, &err, &server));
     return server;
 }
@@ -1037,6 +1052,44 @@ static void stop_ends_a_stream_that_waits(void **state)
     }
 }
 
+/* Streams that run, that wait, and that were woken just now; nobody reads. */
+static void cutting_ends_all_streams_that_hold_the_database(void **state)
+{
+    (void)state;
+    for (int wakes = 0; wakes < 2; wakes++) {
+        struct svc_http_server *server = start_plain();
+        int running = connect_to(server);
+        int waiting = connect_to(server);
+        int detached = connect_to(server);
+        int other = connect_to(server);
+
+        send_text(running, GET("/endless"));
+        read_until(running, "aaaa");
+        send_text(detached, GET("/detached"));
+        read_until(detached, "aaaa");
+        send_text(waiting, GET("/drip"));
+        await_parked(1);
+        if (wakes == 1)
+            wake_parked();
+        svc_http_server_cut_streams(server);
+        await_count(&app.streams_destroyed, 2);
+        assert_int_equal(2, app.streams_ended);
+        read_until(waiting, NULL);
+        assert_null(strstr(answer, "\r\n0\r\n\r\n"));
+        /* It goes on with the others. */
+        send_text(other, GET("/other"));
+        read_until(other, "/other|");
+        await_count(&app.abandons, 3);
+        close(running);
+        close(waiting);
+        close(detached);
+        close(other);
+        end(server);
+        assert_int_equal(3, app.streams_destroyed);
+        assert_int_equal(app.begins, app.abandons);
+    }
+}
+
 /* ---- waiting ---- */
 
 static void waiting_exchange_is_answered_once_woken(void **state)
@@ -1241,6 +1294,7 @@ int main(void)
         cmocka_unit_test(stream_rests_until_it_is_woken),
         cmocka_unit_test(a_busy_stream_lets_others_have_their_turn),
         cmocka_unit_test(stop_ends_a_stream_that_waits),
+        cmocka_unit_test(cutting_ends_all_streams_that_hold_the_database),
         cmocka_unit_test(waiting_exchange_is_answered_once_woken),
         cmocka_unit_test(others_are_served_while_one_waits),
         cmocka_unit_test(exchange_outlives_its_client_until_woken),

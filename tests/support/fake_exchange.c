@@ -307,8 +307,12 @@ void fake_run(struct api_context *context, const struct fake_request *request,
     *out = (struct fake_answer){.headers = LDB_BUF_INIT((size_t)1 << 20),
                                 .body = LDB_BUF_INIT(BODY_MAX)};
     run_exchange(fake, out);
+    /* Whatever the answer, its reader does not hold the database. */
+    if (fake->x.response.ready && fake->x.response.body_kind != API_BODY_STREAM)
+        assert_false(fake->x.is_inside);
     keep_answer(fake, out);
     api_exchange_abandon(&fake->x);
+    assert_false(fake->x.is_inside);
     fake_exchange_destroy(fake);
 }
 
