@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "storage/base/mem.h"
+#include "replication/json_document.h"
 #include "storage/base/writer.h"
 
 /* ---- encodings ---- */
@@ -620,67 +620,10 @@ void api_json_member_double(struct api_json *json, const char *name,
 
 /* ---- documents coming in ---- */
 
-/* Deepest nesting of brackets outside strings; jansson's own bound is 2,048,
- * which recursion would reach first on a small stack. */
-static unsigned nesting_of(struct ldb_slice text)
-{
-    unsigned depth = 0;
-    unsigned deepest = 0;
-    bool in_string = false;
-
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            depth++;
-            if (depth > deepest)
-                deepest = depth;
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return deepest;
-}
-
-/*
- * An allocation for jansson failed on this thread. Its own error says so in
- * some places only; in others it is a syntax error.
- */
-static _Thread_local bool json_alloc_failed;
-
 json_t *api_json_parse(struct ldb_slice text, unsigned depth_max, char *why,
                        size_t why_size)
 {
-    json_error_t error;
-    json_t *root;
-
-    if (text.len == 0) {
-        (void)snprintf(why, why_size, "the body is empty");
-        return NULL;
-    }
-    if (nesting_of(text) > depth_max) {
-        (void)snprintf(why, why_size, "JSON nested deeper than %u levels",
-                       depth_max);
-        return NULL;
-    }
-    json_alloc_failed = false;
-    root = json_loadb((const char *)text.data, text.len,
-                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (root != NULL)
-        return root;
-    if (json_alloc_failed)
-        why[0] = '\0';
-    else
-        (void)snprintf(why, why_size, "JSON, line %d column %d: %s", error.line,
-                       error.column, error.text);
-    return NULL;
+    return repl_json_parse(text, depth_max, why, why_size);
 }
 
 struct ldb_slice api_json_string_bytes(const json_t *string)
@@ -689,15 +632,7 @@ struct ldb_slice api_json_string_bytes(const json_t *string)
                           json_string_length(string));
 }
 
-static void *json_alloc(size_t size)
-{
-    void *block = ldb_mem_alloc(1, size);
-
-    json_alloc_failed = json_alloc_failed || block == NULL;
-    return block;
-}
-
 void api_json_use_ldb_mem(void)
 {
-    json_set_alloc_funcs(json_alloc, ldb_mem_free);
+    repl_json_use_ldb_mem();
 }
