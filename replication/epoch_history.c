@@ -22,6 +22,16 @@ repl_epoch_history_last(const struct repl_epoch_history *history)
     return history->count == 0 ? NULL : &history->items[history->count - 1];
 }
 
+bool repl_epoch_follows(const struct repl_epoch *before,
+                        const struct repl_epoch *epoch)
+{
+    if (epoch->number == 0 || epoch->base > LDB_SEQUENCE_MAX ||
+        epoch->previous_last > epoch->base)
+        return false;
+    return before == NULL ||
+           (epoch->number > before->number && epoch->base > before->base);
+}
+
 enum ldb_status
 repl_epoch_history_next(const struct repl_epoch_history *history,
                         struct ldb_env *env, ldb_sequence last, bool is_fresh,
@@ -103,17 +113,6 @@ static bool read_epoch(struct ldb_slice *lines, struct repl_epoch *out)
            ldb_parse_u64(words.word[5], &out->first_journal);
 }
 
-/* What must hold from one to the next. */
-static bool follows(const struct repl_epoch *before,
-                    const struct repl_epoch *epoch)
-{
-    if (epoch->number == 0 || epoch->base > LDB_SEQUENCE_MAX ||
-        epoch->previous_last > epoch->base)
-        return false;
-    return before == NULL ||
-           (epoch->number > before->number && epoch->base > before->base);
-}
-
 static enum ldb_status parse(struct ldb_slice lines, struct ldb_error *err,
                              struct repl_epoch_history *history)
 {
@@ -122,7 +121,7 @@ static enum ldb_status parse(struct ldb_slice lines, struct ldb_error *err,
         enum ldb_status s;
 
         if (!read_epoch(&lines, &epoch) ||
-            !follows(repl_epoch_history_last(history), &epoch))
+            !repl_epoch_follows(repl_epoch_history_last(history), &epoch))
             return ldb_error_set(err, LDB_CORRUPTION,
                                  REPL_SIDECAR_FOLDER
                                  "/" FILE_NAME

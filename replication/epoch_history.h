@@ -38,6 +38,10 @@ void repl_epoch_history_release(struct repl_epoch_history *history);
 const struct repl_epoch *
 repl_epoch_history_last(const struct repl_epoch_history *history);
 
+/* Whether the epoch may stand after before (NULL: stand first) in a history. */
+LDB_MUST_CHECK bool repl_epoch_follows(const struct repl_epoch *before,
+                                       const struct repl_epoch *epoch);
+
 /*
  * Makes the epoch that follows, without adding it. last: the last sequence
  * that recovery found. is_fresh: the folder was empty, so that epoch 1 begins

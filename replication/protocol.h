@@ -20,6 +20,10 @@
 /* Bytes of a document; chosen: 100,000 tables of a checkpoint. */
 #define REPL_DOCUMENT_BYTES_MAX ((size_t)32 << 20)
 
+/* Bytes of a small one: all but a state and a checkpoint. Chosen: many times
+ * what one has. */
+#define REPL_MESSAGE_BYTES_MAX ((size_t)16 << 10)
+
 /* Of the name of a comparator or a filter policy, with its NUL. Chosen. */
 #define REPL_POLICY_NAME_SIZE 128
 
@@ -59,7 +63,7 @@ struct repl_table_options {
 
 /* GET /v1/replication/state */
 struct repl_state {
-    struct repl_identity identity;
+    struct repl_identity identity; /* cluster "": none yet, and no epochs */
     enum repl_role role;
     char leader_url[REPL_URL_SIZE]; /* whom it follows; "": nobody, or itself */
     struct repl_epoch_history history; /* owned */
@@ -85,7 +89,7 @@ struct repl_place {
 struct repl_ack {
     char node_id[REPL_ID_SIZE]; /* the slot's name */
     char url[REPL_URL_SIZE];    /* "" when it has none */
-    uint64_t epoch;             /* the highest it has accepted */
+    uint64_t epoch;             /* the highest it has accepted; 0: none yet */
     uint64_t epoch_id;
     struct repl_place written;
     struct repl_place synced;
@@ -120,6 +124,8 @@ struct repl_file_entry {
 /* The body of POST /v1/replication/checkpoint. */
 struct repl_checkpoint_request {
     char node_id[REPL_ID_SIZE];
+    uint64_t id;     /* of one there is, to be renewed; 0: a new one */
+    bool is_release; /* let go of that one */
 };
 
 /*
@@ -142,7 +148,8 @@ struct repl_checkpoint {
 void repl_checkpoint_release(struct repl_checkpoint *checkpoint);
 
 /*
- * Each appends its document to out, or nothing. Errors: NO_MEMORY, TOO_LARGE.
+ * Each appends its document to out, or nothing. Errors: NO_MEMORY, TOO_LARGE;
+ * INVALID_ARGUMENT: a text in it is not printable ASCII.
  */
 LDB_MUST_CHECK enum ldb_status repl_state_encode(const struct repl_state *state,
                                                  struct ldb_error *err,
@@ -163,8 +170,9 @@ repl_checkpoint_encode(const struct repl_checkpoint *checkpoint,
 /*
  * Each fills a zeroed *out, and leaves it so on failure.
  *
- * Errors: CORRUPTION: what is wrong with which member; NOT_SUPPORTED: a newer
- * version of the protocol; NO_MEMORY.
+ * Errors: CORRUPTION: what is wrong with which member, or the document is
+ * longer than it may be; NOT_SUPPORTED: a newer version of the protocol;
+ * NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status repl_state_decode(struct ldb_slice text,
                                                  struct ldb_error *err,
