@@ -1,5 +1,7 @@
 #include "replication/node.h"
 
+#include <string.h>
+
 #include "replication/sidecar.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
@@ -75,9 +77,10 @@ static bool is_untouched(const struct repl_node *node,
            found->tail_bytes == 0;
 }
 
+/* floor: of its base; 0: none. */
 static enum ldb_status add_epoch(struct repl_node *node, ldb_sequence last,
-                                 bool is_fresh, uint64_t first_journal,
-                                 struct ldb_error *err,
+                                 bool is_fresh, ldb_sequence floor,
+                                 uint64_t first_journal, struct ldb_error *err,
                                  struct repl_epoch *out_epoch)
 {
     struct repl_epoch epoch;
@@ -85,6 +88,8 @@ static enum ldb_status add_epoch(struct repl_node *node, ldb_sequence last,
 
     s = repl_epoch_history_next(&node->history, node->env, last, is_fresh,
                                 first_journal, err, &epoch);
+    if (s == LDB_OK && epoch.base < floor)
+        epoch.base = floor;
     if (s == LDB_OK)
         s = repl_epoch_history_append(&node->history, &epoch, err);
     if (s != LDB_OK)
@@ -134,7 +139,7 @@ enum ldb_status repl_node_begin(struct repl_node *node,
         *out_is_new = false;
         return LDB_OK;
     }
-    s = add_epoch(node, found->last_sequence, is_fresh, first_journal, err,
+    s = add_epoch(node, found->last_sequence, is_fresh, 0, first_journal, err,
                   out_epoch);
     if (s == LDB_OK && !node->has_identity)
         s = make_identity(node, err);
@@ -148,7 +153,48 @@ enum ldb_status repl_node_begin_epoch(struct repl_node *node, ldb_sequence last,
                                       struct ldb_error *err,
                                       struct repl_epoch *out_epoch)
 {
-    return add_epoch(node, last, false, first_journal, err, out_epoch);
+    return add_epoch(node, last, false, 0, first_journal, err, out_epoch);
+}
+
+enum ldb_status repl_node_begin_promoted(struct repl_node *node,
+                                         const struct ldb_recovery *found,
+                                         ldb_sequence floor,
+                                         uint64_t first_journal,
+                                         struct ldb_error *err,
+                                         struct repl_epoch *out_epoch)
+{
+    enum ldb_status s = repl_sidecar_make_folder(node->env, node->dir, err);
+
+    assert(floor <= LDB_SEQUENCE_MAX);
+    if (s == LDB_OK)
+        s = repl_clean_stop_remove(node->env, node->dir, err);
+    if (s != LDB_OK)
+        return s;
+    node->has_mark = false;
+    s = add_epoch(node, found->last_sequence, false, floor, first_journal, err,
+                  out_epoch);
+    if (s == LDB_OK && !node->has_identity)
+        s = make_identity(node, err);
+    return s;
+}
+
+enum ldb_status repl_node_begin_following(struct repl_node *node,
+                                          struct ldb_error *err)
+{
+    struct repl_identity made = {0};
+    enum ldb_status s = repl_sidecar_make_folder(node->env, node->dir, err);
+
+    if (s == LDB_OK)
+        s = repl_clean_stop_remove(node->env, node->dir, err);
+    if (s != LDB_OK)
+        return s;
+    node->has_mark = false;
+    if (node->has_identity || node->identity.node_id[0] != '\0')
+        return LDB_OK;
+    s = repl_identity_make(node->env, err, &made);
+    if (s == LDB_OK)
+        memcpy(node->identity.node_id, made.node_id, sizeof made.node_id);
+    return s;
 }
 
 enum ldb_status repl_node_end(struct repl_node *node,

@@ -12,7 +12,8 @@
  *     repl_node_end        the clean-stop mark
  *
  * A crash anywhere in between leaves no mark, or one that does not fit the
- * folder, so that the next start begins a new epoch.
+ * folder, so that the next start begins a new epoch. A follower's order is
+ * repl_node_load, repl_node_begin_following, ldb_twin_open.
  *
  * Thread-safety: one caller at a time.
  */
@@ -61,6 +62,25 @@ LDB_MUST_CHECK enum ldb_status
 repl_node_begin(struct repl_node *node, const struct ldb_recovery *found,
                 uint64_t first_journal, struct ldb_error *err,
                 struct repl_epoch *out_epoch, bool *out_is_new);
+
+/*
+ * The same for a folder that was a follower's and is to lead: a new epoch
+ * always, and its base is floor at least (replication/promotion.h).
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_node_begin_promoted(struct repl_node *node,
+                         const struct ldb_recovery *found, ldb_sequence floor,
+                         uint64_t first_journal, struct ldb_error *err,
+                         struct repl_epoch *out_epoch);
+
+/*
+ * Before a folder is opened as a twin: makes leveld/, and removes the mark,
+ * durably: what a leader's clean stop proved says nothing once another one has
+ * led. A node without an identity gets a node id, in memory alone: it is stored
+ * with the leader's cluster id, once that is known.
+ */
+LDB_MUST_CHECK enum ldb_status repl_node_begin_following(struct repl_node *node,
+                                                         struct ldb_error *err);
 
 /*
  * A new epoch in a running process, after writes may have been lost (see

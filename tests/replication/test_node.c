@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "replication/node.h"
 #include "replication/sidecar.h"
@@ -229,6 +230,77 @@ static void a_damaged_mark_proves_nothing(void **state)
     repl_node_release(&node);
 }
 
+/* A folder that was followed with is never what its leader's stop left, even
+ * when nothing came. */
+static void to_follow_takes_the_mark_away(void **state)
+{
+    struct repl_epoch first = first_life();
+    struct repl_node node = {0};
+    struct repl_epoch epoch;
+    struct ldb_error err = {0};
+
+    (void)state;
+    load(&node);
+    assert_true(node.has_mark);
+    assert_int_equal(LDB_OK, repl_node_begin_following(&node, &err));
+    assert_false(node.has_mark);
+    repl_node_release(&node);
+    load(&node);
+    assert_false(node.has_mark);
+    epoch = begin(&node, &as_put, true);
+    assert_int_equal(first.number + 1, epoch.number);
+    repl_node_release(&node);
+}
+
+static void a_new_follower_has_a_node_id_that_is_not_stored(void **state)
+{
+    struct repl_node node = {0};
+    char id[REPL_ID_SIZE];
+    struct ldb_error err = {0};
+
+    (void)state;
+    load(&node);
+    assert_int_equal(LDB_OK, repl_node_begin_following(&node, &err));
+    assert_int_equal(REPL_ID_SIZE - 1, strlen(node.identity.node_id));
+    assert_false(node.has_identity);
+    memcpy(id, node.identity.node_id, sizeof id);
+    assert_int_equal(LDB_OK, repl_node_begin_following(&node, &err));
+    assert_string_equal(id, node.identity.node_id);
+    repl_node_release(&node);
+    load(&node);
+    assert_false(node.has_identity);
+    assert_string_equal("", node.identity.node_id);
+    repl_node_release(&node);
+}
+
+static void a_promotion_begins_an_epoch_above_its_floor(void **state)
+{
+    const ldb_sequence low = 60;
+    const ldb_sequence high = 50 + 7 * REPL_EPOCH_SKIP;
+    struct repl_node node = {0};
+    struct repl_epoch epoch;
+    struct ldb_error err = {0};
+
+    (void)state;
+    first_life();
+    load(&node); /* as its clean stop left it, and all the same */
+    assert_int_equal(
+        LDB_OK, repl_node_begin_promoted(&node, &as_put, low, 9, &err, &epoch));
+    assert_int_equal(2, epoch.number);
+    assert_int_equal(50, epoch.previous_last);
+    assert_int_equal(50 + REPL_EPOCH_SKIP, epoch.base);
+    assert_int_equal(9, epoch.first_journal);
+    assert_int_equal(LDB_OK, repl_node_begin_promoted(&node, &as_put, high, 12,
+                                                      &err, &epoch));
+    assert_int_equal(3, epoch.number);
+    assert_true(epoch.base == high);
+    repl_node_release(&node);
+    load(&node);
+    assert_false(node.has_mark);
+    assert_int_equal(3, repl_epoch_history_last(&node.history)->number);
+    repl_node_release(&node);
+}
+
 static void a_newer_format_is_refused_with_nothing_written(void **state)
 {
     static const char *const names[] = {"identity", "epochs", "clean-stop"};
@@ -415,6 +487,12 @@ int main(void)
             a_first_start_cut_short_gets_its_identity_later, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_new_epoch_can_begin_in_a_running_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(to_follow_takes_the_mark_away, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            a_new_follower_has_a_node_id_that_is_not_stored, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_promotion_begins_an_epoch_above_its_floor, setup, teardown),
         cmocka_unit_test(no_power_cut_lets_a_number_be_used_twice),
     };
 

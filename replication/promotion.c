@@ -1,0 +1,184 @@
+#include "replication/promotion.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/version/file_names.h"
+
+static enum ldb_status refuse(struct ldb_error *err, const char *format, ...)
+    LDB_PRINTF(2, 3);
+
+static enum ldb_status refuse(struct ldb_error *err, const char *format, ...)
+{
+    char text[LDB_ERROR_MESSAGE_SIZE];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return ldb_error_set(err, LDB_PRECONDITION, "%s", text);
+}
+
+/* ---- may it lead? ---- */
+
+/* The leader that was has stepped down: is it for us to go on? */
+static enum ldb_status judge_follower(const struct repl_promotion *p,
+                                      struct ldb_error *err)
+{
+    const struct repl_state *leader = p->leader;
+
+    if (p->is_forced)
+        return LDB_OK;
+    if (leader->leader_url[0] != '\0' &&
+        strcmp(leader->leader_url, p->url) != 0)
+        return refuse(err,
+                      "%.100s follows %.100s: promote that one, or say force",
+                      p->leader_url, leader->leader_url);
+    if (leader->last_sequence > p->last)
+        return refuse(err,
+                      "%.150s has writes up to %" PRIu64
+                      " and this node up to %" PRIu64
+                      ": say force to go on without them",
+                      p->leader_url, leader->last_sequence, p->last);
+    return LDB_OK;
+}
+
+static enum ldb_status judge_state(const struct repl_promotion *p,
+                                   struct ldb_error *err)
+{
+    const struct repl_epoch *last =
+        repl_epoch_history_last(&p->leader->history);
+
+    if (p->leader->role == REPL_ROLE_LEADER)
+        return refuse(err,
+                      "%.150s leads: POST /v1/admin/handover there, or stop it",
+                      p->leader_url);
+    if (last != NULL && last->number > p->epoch)
+        return refuse(err,
+                      "%.150s knows epoch %" PRIu64
+                      " and this node only %" PRIu64 ": follow it first",
+                      p->leader_url, last->number, p->epoch);
+    return judge_follower(p, err);
+}
+
+enum ldb_status repl_promotion_judge(const struct repl_promotion *promotion,
+                                     struct ldb_error *err)
+{
+    if (promotion->leader != NULL)
+        return judge_state(promotion, err);
+    if (promotion->is_forced)
+        return LDB_OK;
+    if (promotion->leader_url[0] == '\0')
+        return refuse(err, "no leader is known to be asked what it has: say "
+                           "force to lead without it");
+    return refuse(err,
+                  "%.150s does not answer: say force to lead without what it "
+                  "has not sent",
+                  promotion->leader_url);
+}
+
+/* ---- sequences ---- */
+
+enum ldb_status
+repl_promotion_base_floor(const struct repl_promotion *promotion,
+                          struct ldb_env *env, struct ldb_error *err,
+                          ldb_sequence *out)
+{
+    ldb_sequence said = promotion->last;
+    uint64_t skips = 1;
+    uint8_t random;
+    enum ldb_status s;
+
+    if (said < promotion->last_heard)
+        said = promotion->last_heard;
+    if (promotion->leader != NULL && said < promotion->leader->last_sequence)
+        said = promotion->leader->last_sequence;
+    if (promotion->is_forced) {
+        s = env->ops->random_bytes(env, &random, 1, err);
+        if (s != LDB_OK)
+            return s;
+        skips += random;
+    }
+    static_assert(REPL_PROMOTION_SKIPS_MAX == UINT8_MAX + 1, "one random byte");
+    if (said > LDB_SEQUENCE_MAX - skips * REPL_EPOCH_SKIP)
+        return ldb_error_set(err, LDB_NOT_SUPPORTED,
+                             "no sequence numbers are left above %" PRIu64,
+                             said);
+    *out = said + skips * REPL_EPOCH_SKIP;
+    return LDB_OK;
+}
+
+/* ---- files ---- */
+
+static enum ldb_status see_name(void *context, const char *name)
+{
+    uint64_t *highest = context;
+    uint64_t number = 0;
+
+    if (ldb_file_name_parse(name, &number) != LDB_FILE_FOREIGN &&
+        number > *highest)
+        *highest = number;
+    return LDB_OK;
+}
+
+/* A folder that is not there has no files. */
+static enum ldb_status see_folder(struct ldb_env *env, const char *path,
+                                  struct ldb_error *err, uint64_t *highest)
+{
+    enum ldb_status s = env->ops->list_dir(env, path, see_name, highest, err);
+
+    return s == LDB_NOT_FOUND ? LDB_OK : s;
+}
+
+enum ldb_status repl_promotion_file_floor(struct ldb_env *env, const char *dir,
+                                          uint64_t known, struct ldb_error *err,
+                                          uint64_t *out)
+{
+    char *archive = ldb_mem_printf("%s/" LDB_OWN_FOLDER "/archive", dir);
+    uint64_t highest = known;
+    enum ldb_status s;
+
+    if (archive == NULL)
+        return ldb_error_no_memory(err);
+    s = see_folder(env, dir, err, &highest);
+    if (s == LDB_OK)
+        s = see_folder(env, archive, err, &highest);
+    ldb_mem_free(archive);
+    if (s != LDB_OK)
+        return s;
+    /* As many again are left for it to use. */
+    if (highest > LDB_FILE_NUMBER_MAX - 2 * REPL_PROMOTION_FILES)
+        return ldb_error_set(err, LDB_NOT_SUPPORTED,
+                             "no file numbers are left above %" PRIu64,
+                             highest);
+    *out = highest + REPL_PROMOTION_FILES;
+    return LDB_OK;
+}
+
+enum ldb_status repl_promotion_raise_files(struct ldb_env *env, const char *dir,
+                                           uint64_t floor,
+                                           struct ldb_error *err)
+{
+    char *path = ldb_file_path(dir, LDB_FILE_JOURNAL, floor);
+    struct ldb_writable_file *file = NULL;
+    enum ldb_status closed;
+    enum ldb_status s;
+
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    /* What a try before has written there stays. */
+    s = env->ops->open_writable(env, path, LDB_OPEN_APPEND, err, &file);
+    if (s == LDB_OK) {
+        s = ldb_file_sync(file, err);
+        closed = ldb_file_close(file, s == LDB_OK ? err : NULL);
+        s = s == LDB_OK ? closed : s;
+    }
+    if (s == LDB_OK)
+        s = env->ops->sync_dir(env, dir, err);
+    ldb_mem_free(path);
+    return s;
+}

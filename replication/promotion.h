@@ -1,0 +1,71 @@
+/*
+ * A follower is to lead: whether it may, and above which numbers its history
+ * begins, so that no sequence and no file name of it can be one of the leader's
+ * that was.
+ *
+ * Thread-safety: functions of their arguments.
+ */
+#ifndef REPLICATION_PROMOTION_H
+#define REPLICATION_PROMOTION_H
+
+#include "replication/protocol.h"
+
+/* How far its files are numbered above all that are known: more than a leader
+ * makes while nobody hears of it. */
+#define REPL_PROMOTION_FILES (UINT64_C(1) << 20)
+
+/*
+ * Of a forced promotion the base lies so many times REPL_EPOCH_SKIP above what
+ * is known, at random: two nodes that are both forced at one time hardly get
+ * the same. Up to 2^40 in all.
+ */
+#define REPL_PROMOTION_SKIPS_MAX 256
+
+struct repl_promotion {
+    bool is_forced; /* an operator said: although it may lose writes */
+
+    /* ---- ours ---- */
+    uint64_t epoch;          /* the highest accepted */
+    ldb_sequence last;       /* of our entries */
+    ldb_sequence last_heard; /* what the leader last said was its last one */
+    const char *url;         /* as others reach us; "": unknown */
+
+    /* ---- the leader that was ---- */
+    const char *leader_url;          /* "": none was known */
+    const struct repl_state *leader; /* NULL: it does not answer */
+};
+
+/*
+ * OK: it may lead. PRECONDITION: why not, and what to do. A leader that answers
+ * is never passed over by force: it has to step down.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_promotion_judge(const struct repl_promotion *promotion,
+                     struct ldb_error *err);
+
+/* What the new epoch's base has to be at least. Errors: NOT_SUPPORTED: sequence
+ * numbers are used up; IO (random). */
+LDB_MUST_CHECK enum ldb_status
+repl_promotion_base_floor(const struct repl_promotion *promotion,
+                          struct ldb_env *env, struct ldb_error *err,
+                          ldb_sequence *out);
+
+/*
+ * What numbers of files have to be at least: REPL_PROMOTION_FILES above all in
+ * the folder and its archive, and above known, the highest heard of elsewhere.
+ * Errors: NOT_SUPPORTED: file numbers are used up; IO, NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_promotion_file_floor(struct ldb_env *env, const char *dir, uint64_t known,
+                          struct ldb_error *err, uint64_t *out);
+
+/*
+ * Sees to it that ldb_open() numbers its files above floor: by an empty journal
+ * of that number, which any library replays for nothing. The folder is closed;
+ * durable when OK. Again: OK.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_promotion_raise_files(struct ldb_env *env, const char *dir, uint64_t floor,
+                           struct ldb_error *err);
+
+#endif

@@ -1,0 +1,300 @@
+/* Who may lead, and above which numbers. */
+#include "replication/promotion.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/base/mem.h"
+#include "storage/include/ldb.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/clock_env.h"
+
+#define OURS "http://b:1"
+
+/* The leader that was, as a row tells it. */
+struct leader_row {
+    enum repl_role role;
+    const char *follows;
+    uint64_t epoch;
+    ldb_sequence last;
+};
+
+static void fill_state(const struct leader_row *row, struct repl_epoch *epoch,
+                       struct repl_state *out)
+{
+    *epoch = (struct repl_epoch){.number = row->epoch, .id = 1};
+    *out = (struct repl_state){
+        .role = row->role,
+        .history = {.items = epoch, .count = 1},
+        .last_sequence = row->last,
+    };
+    (void)snprintf(out->leader_url, sizeof out->leader_url, "%s", row->follows);
+}
+
+static void a_leader_that_answers_decides_with(void **state)
+{
+    static const struct {
+        const char *name;
+        struct leader_row leader;
+        enum ldb_status plain;
+        enum ldb_status forced;
+    } rows[] = {
+        {"it leads",
+         {REPL_ROLE_LEADER, "", 3, 100},
+         LDB_PRECONDITION,
+         LDB_PRECONDITION},
+        {"it has stepped down for us",
+         {REPL_ROLE_FOLLOWER, OURS, 3, 100},
+         LDB_OK,
+         LDB_OK},
+        {"it has stepped down",
+         {REPL_ROLE_FOLLOWER, "", 3, 100},
+         LDB_OK,
+         LDB_OK},
+        {"for another one",
+         {REPL_ROLE_FOLLOWER, "http://c:1", 3, 100},
+         LDB_PRECONDITION,
+         LDB_OK},
+        {"it has more",
+         {REPL_ROLE_FOLLOWER, OURS, 3, 101},
+         LDB_PRECONDITION,
+         LDB_OK},
+        {"it is in a later epoch",
+         {REPL_ROLE_FOLLOWER, OURS, 4, 100},
+         LDB_PRECONDITION,
+         LDB_PRECONDITION},
+        {"it is in an earlier epoch",
+         {REPL_ROLE_FOLLOWER, OURS, 2, 100},
+         LDB_OK,
+         LDB_OK},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct repl_promotion p = {
+            .epoch = 3, .last = 100, .url = OURS, .leader_url = "http://a:1"};
+        struct repl_epoch epoch;
+        struct repl_state leader;
+        struct ldb_error err = {0};
+
+        fill_state(&rows[i].leader, &epoch, &leader);
+        p.leader = &leader;
+        if (repl_promotion_judge(&p, &err) != rows[i].plain)
+            fail_msg("%s: %s", rows[i].name, err.message);
+        p.is_forced = true;
+        if (repl_promotion_judge(&p, &err) != rows[i].forced)
+            fail_msg("%s, forced: %s", rows[i].name, err.message);
+    }
+}
+
+static void one_that_does_not_answer_takes_force(void **state)
+{
+    struct repl_promotion p = {.leader_url = "http://a:1", .url = ""};
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_ldb_status(LDB_PRECONDITION, repl_promotion_judge(&p, &err), NULL);
+    assert_ldb_message("http://a:1 does not answer", &err);
+    p.leader_url = "";
+    assert_ldb_status(LDB_PRECONDITION, repl_promotion_judge(&p, &err), NULL);
+    p.is_forced = true;
+    assert_ldb_ok(repl_promotion_judge(&p, &err), &err);
+}
+
+/* ---- sequences ---- */
+
+static ldb_sequence floor_of(const struct repl_promotion *p,
+                             struct clock_env *clock)
+{
+    struct ldb_error err = {0};
+    ldb_sequence floor = 0;
+
+    assert_ldb_ok(repl_promotion_base_floor(p, &clock->env, &err, &floor),
+                  &err);
+    return floor;
+}
+
+static void the_base_lies_above_all_that_was_said(void **state)
+{
+    const struct leader_row row = {REPL_ROLE_FOLLOWER, "", 3, 300};
+    struct repl_promotion p = {.last = 100, .last_heard = 200};
+    struct repl_epoch epoch;
+    struct repl_state leader;
+    struct clock_env clock;
+
+    (void)state;
+    clock_env_init(&clock, 0);
+    assert_true(floor_of(&p, &clock) == 200 + REPL_EPOCH_SKIP);
+    fill_state(&row, &epoch, &leader);
+    p.leader = &leader;
+    assert_true(floor_of(&p, &clock) == 300 + REPL_EPOCH_SKIP);
+    p.last = 400;
+    assert_true(floor_of(&p, &clock) == 400 + REPL_EPOCH_SKIP);
+}
+
+static void forced_it_lies_at_random(void **state)
+{
+    struct repl_promotion p = {.last = 100, .is_forced = true};
+    ldb_sequence first = 0;
+    unsigned others = 0;
+    struct clock_env clock;
+
+    (void)state;
+    clock_env_init(&clock, 0);
+    for (unsigned i = 0; i < 50; i++) {
+        ldb_sequence floor = floor_of(&p, &clock);
+
+        assert_true(floor >= 100 + REPL_EPOCH_SKIP);
+        assert_true(floor <= 100 + (UINT64_C(1) << 40));
+        assert_int_equal((floor - 100) % REPL_EPOCH_SKIP, 0);
+        first = i == 0 ? floor : first;
+        others += floor != first;
+    }
+    assert_true(others > 25);
+}
+
+static void sequences_that_are_used_up_are_told(void **state)
+{
+    struct repl_promotion p = {.last = LDB_SEQUENCE_MAX - REPL_EPOCH_SKIP};
+    ldb_sequence floor = 1;
+    struct clock_env clock;
+    struct ldb_error err = {0};
+
+    (void)state;
+    clock_env_init(&clock, 0);
+    assert_true(floor_of(&p, &clock) == LDB_SEQUENCE_MAX);
+    p.last++;
+    assert_ldb_status(LDB_NOT_SUPPORTED,
+                      repl_promotion_base_floor(&p, &clock.env, &err, &floor),
+                      NULL);
+    assert_int_equal(floor, 1);
+}
+
+/* ---- files ---- */
+
+static void put_file(struct ldb_env *env, const char *path)
+{
+    struct ldb_writable_file *file;
+
+    assert_ldb_ok(
+        env->ops->open_writable(env, path, LDB_OPEN_TRUNCATE, NULL, &file),
+        NULL);
+    assert_ldb_ok(ldb_file_close(file, NULL), NULL);
+}
+
+static uint64_t file_floor(struct ldb_env *env, uint64_t known)
+{
+    struct ldb_error err = {0};
+    uint64_t floor = 0;
+
+    assert_ldb_ok(repl_promotion_file_floor(env, "/db", known, &err, &floor),
+                  &err);
+    return floor;
+}
+
+static void files_are_numbered_above_all_that_are_known(void **state)
+{
+    struct ldb_env *env;
+
+    (void)state;
+    assert_ldb_ok(ldb_env_memory_create(NULL, &env), NULL);
+    assert_ldb_ok(env->ops->create_dir(env, "/db", NULL), NULL);
+    assert_int_equal(file_floor(env, 3), 3 + REPL_PROMOTION_FILES);
+    put_file(env, "/db/000007.log");
+    put_file(env, "/db/MANIFEST-000009");
+    put_file(env, "/db/000008.ldb");
+    put_file(env, "/db/not-000099.ldb");
+    assert_int_equal(file_floor(env, 3), 9 + REPL_PROMOTION_FILES);
+    assert_ldb_ok(env->ops->create_dir(env, "/db/leveld", NULL), NULL);
+    assert_ldb_ok(env->ops->create_dir(env, "/db/leveld/archive", NULL), NULL);
+    put_file(env, "/db/leveld/archive/000011.log");
+    assert_int_equal(file_floor(env, 3), 11 + REPL_PROMOTION_FILES);
+    assert_int_equal(file_floor(env, 30), 30 + REPL_PROMOTION_FILES);
+    ldb_env_memory_destroy(env);
+}
+
+static void file_numbers_that_are_used_up_are_told(void **state)
+{
+    struct ldb_error err = {0};
+    struct ldb_env *env;
+    uint64_t floor = 1;
+
+    (void)state;
+    assert_ldb_ok(ldb_env_memory_create(NULL, &env), NULL);
+    assert_ldb_ok(env->ops->create_dir(env, "/db", NULL), NULL);
+    assert_ldb_status(LDB_NOT_SUPPORTED,
+                      repl_promotion_file_floor(
+                          env, "/db",
+                          LDB_FILE_NUMBER_MAX - 2 * REPL_PROMOTION_FILES + 1,
+                          &err, &floor),
+                      NULL);
+    assert_int_equal(floor, 1);
+    ldb_env_memory_destroy(env);
+}
+
+static struct ldb_db *open_db(struct ldb_env *env)
+{
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_db *db = NULL;
+
+    ldb_options_init(&options);
+    options.env = env;
+    options.create_if_missing = true;
+    assert_ldb_ok(ldb_open("/db", &options, NULL, &err, &db), &err);
+    return db;
+}
+
+/* The folder as it was left, raised once or twice, opens with all it had. */
+static void an_open_after_it_numbers_above_the_floor(void **state)
+{
+    struct ldb_error err = {0};
+    struct ldb_env *env;
+    struct ldb_stats stats;
+    struct ldb_db *db;
+
+    (void)state;
+    for (unsigned raises = 1; raises <= 2; raises++) {
+        uint64_t floor;
+
+        assert_ldb_ok(ldb_env_memory_create(NULL, &env), NULL);
+        db = open_db(env);
+        assert_ldb_ok(ldb_put(db, ldb_slice_str("k"), ldb_slice_str("v"), true,
+                              &err, NULL),
+                      &err);
+        assert_ldb_ok(ldb_close(db, &err), &err);
+        floor = file_floor(env, 0);
+        for (unsigned i = 0; i < raises; i++)
+            assert_ldb_ok(repl_promotion_raise_files(env, "/db", floor, &err),
+                          &err);
+        db = open_db(env);
+        ldb_stats(db, &stats);
+        assert_true(stats.journal_number > floor);
+        assert_true(stats.manifest_number > floor);
+        assert_int_equal(stats.last_sequence, 1);
+        assert_ldb_ok(ldb_close(db, &err), &err);
+        /* Too late: it changes nothing any more. */
+        assert_ldb_ok(repl_promotion_raise_files(env, "/db", floor, &err),
+                      &err);
+        db = open_db(env);
+        assert_int_equal(ldb_last_sequence(db), 1);
+        assert_ldb_ok(ldb_close(db, &err), &err);
+        ldb_env_memory_destroy(env);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_leader_that_answers_decides_with),
+        cmocka_unit_test(one_that_does_not_answer_takes_force),
+        cmocka_unit_test(the_base_lies_above_all_that_was_said),
+        cmocka_unit_test(forced_it_lies_at_random),
+        cmocka_unit_test(sequences_that_are_used_up_are_told),
+        cmocka_unit_test(files_are_numbered_above_all_that_are_known),
+        cmocka_unit_test(file_numbers_that_are_used_up_are_told),
+        cmocka_unit_test(an_open_after_it_numbers_above_the_floor),
+    };
+
+    return cmocka_run_group_tests_name("promotion", tests, NULL, NULL);
+}
