@@ -1,6 +1,6 @@
 #include "replication/client.h"
 
-#include <inttypes.h>
+#include <string.h>
 
 #include "storage/base/status.h"
 
@@ -85,24 +85,27 @@ enum ldb_status repl_client_ack(struct repl_client *client,
 
 /* ---- checkpoints ---- */
 
-/* POSTs {"node_id":...} with the members that follow. An id is hex digits: it
- * needs no escape, and any other is a mistake of ours. */
-static enum ldb_status post_checkpoint(struct repl_client *client,
-                                       const char *node_id, const char *members,
-                                       struct ldb_error *err,
-                                       struct ldb_buf *answer)
+static void fill_request(const char *node_id, uint64_t id,
+                         struct repl_checkpoint_request *out)
+{
+    assert(strlen(node_id) < sizeof(out->node_id));
+    *out = (struct repl_checkpoint_request){.id = id};
+    (void)snprintf(out->node_id, sizeof(out->node_id), "%s", node_id);
+}
+
+static enum ldb_status
+post_checkpoint(struct repl_client *client,
+                const struct repl_checkpoint_request *request,
+                struct ldb_error *err, struct ldb_buf *answer)
 {
     struct ldb_buf body = LDB_BUF_INIT(SMALL_DOCUMENT_MAX);
     enum ldb_status s;
 
     client->refusal = (struct repl_refusal){0};
-    assert(strspn(node_id, "0123456789abcdef") == strlen(node_id));
-    s = ldb_buf_printf(&body, "{\"node_id\":\"%s\"%s}", node_id, members);
+    s = repl_checkpoint_request_encode(request, err, &body);
     if (s == LDB_OK)
         s = repl_client_call(client, CHECKPOINT_PATH, ldb_slice_of_buf(&body),
                              err, answer);
-    else
-        s = ldb_error_set(err, s, CHECKPOINT_PATH ": %s", ldb_status_text(s));
     ldb_buf_release(&body);
     return s;
 }
@@ -113,9 +116,11 @@ enum ldb_status repl_client_checkpoint(struct repl_client *client,
                                        struct repl_checkpoint *out)
 {
     struct ldb_buf answer = LDB_BUF_INIT(REPL_DOCUMENT_BYTES_MAX);
+    struct repl_checkpoint_request request;
     enum ldb_status s;
 
-    s = post_checkpoint(client, node_id, "", err, &answer);
+    fill_request(node_id, 0, &request);
+    s = post_checkpoint(client, &request, err, &answer);
     if (s == LDB_OK)
         s = in_answer(
             repl_checkpoint_decode(ldb_slice_of_buf(&answer), err, out),
@@ -124,35 +129,35 @@ enum ldb_status repl_client_checkpoint(struct repl_client *client,
     return s;
 }
 
-/* The answer says no more than its status. */
-static enum ldb_status post_of_one(struct repl_client *client,
-                                   const char *node_id, uint64_t id,
-                                   const char *members, struct ldb_error *err)
-{
-    struct ldb_buf answer = LDB_BUF_INIT(SMALL_DOCUMENT_MAX);
-    char text[64];
-    enum ldb_status s;
-
-    (void)snprintf(text, sizeof(text), ",\"id\":%" PRIu64 "%s", id, members);
-    s = post_checkpoint(client, node_id, text, err, &answer);
-    ldb_buf_release(&answer);
-    return s;
-}
-
 enum ldb_status repl_client_checkpoint_renew(struct repl_client *client,
                                              const char *node_id, uint64_t id,
                                              struct ldb_error *err)
 {
-    return post_of_one(client, node_id, id, "", err);
+    struct ldb_buf answer = LDB_BUF_INIT(SMALL_DOCUMENT_MAX);
+    struct repl_checkpoint_request request;
+    enum ldb_status s;
+
+    assert(id != 0);
+    fill_request(node_id, id, &request);
+    /* The answer says no more than its status. */
+    s = post_checkpoint(client, &request, err, &answer);
+    ldb_buf_release(&answer);
+    return s;
 }
 
 enum ldb_status repl_client_checkpoint_release(struct repl_client *client,
                                                const char *node_id, uint64_t id,
                                                struct ldb_error *err)
 {
-    enum ldb_status s =
-        post_of_one(client, node_id, id, ",\"release\":true", err);
+    struct ldb_buf answer = LDB_BUF_INIT(SMALL_DOCUMENT_MAX);
+    struct repl_checkpoint_request request;
+    enum ldb_status s;
 
+    assert(id != 0);
+    fill_request(node_id, id, &request);
+    request.is_release = true;
+    s = post_checkpoint(client, &request, err, &answer);
+    ldb_buf_release(&answer);
     /* It has gone by itself: as good. */
     return s == LDB_GONE || s == LDB_NOT_FOUND ? LDB_OK : s;
 }
