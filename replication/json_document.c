@@ -39,7 +39,8 @@ static unsigned nesting_of(struct ldb_slice text)
 
 /*
  * An allocation for jansson failed on this thread. Its own error says so in
- * some places only; in others it is a syntax error.
+ * some places only; in others it is a syntax error, and in one none at all: a
+ * string then lacks some of its bytes.
  */
 static _Thread_local bool alloc_failed;
 
@@ -74,13 +75,15 @@ json_t *repl_json_parse(struct ldb_slice text, unsigned depth_max, char *why,
     alloc_failed = false;
     root = json_loadb((const char *)text.data, text.len,
                       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (root != NULL)
+    if (!alloc_failed && root != NULL)
         return root;
-    if (alloc_failed)
-        why[0] = '\0';
-    else
+    if (!alloc_failed) {
         (void)snprintf(why, why_size, "JSON, line %d column %d: %s", error.line,
                        error.column, error.text);
+        return NULL;
+    }
+    json_decref(root);
+    why[0] = '\0';
     return NULL;
 }
 
