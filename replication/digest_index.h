@@ -15,19 +15,9 @@
 #ifndef REPLICATION_DIGEST_INDEX_H
 #define REPLICATION_DIGEST_INDEX_H
 
-#include "storage/base/digest.h"
-#include "storage/version/file_names.h"
+#include "replication/digest_store.h"
 
 struct repl_digest_index;
-
-struct repl_digest_file {
-    enum ldb_file_type type; /* LDB_FILE_JOURNAL, LDB_FILE_TABLE, which stands
-                                for LDB_FILE_TABLE_SST too */
-    uint64_t number;
-    /* A table: all of it. A journal: its sealed length; of what may lie behind
-     * it in the file nothing counts. */
-    uint64_t size;
-};
 
 /* Somebody who waits for a digest. Zeroed at first, the upper half set. */
 struct repl_digest_ask {
@@ -82,7 +72,7 @@ bool repl_digest_index_want(struct repl_digest_index *index,
 /*
  * OK: known, *out is the digest of ask->file, and ask is the caller's.
  * STALLED: it is found out as soon as can be, and ask->done called, maybe
- * before this returns. Errors: NO_MEMORY; CLOSED.
+ * before this returns. Errors: NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_digest_index_ask(struct repl_digest_index *index,
