@@ -4,11 +4,12 @@
  * leveld/slots, so that after a restart the same journals are kept before
  * anybody has asked.
  *
- * A slot pins the journal that its follower reads, and with it all later ones,
- * up to a number of bytes; beyond, or once the engine itself had to let one go
- * (storage/retained.h), the slot is lost: nothing is kept for it, and it is
- * told so in each heartbeat. It is found again by an ack from a place from
- * which all journals are here, within those bytes.
+ * A slot pins the journal up to which its follower has synced, and with it all
+ * later ones, up to a number of bytes; beyond, or once the engine itself had to
+ * let one go (storage/retained.h), the slot is lost: nothing is kept for it,
+ * and it is told so in each heartbeat. It is found again once it says that it
+ * stands at a place from which all journals are here, within those bytes. A
+ * follower that has no journal yet needs none, and is not lost.
  *
  * How far a follower has synced counts for write concern (write_concern.h)
  * whether or not it is alive or lost: what it has on its disk it has. What
@@ -20,15 +21,12 @@
 #ifndef REPLICATION_SLOTS_H
 #define REPLICATION_SLOTS_H
 
-#include "replication/protocol.h"
+#include "replication/slot_store.h"
 #include "storage/retained.h"
 
 /* Bytes of journals that one slot keeps. Chosen: a minute or two of writes as
  * fast as one disk takes them. */
 #define REPL_SLOT_BYTES (UINT64_C(1) << 30)
-
-/* Slots at most, each of a node. Chosen. */
-#define REPL_SLOTS_MAX 256
 
 /* A follower not heard of for so long is not alive: some heartbeats, each at
  * most a second after the one before. Chosen. */
@@ -41,6 +39,10 @@ struct repl_slots_options {
     const char *dir;               /* the database's; copied */
     struct ldb_retained *retained; /* of the open database; borrowed */
     uint64_t bytes_max;            /* a slot; 0: REPL_SLOT_BYTES */
+    /* Tick tells each slot that was lost, or found, since the last one; no lock
+     * is held. NULL: nobody is told. */
+    void (*on_lost)(void *context, const char *node_id, bool is_lost);
+    void *context;
 };
 
 /* One slot as it is now. */
@@ -56,7 +58,8 @@ struct repl_slot {
     uint64_t kept_bytes;    /* of sealed journals, from that one on */
     uint64_t lag_sequences; /* durable here and not applied there; 0 without
                                an ack, as are the next two */
-    uint64_t lag_bytes;     /* of journals, durable here and not synced there */
+    uint64_t lag_bytes;     /* of the journals here, durable and not synced
+                               there; as of the last tick, as kept_bytes */
     uint64_t lag_us;        /* for how long it has lacked the first of them */
 };
 
@@ -70,8 +73,9 @@ LDB_MUST_CHECK enum ldb_status
 repl_slots_open(const struct repl_slots_options *options, struct ldb_error *err,
                 struct repl_slots **out);
 
-/* Stores what has changed, and unpins. NULL is fine. Errors: what storing
- * failed with: then leveld/slots names earlier places, and more is kept. */
+/* Stores where all stand, and unpins; before the database is closed. NULL is
+ * fine. Errors: what storing failed with: then leveld/slots names earlier
+ * places, and more is kept. */
 LDB_MUST_CHECK enum ldb_status repl_slots_close(struct repl_slots *slots,
                                                 struct ldb_error *err);
 
@@ -100,9 +104,10 @@ size_t repl_slots_synced(struct repl_slots *slots, ldb_sequence *out,
                          size_t max);
 
 /*
- * A few times a second, not on a loop: looks which slots are lost now, notes
- * for lag_us what is durable, and stores what has changed, which waits for the
- * disk. Errors: those of repl_sidecar_write(): it is tried again at the next.
+ * A few times a second, one caller, not on a loop: looks which slots are lost
+ * now, notes for lag_us what is durable, and stores what has changed, which
+ * waits for the disk. Errors: those of repl_sidecar_write(): it is tried again,
+ * a second later at the soonest; NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_slots_tick(struct repl_slots *slots, const struct ldb_position *durable,
