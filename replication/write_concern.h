@@ -82,6 +82,9 @@ void repl_write_concern_tick(struct repl_write_concern *concern);
 unsigned repl_write_concern_synced_by(struct repl_write_concern *concern,
                                       ldb_sequence sequence);
 
+/* How many followers there are, dead ones too; 0 when it does not lead. */
+unsigned repl_write_concern_followers(struct repl_write_concern *concern);
+
 struct repl_write_concern_figures {
     uint64_t waiting;
     uint64_t met_total; /* at once, or after a wait */
