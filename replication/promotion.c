@@ -33,7 +33,7 @@ static enum ldb_status judge_follower(const struct repl_promotion *p,
 
     if (p->is_forced)
         return LDB_OK;
-    if (leader->leader_url[0] != '\0' &&
+    if (leader->leader_url[0] != '\0' && p->url[0] != '\0' &&
         strcmp(leader->leader_url, p->url) != 0)
         return refuse(err,
                       "%.100s follows %.100s: promote that one, or say force",

@@ -27,6 +27,16 @@ bool repl_role_url_is_storable(const char *url)
     return true;
 }
 
+void repl_role_url_copy(const char *url, char out[REPL_URL_SIZE])
+{
+    size_t len = strnlen(url, REPL_URL_SIZE - 1);
+
+    if (len > 0 && url[len - 1] == '/')
+        len--;
+    memcpy(out, url, len);
+    out[len] = '\0';
+}
+
 /* ---- reading ---- */
 
 static bool read_role(struct ldb_slice word, enum repl_role *out)

@@ -32,6 +32,10 @@ struct repl_role_file {
  * enough. */
 bool repl_role_url_is_storable(const char *url);
 
+/* The URL without a slash at its end, cut at the size: so that one node has one
+ * spelling. */
+void repl_role_url_copy(const char *url, char out[REPL_URL_SIZE]);
+
 /* Errors: NOT_FOUND: nothing was decided; those of repl_sidecar_read(). */
 LDB_MUST_CHECK enum ldb_status repl_role_file_load(struct ldb_env *env,
                                                    const char *dir,

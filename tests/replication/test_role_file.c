@@ -91,6 +91,24 @@ static void a_url_that_would_break_a_line_is_refused(void **state)
     assert_true(repl_role_url_is_storable(""));
 }
 
+static void a_url_has_one_spelling(void **state)
+{
+    char longest[REPL_URL_SIZE + 9];
+    char out[REPL_URL_SIZE];
+
+    (void)state;
+    repl_role_url_copy("http://a:1/", out);
+    assert_string_equal(out, "http://a:1");
+    repl_role_url_copy("http://a:1", out);
+    assert_string_equal(out, "http://a:1");
+    repl_role_url_copy("", out);
+    assert_string_equal(out, "");
+    memset(longest, 'a', sizeof longest);
+    longest[sizeof longest - 1] = '\0';
+    repl_role_url_copy(longest, out);
+    assert_int_equal(strlen(out), REPL_URL_SIZE - 1);
+}
+
 static void lines_that_are_no_role_are_corruption(void **state)
 {
     static const struct {
@@ -217,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_stored_comes_back),
         TEST(a_url_that_would_break_a_line_is_refused),
+        TEST(a_url_has_one_spelling),
         TEST(lines_that_are_no_role_are_corruption),
         TEST(without_a_decision_the_flags_say),
         TEST(a_decision_outlives_a_restart_with_the_same_flags),
