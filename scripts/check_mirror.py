@@ -12,6 +12,8 @@ import sys
 import c_source
 
 ELSEWHERE = {
+    'replication/forwarder_transfer.c':
+        'tests/replication/test_forwarder_http.c',
     'service/cmd_serve.c': 'tests/e2e/test_serve.c',
     'service/http_acceptor.c': 'tests/service/test_http_server.c',
     'service/http_body.c': 'tests/service/test_http_exchange.c',
