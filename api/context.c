@@ -47,6 +47,7 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     };
     api_json_use_ldb_mem();
     context->gate = api_db_gate_create();
+    context->writes = api_db_gate_create();
     context->role = api_role_create();
     context->metrics = api_metrics_create(api_route_none() + 1);
     context->snapshots = api_snapshots_create(db, env);
@@ -55,7 +56,8 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     context->tasks = api_tasks_create(env);
     context->backups = api_backups_create();
     context->tokens = api_token_store_create();
-    if (context->gate == NULL || context->role == NULL ||
+    if (context->gate == NULL || context->writes == NULL ||
+        context->role == NULL ||
         context->metrics == NULL || context->snapshots == NULL ||
         context->sequence_waits == NULL || context->feeds == NULL ||
         context->tasks == NULL || context->backups == NULL ||
@@ -65,8 +67,10 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     }
     context->started_us = api_now_us(context);
     context->started_wall_us = env->ops->wall_us(env);
-    if (db != NULL)
-        api_context_take_db(context, db);
+    if (db == NULL)
+        return LDB_OK;
+    api_context_take_db(context, db);
+    api_db_gate_open(context->writes);
     return LDB_OK;
 }
 
@@ -163,6 +167,8 @@ void api_context_release(struct api_context *context)
     context->metrics = NULL;
     api_role_destroy(context->role);
     context->role = NULL;
+    api_db_gate_destroy(context->writes);
+    context->writes = NULL;
     api_db_gate_destroy(context->gate);
     context->gate = NULL;
 }

@@ -28,11 +28,13 @@ struct api_db_gate;
 struct api_db_gate_reason;
 struct api_feeds;
 struct api_metrics;
+struct api_node_ops;
 struct api_role;
 struct api_sequence_waits;
 struct api_snapshots;
 struct api_tasks;
 struct api_token_store;
+struct repl_forwarder;
 
 /* The defaults are docs/http_api.md's; every one is shown in /stats. */
 struct api_limits {
@@ -80,7 +82,11 @@ struct api_process_figures {
  */
 struct api_context {
     struct api_db_gate *gate;
-    struct ldb_db *db;   /* borrowed; inside the gate alone */
+    struct ldb_db *db; /* borrowed; inside the gate alone */
+    /* Open while this node takes writes: who submits one is inside for that
+     * moment. So once it is closed every write is in the queue or will not
+     * be. Whoever is to be inside the gate too is so before. */
+    struct api_db_gate *writes;
     struct ldb_env *env; /* borrowed: clock, free space */
     struct api_role *role;
     struct api_metrics *metrics;
@@ -113,6 +119,13 @@ struct api_context {
     /* Fills in figures of the process for /stats; NULL: left out. */
     void (*process_figures)(void *service, struct api_process_figures *out);
     void *service;
+    /* The node behind the server (node_ops.h); NULL: there is none, and it
+     * leads. */
+    const struct api_node_ops *node_ops;
+    void *node;
+    /* Of a follower's writes; NULL: none can be forwarded. */
+    struct repl_forwarder *forwarder;
+    unsigned follower_writes; /* enum api_follower_writes */
 
     struct api_retry retry;          /* of the thread that ticks */
     _Atomic(unsigned) retry_after_s; /* of a write that is turned away */
@@ -124,8 +137,9 @@ struct api_context {
 
 /*
  * Fills context with the defaults and an empty set of metrics. db NULL: the
- * gate is closed until take_db. Also makes the JSON library allocate through
- * ldb_mem_* (process-wide): call before threads start.
+ * gate is closed until take_db, and that of writes until somebody opens it.
+ * Also makes the JSON library allocate through ldb_mem_* (process-wide): call
+ * before threads start.
  *
  * Errors: NO_MEMORY.
  */
@@ -147,7 +161,7 @@ void api_context_shut(struct api_context *context,
                       const struct api_db_gate_reason *reason);
 /* The gate is CLOSED, the database still open: lets go of snapshots. */
 void api_context_drop_db(struct api_context *context);
-/* The gate is CLOSED: opens it to db. */
+/* The gate is CLOSED: opens it to db; that of writes stays as it is. */
 void api_context_take_db(struct api_context *context, struct ldb_db *db);
 
 /* The service is to end: requests that wait are answered now, tasks are

@@ -143,6 +143,7 @@ struct api_exchange {
 
     /* ---- set by begin, through the router ---- */
     const struct api_route *route;
+    const struct api_route *handlers; /* route, or who stands for it */
     struct ldb_slice raw_rest;     /* of raw_path, after the route's prefix */
     struct api_tokens *tokens;     /* the set that token is of; NULL: none */
     const struct api_token *token; /* whose request it is; NULL: anybody's */

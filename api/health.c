@@ -3,6 +3,7 @@
 #include "api/context.h"
 #include "api/db_gate.h"
 #include "api/document.h"
+#include "api/node_ops.h"
 #include "api/problem.h"
 #include "api/response.h"
 #include "api/role.h"
@@ -97,6 +98,8 @@ const char *api_not_ready_reason(const struct api_context *context,
     }
     reason = database_reason(context, problem);
     api_db_gate_leave(context->gate);
+    if (reason == NULL && context->node_ops != NULL)
+        reason = context->node_ops->reason(context->node, problem);
     return reason;
 }
 

@@ -12,6 +12,7 @@
 #include "api/context.h"
 #include "api/dashboard.h"
 #include "api/db_gate.h"
+#include "api/forward.h"
 #include "api/health.h"
 #include "api/kv.h"
 #include "api/metrics.h"
@@ -23,6 +24,7 @@
 #include "api/range_delete.h"
 #include "api/response.h"
 #include "api/role.h"
+#include "api/role_change.h"
 #include "api/sequence_wait.h"
 #include "api/size.h"
 #include "api/snapshot_routes.h"
@@ -49,6 +51,7 @@ static const struct api_route routes[] = {
         .path = "/v1/kv/",
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_PUT),
+        .writes = true,
         .scope = API_SCOPE_WRITE,
         .database = true,
         .waits = true,
@@ -62,6 +65,7 @@ static const struct api_route routes[] = {
         .path = "/v1/kv/",
         .is_prefix = true,
         .methods = API_METHOD_BIT(API_DELETE),
+        .writes = true,
         .scope = API_SCOPE_WRITE,
         .database = true,
         .waits = true,
@@ -74,6 +78,7 @@ static const struct api_route routes[] = {
         .name = "POST /v1/batch",
         .path = "/v1/batch",
         .methods = API_METHOD_BIT(API_POST),
+        .writes = true,
         .scope = API_SCOPE_WRITE,
         .database = true,
         .waits = true,
@@ -109,6 +114,7 @@ static const struct api_route routes[] = {
         .name = "DELETE /v1/range",
         .path = "/v1/range",
         .methods = API_METHOD_BIT(API_DELETE),
+        .writes = true,
         .scope = API_SCOPE_WRITE,
         .database = true,
         .waits = true,
@@ -221,6 +227,36 @@ static const struct api_route routes[] = {
         .abandon = api_admin_abandon,
     },
     {
+        .name = "POST /v1/admin/promote",
+        .path = "/v1/admin/promote",
+        .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_ADMIN,
+        .begin = api_admin_begin,
+        .finish = api_promote_finish,
+        .resume = api_admin_resume,
+        .abandon = api_admin_abandon,
+    },
+    {
+        .name = "POST /v1/admin/demote",
+        .path = "/v1/admin/demote",
+        .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_ADMIN,
+        .begin = api_admin_begin,
+        .finish = api_demote_finish,
+        .resume = api_admin_resume,
+        .abandon = api_admin_abandon,
+    },
+    {
+        .name = "POST /v1/admin/handover",
+        .path = "/v1/admin/handover",
+        .methods = API_METHOD_BIT(API_POST),
+        .scope = API_SCOPE_ADMIN,
+        .begin = api_admin_begin,
+        .finish = api_handover_finish,
+        .resume = api_admin_resume,
+        .abandon = api_admin_abandon,
+    },
+    {
         .name = "GET /v1/admin/properties/{name}",
         .path = "/v1/admin/properties/",
         .is_prefix = true,
@@ -299,6 +335,16 @@ static const struct api_route routes[] = {
         .methods = GET_HEAD,
         .finish = api_version_finish,
     },
+};
+
+/* Stands for a route whose request goes to the leader. */
+static const struct api_route forwarding = {
+    .name = "forward",
+    .take = api_forward_take,
+    .refuse = api_forward_refuse,
+    .finish = api_forward_finish,
+    .resume = api_forward_resume,
+    .abandon = api_forward_abandon,
 };
 
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
@@ -440,9 +486,38 @@ static bool check_gate(struct api_exchange *x)
     return false;
 }
 
+/* The route's own handlers. */
+static void begin_here(struct api_exchange *x)
+{
+    if (!api_auth_check(x, x->route->scope) || !check_gate(x))
+        return;
+    if (x->route->begin != NULL)
+        x->route->begin(x);
+    if (!x->response.ready && x->route->waits)
+        (void)!api_sequence_wait_parse(x);
+}
+
+static void begin_route(struct api_exchange *x)
+{
+    enum api_forward_way way =
+        x->route->writes ? api_forward_begin(x) : API_FORWARD_HERE;
+
+    switch (way) {
+    case API_FORWARD_HERE:
+        begin_here(x);
+        return;
+    case API_FORWARD_SENT:
+        x->handlers = &forwarding;
+        return;
+    case API_FORWARD_ANSWERED:
+        return;
+    }
+}
+
 void api_exchange_begin(struct api_exchange *x)
 {
     x->route = NULL;
+    x->handlers = NULL;
     x->body_limit = 0;
     x->body_window = 0;
     x->state = NULL;
@@ -451,12 +526,9 @@ void api_exchange_begin(struct api_exchange *x)
     x->sequence_wait = (struct api_sequence_wait){0};
     x->is_inside = false;
     x->is_over = false;
-    if (add_node_headers(x) && find_route(x) &&
-        api_auth_check(x, x->route->scope) && check_gate(x)) {
-        if (x->route->begin != NULL)
-            x->route->begin(x);
-        if (!x->response.ready && x->route->waits)
-            (void)!api_sequence_wait_parse(x);
+    if (add_node_headers(x) && find_route(x)) {
+        x->handlers = x->route;
+        begin_route(x);
         if (!x->response.ready && x->body_window == 0 &&
             x->content_length != API_LENGTH_UNKNOWN &&
             x->content_length > x->body_limit)
@@ -472,14 +544,14 @@ static bool go_in(struct api_exchange *x)
 {
     struct api_problem problem;
 
-    if (x->is_inside || !x->route->database)
+    if (x->is_inside || !x->handlers->database)
         return true;
     x->is_inside = api_db_gate_enter(x->context->gate);
     if (LDB_LIKELY(x->is_inside))
         return true;
     api_db_gate_problem(x->context->gate, &problem);
-    if (x->route->refuse != NULL)
-        x->route->refuse(x, &problem);
+    if (x->handlers->refuse != NULL)
+        x->handlers->refuse(x, &problem);
     else
         api_answer_problem(x, &problem);
     return false;
@@ -514,8 +586,8 @@ static void go_on(struct api_exchange *x, void (*then)(struct api_exchange *))
 
 void api_exchange_take(struct api_exchange *x)
 {
-    assert(!x->response.ready && x->route->take != NULL);
-    go_on(x, x->route->take);
+    assert(!x->response.ready && x->handlers->take != NULL);
+    go_on(x, x->handlers->take);
     go_out_if_done(x);
 }
 
@@ -523,17 +595,17 @@ void api_exchange_refuse(struct api_exchange *x,
                          const struct api_problem *problem)
 {
     assert(!x->response.ready);
-    if (x->route->refuse == NULL)
+    if (x->handlers->refuse == NULL)
         api_answer_problem(x, problem);
     else if (go_in(x))
-        x->route->refuse(x, problem);
+        x->handlers->refuse(x, problem);
     go_out_if_done(x);
 }
 
 void api_exchange_finish(struct api_exchange *x)
 {
     assert(!x->response.ready && x->route != NULL);
-    go_on(x, x->route->finish);
+    go_on(x, x->handlers->finish);
     settle(x);
     go_out_if_done(x);
 }
@@ -542,12 +614,12 @@ void api_exchange_resume(struct api_exchange *x)
 {
     void (*then)(struct api_exchange *) = x->sequence_wait.then;
 
-    assert(!x->response.ready && (then != NULL || x->route->resume != NULL));
+    assert(!x->response.ready && (then != NULL || x->handlers->resume != NULL));
     x->sequence_wait.then = NULL;
     if (then != NULL)
         go_on(x, then);
     else
-        x->route->resume(x);
+        x->handlers->resume(x);
     settle(x);
     go_out_if_done(x);
 }
@@ -555,8 +627,8 @@ void api_exchange_resume(struct api_exchange *x)
 /* The handler's end, once. */
 static void let_go(struct api_exchange *x)
 {
-    if (!x->is_over && x->route != NULL && x->route->abandon != NULL)
-        x->route->abandon(x);
+    if (!x->is_over && x->handlers != NULL && x->handlers->abandon != NULL)
+        x->handlers->abandon(x);
     x->is_over = true;
     go_out(x);
 }

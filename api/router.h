@@ -22,6 +22,7 @@ struct api_route {
     const char *path; /* whole, or up to and with a last '/' when is_prefix */
     bool is_prefix;   /* the rest of the path is x->raw_rest */
     unsigned methods; /* bits */
+    bool writes;      /* a follower sends it to its leader (forward.h) */
     bool database;    /* its handlers run inside the gate, but begin */
     bool waits;     /* knows Leveld-Min-Sequence: finish, and take, wait for it;
                        database too */

@@ -1,10 +1,12 @@
 #include "api/write.h"
 
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/json_text.h"
 #include "api/problem.h"
 #include "api/sequence_wait.h"
 #include "storage/base/buf.h"
+#include "storage/base/status.h"
 
 void api_write_init(struct api_write *w, size_t batch_limit)
 {
@@ -59,7 +61,11 @@ enum ldb_status api_write_queue(struct api_exchange *x, struct api_write *w,
     w->write.batch = &w->batch;
     w->write.done = write_done;
     w->write.context = x;
+    if (!api_db_gate_enter(x->context->writes))
+        return ldb_error_set(err, LDB_CLOSED,
+                             "this node does not lead any more");
     s = ldb_write_submit(x->context->db, &w->write, err);
+    api_db_gate_leave(x->context->writes);
     if (s == LDB_OK)
         atomic_store_explicit(&x->context->writes_queued, true,
                               memory_order_relaxed);

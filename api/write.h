@@ -36,7 +36,8 @@ LDB_MUST_CHECK bool api_write_params(struct api_exchange *x,
 
 /*
  * Queues w; x then waits and is woken when it is done. Not OK: w is the
- * caller's again. Errors: those of ldb_write_submit().
+ * caller's again. Errors: CLOSED: this node does not lead any more; those of
+ * ldb_write_submit().
  */
 LDB_MUST_CHECK enum ldb_status api_write_queue(struct api_exchange *x,
                                                struct api_write *w,
