@@ -1,11 +1,11 @@
 #include "replication/refusal.h"
 
-#include <jansson.h>
-
+#include "replication/json_document.h"
 #include "storage/base/status.h"
 
 /* A problem body is small, whatever a peer sends. Chosen. */
-#define BODY_MAX ((size_t)64 << 10)
+#define BODY_MAX  ((size_t)64 << 10)
+#define DEPTH_MAX 8
 
 #define TYPE_PREFIX "/problems/"
 
@@ -54,10 +54,11 @@ void repl_refusal_read(unsigned http, struct ldb_slice body,
                        struct repl_refusal *out)
 {
     json_t *document = NULL;
+    char why[128]; /* not wanted: what is no document has no reason */
 
     *out = (struct repl_refusal){.http = http};
     if (body.len > 0 && body.len <= BODY_MAX)
-        document = json_loadb((const char *)body.data, body.len, 0, NULL);
+        document = repl_json_parse(body, DEPTH_MAX, why, sizeof(why));
     if (!json_is_object(document))
         goto out;
     copy_type(document, out);

@@ -34,7 +34,7 @@ LIBRARIES = (
      re.compile(r'^service/cmd_dump\.|^api/(tokens|dashboard)\.')),
     (re.compile(r'^gnutls/'), re.compile(r'^service/http_tls\.')),
     (re.compile(r'^jansson\.h$'),
-     re.compile(r'^api/|^replication/(json_document|protocol|refusal)\.')),
+     re.compile(r'^api/|^replication/(json_document|protocol)\.')),
     (re.compile(r'^curl/'), re.compile(r'^replication/')),
     (re.compile(r'^snappy-c\.h$'),
      re.compile(r'^storage/table/compression\.')),
