@@ -330,6 +330,9 @@ static enum ldb_status wait_for_more(struct request *r, bool *out_is_over)
 
     if (s != LDB_OK || has_more)
         return s;
+    /* Its wake-up may have gone to the look at what is at hand. */
+    if (is_interrupted(r->t))
+        return interrupted(r);
     s = check_time(r, &left_us, out_is_over);
     if (s != LDB_OK || *out_is_over)
         return s;
@@ -347,12 +350,17 @@ static enum ldb_status result_of(struct request *r)
     CURLMsg *message;
     int left = 0;
 
-    while ((message = curl_multi_info_read(r->t->multi, &left)) != NULL)
-        if (message->msg == CURLMSG_DONE && message->easy_handle == r->t->easy)
-            return message->data.result == CURLE_OK
-                       ? LDB_OK
-                       : curl_error(r, message->data.result);
-    return ldb_error_set(r->err, LDB_IO, "%s: ended without a result", r->url);
+    while ((message = curl_multi_info_read(r->t->multi, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE || message->easy_handle != r->t->easy)
+            continue;
+        if (message->data.result != CURLE_OK)
+            return curl_error(r, message->data.result);
+        /* A head that was cut is no error to libcurl. */
+        if (r->answer.is_whole)
+            return LDB_OK;
+        break;
+    }
+    return ldb_error_set(r->err, LDB_IO, "%s: the answer is not whole", r->url);
 }
 
 static enum ldb_status transfer(struct request *r)

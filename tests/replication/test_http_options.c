@@ -1,0 +1,203 @@
+/* Whom a transport may go to, before it goes. */
+#include "replication/http_options.h"
+
+#include <curl/curl.h>
+
+#include "replication/protocol.h"
+#include "storage/base/mem.h"
+#include "tests/support/assert_ldb.h"
+#include "tests/support/mem_fault.h"
+
+static struct repl_http_options good_options(void)
+{
+    struct repl_http_options options;
+
+    repl_http_options_init(&options);
+    options.env = ldb_env_posix();
+    options.url = "http://leader:8080";
+    return options;
+}
+
+static void urls_of_nodes_are_taken_and_no_others(void **state)
+{
+    static const struct {
+        const char *url;
+        const char *complaint; /* NULL: none */
+    } rows[] = {
+        {"http://leader", NULL},
+        {"http://leader:8080/", NULL},
+        {"https://10.0.0.1:8443", NULL},
+        {"http://[::1]:8080", NULL},
+        {NULL, "no URL"},
+        {"", "no URL"},
+        {"leader:8080", "URL"},
+        {"ftp://leader", "neither http nor https"},
+        {"file:///etc/passwd", "URL"},
+        {"http://", "no URL"},
+        {"http://leader:99999", "no URL"},
+        {"http://leader/v1", "more than a host"},
+        {"http://leader/?a=b", "more than a host"},
+        {"http://leader/#a", "more than a host"},
+        {"http://user@leader", "use a token"},
+        {"http://user:secret@leader", "use a token"},
+        {"http://lea der", "no URL"},
+        {"http://leader\r\nX: y", "no URL"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct repl_http_options options = good_options();
+        struct ldb_error err = {0};
+        enum ldb_status s;
+
+        options.url = rows[i].url;
+        s = repl_http_options_check(&options, &err);
+        if (s != (rows[i].complaint == NULL ? LDB_OK : LDB_INVALID_ARGUMENT))
+            fail_msg("%s: %s", rows[i].url, err.message);
+        if (rows[i].complaint != NULL &&
+            strstr(err.message, rows[i].complaint) == NULL)
+            fail_msg("%s: %s", rows[i].url, err.message);
+        /* Nothing secret gets into a log. */
+        assert_null(strstr(err.message, "secret"));
+    }
+}
+
+static void a_url_has_a_limit(void **state)
+{
+    static char url[REPL_URL_SIZE + 1];
+    struct repl_http_options options = good_options();
+    struct ldb_error err = {0};
+
+    (void)state;
+    memset(url, 'a', sizeof(url));
+    memcpy(url, "http://", 7);
+    options.url = url;
+    url[REPL_URL_SIZE - 1] = '\0';
+    assert_ldb_ok(repl_http_options_check(&options, &err), &err);
+    url[REPL_URL_SIZE - 1] = 'a';
+    url[REPL_URL_SIZE] = '\0';
+    assert_ldb_status(LDB_INVALID_ARGUMENT,
+                      repl_http_options_check(&options, &err), &err);
+}
+
+static void a_token_is_one_header_value(void **state)
+{
+    static const char *const bad[] = {"", "a b", "a\r\nX: y", "a\x7f",
+                                      "\xc3\xa9"};
+    struct repl_http_options options = good_options();
+    struct ldb_error err = {0};
+
+    (void)state;
+    options.token = "AZaz09-._~+/=";
+    assert_ldb_ok(repl_http_options_check(&options, &err), &err);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        options.token = bad[i];
+        assert_ldb_status(LDB_INVALID_ARGUMENT,
+                          repl_http_options_check(&options, &err), &err);
+        assert_ldb_message("token", &err);
+    }
+}
+
+static void a_certificate_has_its_key(void **state)
+{
+    struct repl_http_options options = good_options();
+    struct ldb_error err = {0};
+
+    (void)state;
+    options.cert_file = "cert";
+    assert_ldb_status(LDB_INVALID_ARGUMENT,
+                      repl_http_options_check(&options, &err), &err);
+    options.key_file = "key";
+    assert_ldb_ok(repl_http_options_check(&options, &err), &err);
+    options.cert_file = NULL;
+    assert_ldb_status(LDB_INVALID_ARGUMENT,
+                      repl_http_options_check(&options, &err), &err);
+}
+
+static void every_time_is_limited(void **state)
+{
+    static const uint64_t day_us = UINT64_C(86400) * 1000000;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct repl_http_options options = good_options();
+        struct ldb_error err = {0};
+        uint64_t *limits[] = {
+            &options.connect_timeout_us, &options.head_timeout_us,
+            &options.digest_timeout_us, &options.low_speed_us};
+
+        *limits[i] = day_us;
+        assert_ldb_ok(repl_http_options_check(&options, &err), &err);
+        *limits[i] = day_us + 1;
+        assert_ldb_status(LDB_INVALID_ARGUMENT,
+                          repl_http_options_check(&options, &err), &err);
+        *limits[i] = 0;
+        assert_ldb_status(LDB_INVALID_ARGUMENT,
+                          repl_http_options_check(&options, &err), &err);
+    }
+}
+
+static void a_copy_is_its_own(void **state)
+{
+    struct repl_http_options options = good_options();
+    struct repl_http_options copy = {0};
+    struct ldb_error err = {0};
+    char url[] = "http://leader";
+    uint64_t n;
+
+    (void)state;
+    options.url = url;
+    options.token = "t";
+    options.ca_file = "ca";
+    options.cert_file = "cert";
+    options.key_file = "key";
+    for (n = 1;; n++) {
+        enum ldb_status s;
+
+        mem_fault_start(n, MEM_FAULT_ONCE);
+        s = repl_http_options_copy(&options, &err, &copy);
+        if (!mem_fault_stop()) {
+            assert_ldb_ok(s, &err);
+            break;
+        }
+        assert_ldb_status(LDB_NO_MEMORY, s, &err);
+        assert_null(copy.url);
+    }
+    assert_int_equal(6, n);
+    memset(url, 'x', sizeof(url) - 1);
+    assert_string_equal("http://leader", copy.url);
+    assert_string_equal("key", copy.key_file);
+    assert_int_equal(options.low_speed_us, copy.low_speed_us);
+    repl_http_options_release(&copy);
+    assert_null(copy.url);
+    repl_http_options_release(&copy);
+}
+
+static void a_handle_takes_all_of_them(void **state)
+{
+    struct repl_http_options options = good_options();
+    CURL *easy = curl_easy_init();
+
+    (void)state;
+    assert_non_null(easy);
+    options.ca_file = "ca";
+    options.cert_file = "cert";
+    options.key_file = "key";
+    assert_int_equal(CURLE_OK, repl_http_options_apply(&options, easy));
+    curl_easy_cleanup(easy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(urls_of_nodes_are_taken_and_no_others),
+        cmocka_unit_test(a_url_has_a_limit),
+        cmocka_unit_test(a_token_is_one_header_value),
+        cmocka_unit_test(a_certificate_has_its_key),
+        cmocka_unit_test(every_time_is_limited),
+        cmocka_unit_test(a_copy_is_its_own),
+        cmocka_unit_test(a_handle_takes_all_of_them),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
