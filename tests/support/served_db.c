@@ -70,7 +70,9 @@ static enum ldb_status fill_entry(const struct served_db *served,
     out->last = j->first - 1;
     if (durable->journal == j->number) {
         out->len = durable->offset;
-        if (durable->sequence > out->last)
+        /* Without a record the sequence is that of before, or an epoch's base.
+         */
+        if (durable->offset > 0 && durable->sequence > out->last)
             out->last = durable->sequence;
     }
     return LDB_OK;
