@@ -136,7 +136,8 @@ static void without_a_database_every_route_answers(void **state)
         struct fake_answer answer;
 
         for (enum api_method m = API_GET; m < API_METHOD_OTHER; m++) {
-            if ((routes[i].methods & API_METHOD_BIT(m)) != 0)
+            /* A HEAD's problem has no body to look at. */
+            if (m != API_HEAD && (routes[i].methods & API_METHOD_BIT(m)) != 0)
                 request.method = api_method_text(m);
         }
         fake_run(&context, &request, &answer);

@@ -1072,8 +1072,8 @@ static void cutting_ends_all_streams_that_hold_the_database(void **state)
         if (wakes == 1)
             wake_parked();
         svc_http_server_cut_streams(server);
-        await_count(&app.streams_destroyed, 2);
-        assert_int_equal(2, app.streams_ended);
+        await_count(&app.streams_ended, 2);
+        assert_int_equal(2, app.streams_destroyed);
         read_until(waiting, NULL);
         assert_null(strstr(answer, "\r\n0\r\n\r\n"));
         /* It goes on with the others. */
