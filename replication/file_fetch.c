@@ -343,8 +343,9 @@ enum ldb_status repl_file_fetch(const struct repl_file_fetch *fetch,
         return ldb_error_no_memory(err);
     s = fetch_and_compare(&a, err);
     s = sync_and_close(&a, s, err);
-    /* Not to be gone on with. Where that fails it is found out once more. */
-    if (s == LDB_CORRUPTION)
+    /* Not to be gone on with: what is wrong, or what nobody has any more. Where
+     * that fails it is found out once more, or swept. */
+    if (s == LDB_CORRUPTION || s == LDB_NOT_FOUND)
         LDB_IGNORE(env->ops->remove_file(env, a.path, NULL));
     ldb_digester_destroy(a.digester);
     ldb_mem_free(a.path);

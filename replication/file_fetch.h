@@ -64,12 +64,12 @@ struct repl_file_fetch {
  *
  * Errors:
  *   NOT_FOUND         the node has it no more
- *   CORRUPTION        its size there, or its digest, is another one; what came
- *                     of it is removed
+ *   CORRUPTION        its size there, or its digest, is another one
  *   PRECONDITION      somebody of another epoch leads there
  *   STALLED           the digest is not known there yet: later again
  *   INVALID_ARGUMENT  it is not the name of such a file
  *   CANCELLED, IO, NO_SPACE, NO_MEMORY
+ * After the first two nothing of it is kept, else what came.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_file_fetch(const struct repl_file_fetch *fetch,

@@ -242,6 +242,77 @@ enum ldb_status repl_fetch_files(struct repl_fetch *fetch,
     return result_of(fetch, err);
 }
 
+/* ---- what was given up ---- */
+
+/* Names in leveld/incoming, each LDB_FILE_NAME_SIZE bytes. Chosen: more than
+ * there ever are; what is beyond is found the next time. */
+#define SWEPT_BYTES_MAX ((size_t)4096 * LDB_FILE_NAME_SIZE)
+
+static enum ldb_status collect_name(void *context, const char *name)
+{
+    struct ldb_buf *names = context;
+    char entry[LDB_FILE_NAME_SIZE] = {0};
+    uint64_t number;
+    enum ldb_file_type type = ldb_file_name_parse(name, &number);
+    enum ldb_status s;
+
+    /* A MANIFEST may be on its way to be installed. */
+    if (type != LDB_FILE_JOURNAL && type != LDB_FILE_TABLE &&
+        type != LDB_FILE_TABLE_SST)
+        return LDB_OK;
+    ldb_file_name_print(entry, type, number);
+    s = ldb_buf_append(names, ldb_slice_make(entry, sizeof(entry)));
+    return s == LDB_TOO_LARGE ? LDB_OK : s;
+}
+
+static bool is_among(const struct repl_fetch_file *files, size_t count,
+                     const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static enum ldb_status remove_incoming(const struct repl_fetch *fetch,
+                                       const char *name, struct ldb_error *err)
+{
+    char *path = repl_file_fetch_path(fetch->dir, name);
+
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    /* Or it stays: it is in nobody's way. */
+    LDB_IGNORE(fetch->env->ops->remove_file(fetch->env, path, NULL));
+    ldb_mem_free(path);
+    return LDB_OK;
+}
+
+enum ldb_status repl_fetch_sweep(struct repl_fetch *fetch,
+                                 const struct repl_fetch_file *files,
+                                 size_t count, struct ldb_error *err)
+{
+    struct ldb_env *env = fetch->env;
+    struct ldb_buf names = LDB_BUF_INIT(SWEPT_BYTES_MAX);
+    char *incoming = repl_file_fetch_path(fetch->dir, "");
+    enum ldb_status s;
+
+    if (incoming == NULL)
+        return ldb_error_no_memory(err);
+    s = env->ops->list_dir(env, incoming, collect_name, &names, err);
+    if (s == LDB_NO_MEMORY)
+        s = ldb_error_no_memory(err);
+    for (size_t at = 0; s == LDB_OK && at < names.len;
+         at += LDB_FILE_NAME_SIZE) {
+        const char *name = (const char *)names.data + at;
+
+        if (!is_among(files, count, name))
+            s = remove_incoming(fetch, name, err);
+    }
+    ldb_buf_release(&names);
+    ldb_mem_free(incoming);
+    return s;
+}
+
 /* ---- the rest ---- */
 
 static enum ldb_status make_incoming(const struct repl_fetch *fetch,

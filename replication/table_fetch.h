@@ -68,6 +68,15 @@ LDB_MUST_CHECK enum ldb_status repl_fetch_files(struct repl_fetch *fetch,
                                                 enum repl_fetch_place place,
                                                 struct ldb_error *err);
 
+/*
+ * Removes tables and journals from leveld/incoming that are none of these
+ * files: what was begun once and is not wanted any more. No call is under way.
+ * What cannot be removed stays until the next time. Errors: IO, NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_fetch_sweep(struct repl_fetch *fetch, const struct repl_fetch_file *files,
+                 size_t count, struct ldb_error *err);
+
 /* A call under way ends soon, with CANCELLED, and each later one at once. Any
  * thread. */
 void repl_fetch_interrupt(struct repl_fetch *fetch);

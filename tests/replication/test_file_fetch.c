@@ -258,7 +258,10 @@ static void a_file_that_went_is_not_found(void **state)
     struct repl_fetch_file wanted = fetch_fixture_table(f, 0);
 
     (void)snprintf(wanted.name, sizeof(wanted.name), "999999.ldb");
+    fetch_fixture_put(f, incoming(&wanted), ldb_slice_str("begun once"));
     assert_ldb_status(LDB_NOT_FOUND, fetch(f, &wanted), &f->err);
+    /* Nobody will go on with it. */
+    assert_int_equal(UINT64_MAX, fetch_fixture_len(f, incoming(&wanted)));
 }
 
 static void names_that_are_no_file_of_a_folder_are_refused(void **state)

@@ -279,6 +279,35 @@ static void a_folder_that_cannot_be_synced_makes_none_ok(void **state)
     repl_fetch_destroy(fetch);
 }
 
+static void what_is_not_wanted_any_more_is_swept(void **state)
+{
+    static const char *const others[] = {
+        INCOMING "/000900.ldb", INCOMING "/000901.sst", INCOMING "/000902.log"};
+    static const char *const kept[] = {INCOMING "/MANIFEST-000007",
+                                       INCOMING "/notes", "000903.ldb"};
+    struct fetch_fixture *f = *state;
+    struct repl_fetch *fetch = create(f, 1);
+    struct repl_fetch_file files[FETCH_FIXTURE_TABLES];
+    struct ldb_slice bytes = ldb_slice_str("bytes");
+
+    want_all(f, files);
+    fetch_fixture_put(f, incoming(&files[1]), bytes);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        fetch_fixture_put(f, others[i], bytes);
+        fetch_fixture_put(f, kept[i], bytes);
+    }
+    assert_ldb_ok(repl_fetch_sweep(fetch, files, FETCH_FIXTURE_TABLES, &f->err),
+                  &f->err);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_int_equal(UINT64_MAX, fetch_fixture_len(f, others[i]));
+        assert_int_equal(bytes.len, fetch_fixture_len(f, kept[i]));
+    }
+    assert_int_equal(bytes.len, fetch_fixture_len(f, incoming(&files[1])));
+    assert_ldb_ok(repl_fetch_sweep(fetch, NULL, 0, &f->err), &f->err);
+    assert_int_equal(UINT64_MAX, fetch_fixture_len(f, incoming(&files[1])));
+    repl_fetch_destroy(fetch);
+}
+
 static void there_are_limits(void **state)
 {
     struct fetch_fixture *f = *state;
@@ -406,6 +435,7 @@ int main(void)
         TEST(after_a_failure_no_other_is_begun),
         TEST(a_wrong_file_does_not_come_into_place),
         TEST(a_folder_that_cannot_be_synced_makes_none_ok),
+        TEST(what_is_not_wanted_any_more_is_swept),
         TEST(there_are_limits),
         TEST(no_memory_is_told),
         TEST(no_power_cut_leaves_half_a_file_in_place),
