@@ -775,6 +775,7 @@ static void only_who_can_prove_it_is_spoken_to(void **state)
     struct raw_server_tls tls;
     struct raw_server *server;
     char path[4][TEMP_DIR_PATH_SIZE];
+    char url[64];
     unsigned http = 0;
 
     temp_dir_create(&dir);
@@ -791,20 +792,31 @@ static void only_who_can_prove_it_is_spoken_to(void **state)
     server = raw_server_start(&tls);
     raw_server_answer(server, hello, RAW_SERVER_KEEP);
     f->options.url = raw_server_url(server);
-    /* An authority that is not known. */
+    f->options.cert_file = path[1];
+    f->options.key_file = path[2];
+    /* An authority that is not known, and another one's certificate. */
     assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
     f->options.ca_file = path[1];
     assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
-    /* Theirs, and we have nothing to show. */
-    f->options.ca_file = path[0];
+    f->options.ca_file = temp_dir_join(&dir, "none", path[3]);
     assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    f->options.ca_file = path[0];
+    /* It is theirs, but not under that name. */
+    (void)snprintf(url, sizeof(url), "https://localhost%s",
+                   strrchr(raw_server_url(server), ':'));
+    f->options.url = url;
+    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    f->options.url = raw_server_url(server);
+    /* We have nothing to show. */
+    f->options.cert_file = NULL;
+    f->options.key_file = NULL;
+    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    assert_int_equal(0, raw_server_requests(server));
     f->options.cert_file = path[1];
     f->options.key_file = path[2];
     assert_ldb_ok(call_anew(f, &http), &f->err);
     assert_int_equal(200, http);
     assert_int_equal(1, raw_server_requests(server));
-    f->options.ca_file = temp_dir_join(&dir, "none", path[3]);
-    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
     raw_server_stop(server);
     release_pair(&ours);
     release_pair(&theirs);
