@@ -2,11 +2,27 @@
 
 #include <stdlib.h>
 
-#include "storage/base/mem.h"
+#include "storage/db_internal.h"
 #include "tests/support/assert_ldb.h"
 
 #define WRITES_A_TABLE 20
 #define ARCHIVE_BYTES  (UINT64_C(64) << 20)
+
+/* All is durable, and no thread of the leader has anything to do: what happens
+ * from now on is the test's doing. */
+static void settle(struct leader_run *leader)
+{
+    struct ldb_batch batch;
+    struct ldb_write write = {.batch = &batch, .sync = true};
+
+    ldb_batch_init(&batch, leader->options.batch_bytes_max);
+    assert_ldb_ok(ldb_write_wait(leader->db, &write), &write.error);
+    ldb_batch_release(&batch);
+    ldb_mutex_lock(&leader->db->mu);
+    while (leader->db->is_flushing || leader->db->compacting_count > 0)
+        ldb_cond_wait(&leader->db->work_done, &leader->db->mu);
+    ldb_mutex_unlock(&leader->db->mu);
+}
 
 int fetch_fixture_setup(void **state)
 {
@@ -26,6 +42,7 @@ int fetch_fixture_setup(void **state)
     }
     leader_run_write(f->leader);
     memory_peer_set_db(f->peer, f->leader->db, &f->leader->options, LEADER_DIR);
+    settle(f->leader);
     f->fault = env_fault_create(NULL);
     f->env = env_fault_env(f->fault);
     assert_ldb_ok(ldb_env_create_folder(f->env, FETCH_FIXTURE_DIR, &f->err),
