@@ -8,20 +8,25 @@
  * state or of the new one:
  *
  *     fetch, link      into leveld/incoming/: the folder is as it was
- *     set aside, drop  journals that are not the leader's, newest first: the
- *                      folder goes back in its own history, whole batches at a
- *                      time
- *     clear            only when a wanted table has the name of another one
- *                      that the old MANIFEST names, or there is no database:
- *                      CURRENT names an empty one, for the time until
+ *     set aside, drop  tables of a history that nothing is known of, by a
+ *                      second name; then journals that are not the leader's,
+ *                      newest first: the folder goes back in its own history,
+ *                      whole batches at a time
+ *     clear            only when a wanted table has the number of another one
+ *                      that the MANIFEST in force names, or when none is (or
+ *                      one that has neither journal nor table): for the time
+ *                      until, CURRENT names an empty database
  *     place            tables; the MANIFEST in force does not name them yet
  *     begin            the journal that the new MANIFEST asks for, empty,
  *                      unless it is there
  *     manifest         in place; where it is the one in force, the folder is
  *                      the leader's with this step
  *     current          with this one, where it is another
+ *     forget           journals below its log number which are not the last
+ *                      ones of the leader's before it, without a gap: what is
+ *                      kept of changes has none
  *
- * Journals above come by the stream. Files that the new version does not name
+ * Journals above come by the stream. Tables that the new version does not name
  * go when the folder is opened.
  *
  * Thread-safety: functions of their arguments.
@@ -34,87 +39,99 @@
 
 /* A table of the wanted version, or of the folder. */
 struct repl_plan_table {
-    char name[LDB_FILE_NAME_SIZE]; /* "000009.ldb"; ours may be .sst */
+    char name[LDB_FILE_NAME_SIZE]; /* "000009.ldb" or "000009.sst" */
     uint64_t number;
     uint64_t size; /* of the file */
     bool has_digest;
     struct ldb_digest digest;
-    /* As the version names it, that is wanted, or in force: borrowed. NULL: it
+    /* As the version that is wanted, or in force, names it: borrowed. NULL: it
      * does not. */
     const struct ldb_file_meta *meta;
-    bool is_incoming; /* ours: it lies in leveld/incoming/ */
 };
 
-/* A journal of ours, ascending. */
+/* A journal of ours. */
 struct repl_plan_journal {
     uint64_t number;
-    uint64_t len; /* 0: nothing is in it */
+    uint64_t len;      /* bytes of its whole records */
+    uint64_t file_len; /* 0: nothing is in it */
     bool is_archived;
-    bool is_alike;     /* its bytes are the first ones of the leader's */
-    bool is_whole;     /* and all there will ever be: the leader's is sealed */
+    bool is_damaged;
+    bool is_alike;     /* its len bytes are the first ones of the leader's, */
+    bool is_whole;     /* and all of them that there will ever be */
+    bool is_unlike;    /* they are not */
     ldb_sequence last; /* 0: it has no operation */
 };
 
 struct repl_plan_input {
-    /* Wanted. All have a digest. */
+    /* Wanted: tables, each with a digest. The leader's journals are all that it
+     * has, ascending. */
     const struct repl_plan_table *wanted;
     size_t wanted_count;
     uint64_t manifest_number;
     uint64_t log_number;
-    /* Held. Those without a digest have none that could be wanted. */
+    const uint64_t *leader_journals;
+    size_t leader_journal_count;
+    /* Held: tables, of which one without a digest is not the leader's; journals
+     * ascending. is_in_force: there is a MANIFEST that can be read. */
     const struct repl_plan_table *held;
     size_t held_count;
     const struct repl_plan_journal *journals;
     size_t journal_count;
-    bool has_database;
+    bool is_in_force;
     uint64_t held_manifest_number;
     uint64_t held_log_number;
-    /* Entries above it are set aside; of the leader's own history: none is. */
+    /* Entries above it are set aside: is_diverged. */
     ldb_sequence fork;
+    bool is_diverged;
     /* Nothing is known of our history: what is not the leader's to the byte is
-     * set aside whole, tables too. */
+     * set aside, tables too. */
     bool is_unknown;
 };
 
+/* The files of a step are by their names in the folder. */
 enum repl_step_kind {
     REPL_STEP_KEEP,      /* name stays */
-    REPL_STEP_FETCH,     /* the leader's name, into incoming */
-    REPL_STEP_LINK,      /* from, of ours, into incoming as name */
-    REPL_STEP_SET_ASIDE, /* journal or table name: to leveld/diverged/ */
-    REPL_STEP_DROP,      /* journal name: nothing is in it, or nothing that is
-                            not kept elsewhere */
-    REPL_STEP_CLEAR,     /* an empty database in force */
-    REPL_STEP_PLACE,     /* from incoming */
-    REPL_STEP_BEGIN,     /* the journal of the log number */
+    REPL_STEP_LINK,      /* a second name of from, to become name */
+    REPL_STEP_FETCH,     /* the leader's name */
+    REPL_STEP_SET_ASIDE, /* name is to be in leveld/diverged/; a journal is out
+                            of the folder then */
+    REPL_STEP_DROP,      /* journal name is out: nothing of it is ours alone */
+    REPL_STEP_CLEAR,
+    REPL_STEP_PLACE, /* what was fetched or linked for name */
+    REPL_STEP_BEGIN,
     REPL_STEP_MANIFEST,
     REPL_STEP_CURRENT,
+    REPL_STEP_FORGET, /* journal name goes */
 };
 
 struct repl_step {
     enum repl_step_kind kind;
     char name[LDB_FILE_NAME_SIZE];
     char from[LDB_FILE_NAME_SIZE]; /* link */
-    bool from_incoming;            /* link */
-    bool from_archive;             /* set aside, drop */
     uint64_t number;
-    uint64_t size; /* fetch, link, keep */
+    bool is_archived; /* a journal: it lies in leveld/archive/ */
+    bool is_linked;   /* place: by a link, not fetched */
+    uint64_t size;    /* keep, link, fetch, place */
     struct ldb_digest digest;
 };
 
 struct repl_plan {
     struct repl_step *steps; /* owned */
     size_t count;
-    uint64_t kept;    /* tables that stay or are had by another name */
-    uint64_t fetched; /* tables to fetch, */
-    uint64_t fetch_bytes;
-    bool has_clear; /* no old data can be served from then on */
+    size_t kept; /* tables that stay, or are had by another name */
+    size_t fetched;
+    uint64_t fetched_bytes;
+    size_t set_aside; /* files */
+    bool has_clear;   /* no old data can be read from then on */
 };
 
 /* "keep", "fetch", ... */
 const char *repl_step_text(enum repl_step_kind kind);
 
-/* Into a zeroed *out. Errors: INVALID_ARGUMENT: a wanted table twice, or
- * without a digest; NO_MEMORY. */
+/*
+ * Into a zeroed *out. Errors: INVALID_ARGUMENT: a wanted table without a
+ * digest, or two of one number; NO_MEMORY.
+ */
 LDB_MUST_CHECK enum ldb_status repl_plan_make(const struct repl_plan_input *in,
                                               struct ldb_error *err,
                                               struct repl_plan *out);
