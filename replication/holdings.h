@@ -12,24 +12,25 @@
 #include "replication/epoch_history.h"
 #include "replication/identity.h"
 #include "storage/base/comparator.h"
-#include "storage/base/digest.h"
 
 struct ldb_db;
 struct ldb_version;
 
 struct repl_held_journal {
     uint64_t number;
-    uint64_t len;       /* bytes of its whole records */
-    bool is_archived;   /* in leveld/archive/ alone */
-    bool is_damaged;    /* something before its end cannot be read */
+    uint64_t len;       /* bytes of its whole records, up to damage */
+    uint64_t file_len;  /* bytes of the file */
+    bool is_archived;   /* it is in leveld/archive/ alone */
+    bool is_damaged;    /* not all of it can be read */
     ldb_sequence first; /* of its operations; 0: it has none */
-    ldb_sequence last;
-    bool has_digest; /* of the len bytes, once somebody has asked for it */
-    struct ldb_digest digest;
+    ldb_sequence last;  /* the greatest */
 };
 
 struct repl_holdings {
     bool has_database; /* false: nothing but maybe leveld/ is there */
+    /* The MANIFEST cannot be read, or nothing names one: what the tables are
+     * is not known; version is NULL, its numbers are 0. */
+    bool is_damaged;
     bool has_identity;
     struct repl_identity identity;
     struct repl_epoch_history history; /* owned */
@@ -37,8 +38,8 @@ struct repl_holdings {
     uint64_t manifest_len; /* bytes of its whole records */
     uint64_t log_number;
     struct ldb_version *version; /* one reference; NULL: no database */
-    /* Ascending; those of the folder from log_number on, and those that lie in
-     * the archive alone, where that was asked for. Owned. */
+    /* Ascending: those of the folder, and those that lie in the archive alone,
+     * where they were asked for. Owned. */
     struct repl_held_journal *journals;
     size_t journal_count;
     /* The greatest of MANIFEST, tables and journals; 0: never an entry. */
@@ -46,12 +47,12 @@ struct repl_holdings {
 };
 
 /*
- * Fills a zeroed *out, which is to be released after OK alone. with_archive:
- * its journals too; each is read to its end.
+ * Fills a zeroed *out, which is to be released after OK alone. Each journal is
+ * read to its end; with_archive: those there too.
  *
- * Errors: CORRUPTION: the MANIFEST, an identity or epochs; damage of journals
- * and tables is none. INVALID_ARGUMENT: another comparator; NOT_SUPPORTED: a
- * newer format in leveld/; IO, NO_MEMORY.
+ * Errors: CORRUPTION: of identity or epochs (of anything else is none);
+ * INVALID_ARGUMENT: another comparator; NOT_SUPPORTED: a newer format in
+ * leveld/; IO, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_holdings_read(struct ldb_env *env, const char *dir,
@@ -60,9 +61,9 @@ repl_holdings_read(struct ldb_env *env, const char *dir,
 
 /*
  * The same of an open twin without reading a file: for each time it connects.
- * The archive's journals are left out, the version too, and of a journal first
- * is the lowest sequence that it may have. identity NULL: there is none;
- * history is copied. Errors: NO_MEMORY.
+ * Left out are the archive's journals and the version; a journal's first is the
+ * lowest sequence that it may have. identity NULL: there is none. All is
+ * copied. Errors: NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_holdings_of_twin(struct ldb_db *db, const struct repl_identity *identity,
@@ -75,5 +76,11 @@ void repl_holdings_release(struct repl_holdings *holdings);
 /* The newest journal with bytes; NULL: there is none. */
 const struct repl_held_journal *
 repl_holdings_newest(const struct repl_holdings *holdings);
+
+/*
+ * The last sequence that is of an entry: last_sequence, but where it is the
+ * base of an epoch that nothing was written in.
+ */
+ldb_sequence repl_holdings_last_entry(const struct repl_holdings *holdings);
 
 #endif
