@@ -11,7 +11,8 @@
  *                                     known (.sst alike)
  *
  * so every file is one that `leveld dump` and both libraries read. Entries up
- * to the rewind's fork are the other history's too.
+ * to the rewind's fork are the other history's too. A file there is whole, and
+ * does not change.
  *
  * Thread-safety: functions of their arguments; one that changes a folder's
  * diverged files has one caller at a time.
@@ -23,6 +24,9 @@
 #include "storage/version/file_names.h"
 
 #define REPL_DIVERGED_FOLDER LDB_OWN_FOLDER "/diverged"
+
+/* Behind "R-", of the journal of entries. */
+#define REPL_DIVERGED_ENTRIES "entries.log"
 
 /* Of a name with its NUL: 20 digits, "-", a file's name. */
 #define REPL_DIVERGED_NAME_SIZE (21 + LDB_FILE_NAME_SIZE)
@@ -56,9 +60,11 @@ struct repl_diverged {
 /* ---- setting aside ---- */
 
 /*
- * Makes a rewind known, durably; its id is *out_id, above all that there were.
- * rewind->id is not looked at. Errors: TOO_LARGE: REPL_REWINDS_MAX of them are
- * there; those of the sidecar's files.
+ * Makes a rewind known, durably; its id, which is *out_id, is above all that
+ * there are. rewind->id is not looked at. DIR/leveld is there.
+ *
+ * Errors: TOO_LARGE: REPL_REWINDS_MAX of them are there; those of the sidecar's
+ * files; IO, NO_SPACE, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_diverged_begin(struct ldb_env *env, const char *dir,
@@ -66,9 +72,12 @@ repl_diverged_begin(struct ldb_env *env, const char *dir,
                     uint64_t *out_id);
 
 /*
- * Gives file path, whose name in the folder is name, a second one among the
- * rewind's, durably; the first stays. Again: OK. Errors: NOT_FOUND, NO_SPACE,
- * IO, NO_MEMORY.
+ * Gives the file path, which does not change any more, a second name among the
+ * rewind's: R-name, durably; the first stays. OK too when it was there with the
+ * same bytes.
+ *
+ * Errors: EXISTS: with other bytes: take it for another rewind; NOT_FOUND,
+ * NO_SPACE, IO, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_diverged_take(struct ldb_env *env, const char *dir, uint64_t rewind,
@@ -77,8 +86,8 @@ repl_diverged_take(struct ldb_env *env, const char *dir, uint64_t rewind,
 /* ---- what is there ---- */
 
 /*
- * All of it, into a zeroed *out; also of a folder without any. A rewind of
- * which every file was removed is not told.
+ * All of it, into a zeroed *out; also of a folder without any. A rewind without
+ * a file, its last one being removed, is not told.
  *
  * Errors: those of the sidecar's files; IO, NO_MEMORY.
  */
@@ -98,7 +107,8 @@ repl_diverged_open(struct ldb_env *env, const char *dir, const char *name,
                    struct ldb_error *err, struct ldb_random_file **out,
                    uint64_t *out_size);
 
-/* Removes one, durably: an operator says so. Errors: NOT_FOUND, IO. */
+/* Removes one, durably: an operator says so. Errors: NOT_FOUND, IO, NO_MEMORY.
+ */
 LDB_MUST_CHECK enum ldb_status repl_diverged_remove(struct ldb_env *env,
                                                     const char *dir,
                                                     const char *name,

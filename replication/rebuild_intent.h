@@ -11,7 +11,7 @@
 #define REPLICATION_REBUILD_INTENT_H
 
 #include "replication/identity.h"
-#include "storage/base/env.h"
+#include "storage/base/digest.h"
 
 enum repl_rebuild_phase {
     REPL_REBUILD_FETCHING,  /* the folder is as it was, but for leveld/ */
@@ -26,6 +26,11 @@ struct repl_rebuild_intent {
     bool is_unknown;   /* nothing is known of our history */
     ldb_sequence fork; /* entries of ours above it are set aside */
     uint64_t rewind;   /* where (diverged.h); 0: nowhere yet */
+    /* Switching: the leader's MANIFEST that will be in force, its first len
+     * bytes: once it is, all there is is the leader's. */
+    uint64_t manifest_number;
+    uint64_t manifest_len;
+    struct ldb_digest manifest_digest;
 };
 
 /* Errors: those of repl_sidecar_read(); NOT_FOUND: no rebuild is under way. */
