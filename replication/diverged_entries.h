@@ -11,7 +11,7 @@
 #include "replication/holdings.h"
 
 /* Bytes of entries held in memory at once; more take another pass over the
- * tables. Chosen: half a dozen memtables. */
+ * tables. Chosen: a few memtables. */
 #define REPL_DIVERGED_MEMORY ((size_t)64 << 20)
 
 struct repl_diverged_search {
@@ -21,24 +21,31 @@ struct repl_diverged_search {
     const uint64_t *tables; /* numbers of files in the folder */
     size_t table_count;
     ldb_sequence fork;
-    /* Journals that are set aside themselves: what lies between their first and
-     * last sequence is left out, unless they are damaged. */
+    /* Ascending journals that are set aside themselves: what lies between their
+     * first and last sequence is left out, but of damaged ones. */
     const struct repl_held_journal *journals;
     size_t journal_count;
-    size_t memory_max; /* 0: REPL_DIVERGED_MEMORY */
+    size_t memory_max; /* 0: REPL_DIVERGED_MEMORY; for tests */
 };
 
 struct repl_diverged_found {
     uint64_t entries;
-    uint64_t damages; /* blocks of tables that cannot be read */
+    uint64_t damages; /* places of the tables that cannot be read */
 };
 
+/* How many there are; nothing is written. Errors: NOT_FOUND: a table is
+ * missing; IO, NO_MEMORY. */
+LDB_MUST_CHECK enum ldb_status
+repl_diverged_count_entries(const struct repl_diverged_search *search,
+                            struct ldb_error *err,
+                            struct repl_diverged_found *out);
+
 /*
- * Writes them, synced and by one rename, as R-entries.log; without any there
- * is no file. One that is there, of an earlier try, is replaced unless nothing
- * was found now.
+ * Writes them as R-entries.log, durably and at one stroke. Without any nothing
+ * is done. The rewind was begun. OK too when it was there with the same bytes.
  *
- * Errors: NOT_FOUND: a table is missing; NO_SPACE, IO, NO_MEMORY.
+ * Errors: as of count; EXISTS: it is there with others: write them for another
+ * rewind; NO_SPACE.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_diverged_write_entries(const struct repl_diverged_search *search,

@@ -6,18 +6,17 @@
  * fetched; what is ours alone is set aside (diverged.h).
  *
  *     repl_build_create(&options, &err, &build)
- *     repl_build_fetch(build, &verdict, &err)    the old database may be open
- *                                                and serve reads; nobody
- *                                                writes to it
+ *     repl_build_fetch(build, &err)     the old database may be open and serve
+ *                                       reads; nobody writes to it
  *     ... close the old database ...
- *     repl_build_switch(build, &err)             renames: short
- *     ldb_twin_open()                            and the stream goes on
+ *     repl_build_switch(build, &err)    renames: short
+ *     ldb_twin_open()                   and the stream goes on
  *     repl_build_destroy(build)
  *
- * Each may be called again after a failure, and after a crash in either a new
- * build begins over and finds what was done. leveld/rebuild is there from the
- * first change to the end of the switch (rebuild_intent.h): a node that finds
- * it at its start does this before anything else, and opens the folder to serve
+ * After a failure it is fetched again, which finds what was done; so it is
+ * after a crash, with a new build. leveld/rebuild is there from the first
+ * change to the end of the switch (rebuild_intent.h): a node that finds it at
+ * its start does this before anything else, and opens the folder to serve
  * meanwhile only in the phase FETCHING.
  *
  * What holds after a crash at any moment, in the folder as any library opens
@@ -39,19 +38,19 @@
 struct repl_build;
 
 struct repl_build_options {
-    struct ldb_env *env; /* borrowed, as the rest */
-    const char *dir;     /* copied */
-    struct repl_peer *peer;
-    const char *node_id; /* ours, that the leader knows us by */
-    const struct ldb_comparator *comparator; /* NULL: bytewise */
-    /* The whole of a table's options does not matter here: its blocks tell
-     * how they are stored. */
+    struct ldb_env *env;    /* borrowed */
+    const char *dir;        /* copied; it is there */
+    struct repl_peer *peer; /* borrowed */
+    /* Ours, that the leader knows us by; it becomes the folder's. */
+    char node_id[REPL_ID_SIZE];
+    /* Of user keys; NULL: bytewise. Borrowed. */
+    const struct ldb_comparator *comparator;
     unsigned transports; /* for tables, at once; 0: 4 */
     /*
      * An operator said so. Without it these wait, as PRECONDITION: a verdict
      * of UNKNOWN over a folder that has entries; and a rewind beyond the
-     * journals that we have, of which no more than the newest entry of a key
-     * can be set aside.
+     * journals that we have, of which no more can be set aside than what
+     * compactions have left.
      */
     bool is_accepted;
 };
@@ -59,10 +58,10 @@ struct repl_build_options {
 struct repl_build_figures {
     uint64_t tables_wanted;
     uint64_t tables_kept;    /* found here, by whatever name */
-    uint64_t tables_fetched; /* so far */
-    uint64_t bytes_wanted;   /* to fetch */
+    uint64_t bytes_wanted;   /* of those to fetch, */
+    uint64_t tables_fetched; /* and what is here of them, verified */
     uint64_t bytes_fetched;
-    uint64_t files_set_aside;
+    uint64_t files_set_aside;   /* by the plan */
     uint64_t entries_set_aside; /* those that were in tables alone */
 };
 
@@ -75,33 +74,35 @@ repl_build_create(const struct repl_build_options *options,
 void repl_build_destroy(struct repl_build *build);
 
 /*
- * Has the leader hold a version, compares it with the folder, marks the intent,
+ * Compares the folder with the leader, has it hold a version, marks the intent,
  * and brings all that is wanting into leveld/incoming/, synced and verified.
- * Changes nothing but leveld/. verdict: of repl_compare() just now, with this
- * leader; one that says not to follow is INVALID_ARGUMENT. An intent that is
- * there already goes on, with the lower fork of the two.
+ * Changes nothing but leveld/. An intent that is there already goes on, with
+ * the lower fork of the two.
  *
  * Errors:
- *   PRECONDITION  an operator has to accept it (is_accepted); or the leader is
- *                 in another epoch than it said, or below that of the intent:
- *                 compare anew
- *   CORRUPTION    a table of the leader is damaged, or not what it said
+ *   PRECONDITION  the verdict says not to follow it; or an operator has to
+ *                 accept it (is_accepted); or the leader is in another epoch
+ *                 than it said, or in one below that of the intent
+ *   CORRUPTION    a table of the leader is damaged, or not what it said; or our
+ *                 own files of leveld/ are
  *   GONE          the leader has let go of the version, time and again
  *   STALLED       a digest is not known there yet: later again
  *   CANCELLED, IO, NO_SPACE, NO_MEMORY, and those of the calls: later again
  */
-LDB_MUST_CHECK enum ldb_status
-repl_build_fetch(struct repl_build *build, const struct repl_verdict *verdict,
-                 struct ldb_error *err);
+LDB_MUST_CHECK enum ldb_status repl_build_fetch(struct repl_build *build,
+                                                struct ldb_error *err);
+
+/* What the last fetch found; of the build until its next call. */
+const struct repl_verdict *repl_build_verdict(const struct repl_build *build);
 
 /*
  * After a fetch that was OK, the folder closed: sets aside, puts in place, and
  * takes the leader's epochs and cluster id. Then the folder opens as a twin at
  * the version, and the stream goes on from what journals it has.
  *
- * Errors: LOCKED: the folder is open; INVALID_ARGUMENT: no fetch was OK, or the
- * folder is not as it was then; CORRUPTION, IO, NO_SPACE, NO_MEMORY: to be
- * called again, or fetched again.
+ * Errors: LOCKED: the folder is open, nothing was done: again;
+ * INVALID_ARGUMENT: no fetch was OK, or the folder is not as it was then;
+ * CORRUPTION, IO, NO_SPACE, NO_MEMORY: to be fetched again.
  */
 LDB_MUST_CHECK enum ldb_status repl_build_switch(struct repl_build *build,
                                                  struct ldb_error *err);
@@ -113,7 +114,7 @@ bool repl_build_is_gentle(const struct repl_build *build);
 /* A fetch under way ends soon, and each later one at once. Any thread. */
 void repl_build_interrupt(struct repl_build *build);
 
-/* Since create. Any thread. */
+/* Of the last fetch. Any thread. */
 void repl_build_figures(struct repl_build *build,
                         struct repl_build_figures *out);
 
