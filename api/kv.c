@@ -1,8 +1,10 @@
 #include "api/kv.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "api/auth.h"
+#include "api/byte_range.h"
 #include "api/conditions.h"
 #include "api/context.h"
 #include "api/item_text.h"
@@ -11,7 +13,6 @@
 #include "api/snapshot_routes.h"
 #include "api/write.h"
 #include "storage/base/buf.h"
-#include "storage/base/checked.h"
 #include "storage/base/mem.h"
 
 /* ---- PUT and DELETE ---- */
@@ -205,65 +206,6 @@ static bool conditions_hold(struct api_exchange *x, struct kv_read *get,
 
 /* ---- Range ---- */
 
-enum range_kind {
-    RANGE_NONE, /* none, or one to ignore: the whole value */
-    RANGE_PART,
-    RANGE_OUTSIDE, /* nothing of it is in the value */
-};
-
-static bool take_number(struct ldb_slice *left, bool *out_given, uint64_t *out)
-{
-    size_t digits = 0;
-
-    while (digits < left->len && left->data[digits] >= '0' &&
-           left->data[digits] <= '9')
-        digits++;
-    *out_given = digits > 0;
-    *out = 0;
-    if (digits > 0 && !ldb_parse_u64(ldb_slice_make(left->data, digits), out))
-        return false;
-    *left = ldb_slice_make(left->data + digits, left->len - digits);
-    return true;
-}
-
-/*
- * One byte range of RFC 9110 section 14.1.2. Other units, several ranges and
- * what does not parse are ignored, as the section lets a server do.
- */
-static enum range_kind parse_range(struct ldb_slice text, size_t value_len,
-                                   size_t *out_start, size_t *out_len)
-{
-    struct ldb_slice unit = ldb_slice_str("bytes=");
-    bool has_first;
-    bool has_last;
-    uint64_t first;
-    uint64_t last;
-
-    if (!ldb_slice_starts_with(text, unit))
-        return RANGE_NONE;
-    text = ldb_slice_make(text.data + unit.len, text.len - unit.len);
-    if (!take_number(&text, &has_first, &first) || text.len == 0 ||
-        text.data[0] != '-')
-        return RANGE_NONE;
-    text = ldb_slice_make(text.data + 1, text.len - 1);
-    if (!take_number(&text, &has_last, &last) || text.len != 0 ||
-        (!has_first && !has_last) || (has_first && has_last && last < first))
-        return RANGE_NONE;
-    if (!has_first) { /* the last so many bytes */
-        if (last == 0 || value_len == 0)
-            return RANGE_OUTSIDE;
-        first = last < value_len ? value_len - last : 0;
-        last = value_len - 1;
-    }
-    if (first >= value_len)
-        return RANGE_OUTSIDE;
-    if (!has_last || last >= value_len)
-        last = value_len - 1;
-    *out_start = (size_t)first;
-    *out_len = (size_t)(last - first) + 1;
-    return RANGE_PART;
-}
-
 /* If-Range: the range counts only for the entry it names (strong tag). */
 static bool range_is_wanted(struct api_exchange *x, const struct kv_read *get)
 {
@@ -293,27 +235,28 @@ static void answer_bytes(struct api_exchange *x, struct kv_read *get)
 {
     unsigned sent = 0;
     struct ldb_slice range = x->ops->header(x, "Range", &sent);
-    enum range_kind kind = RANGE_NONE;
-    size_t start = 0;
-    size_t len = 0;
+    enum api_byte_range kind = API_RANGE_WHOLE;
+    uint64_t start = 0;
+    uint64_t len = 0;
 
     if (sent == 1 && x->method == API_GET && range_is_wanted(x, get))
-        kind = parse_range(range, get->value.len, &start, &len);
+        kind = api_byte_range_parse(range, get->value.len, &start, &len);
     switch (kind) {
-    case RANGE_OUTSIDE:
+    case API_RANGE_OUTSIDE:
         answer_outside(x, get);
         return;
-    case RANGE_PART:
-        if (!api_header_printf(x, "Content-Range", "bytes %zu-%zu/%zu", start,
+    case API_RANGE_PART:
+        if (!api_header_printf(x, "Content-Range",
+                               "bytes %" PRIu64 "-%" PRIu64 "/%zu", start,
                                start + len - 1, get->value.len)) {
             api_answer_no_memory(x);
             return;
         }
-        memmove(get->value.data, get->value.data + start, len);
-        get->value.len = len;
+        memmove(get->value.data, get->value.data + start, (size_t)len);
+        get->value.len = (size_t)len;
         api_answer_buf(x, 206, API_TYPE_BYTES, &get->value);
         return;
-    case RANGE_NONE:
+    case API_RANGE_WHOLE:
         api_answer_buf(x, 200, API_TYPE_BYTES, &get->value);
         return;
     }
