@@ -89,7 +89,7 @@ enum api_body_kind {
     API_BODY_NONE,   /* no bytes (HEAD gives content_length all the same) */
     API_BODY_STATIC, /* bytes that outlive the exchange */
     API_BODY_BUF,    /* an ldb_buf that the service takes over */
-    API_BODY_STREAM, /* chunked */
+    API_BODY_STREAM, /* chunked, unless its length is known */
 };
 
 /* The answer; filled through the api_answer_* functions of api/response.h. */
@@ -103,9 +103,10 @@ struct api_response {
     struct ldb_buf body;
     const struct api_stream_ops *stream_ops;
     void *stream;
-    uint64_t head_length; /* HEAD: the Content-Length to announce, or
-                             API_LENGTH_UNKNOWN */
-    bool close;           /* close the connection after it */
+    uint64_t stream_length; /* bytes of it in all, or API_LENGTH_UNKNOWN */
+    uint64_t head_length;   /* HEAD: the Content-Length to announce, or
+                               API_LENGTH_UNKNOWN */
+    bool close;             /* close the connection after it */
 };
 
 struct api_exchange_ops {

@@ -119,9 +119,27 @@ void api_answer_stream(struct api_exchange *x, unsigned status,
                        const char *content_type,
                        const struct api_stream_ops *ops, void *stream)
 {
+    api_answer_stream_of(x, status, content_type, API_LENGTH_UNKNOWN, ops,
+                         stream);
+}
+
+void api_answer_stream_of(struct api_exchange *x, unsigned status,
+                          const char *content_type, uint64_t length,
+                          const struct api_stream_ops *ops, void *stream)
+{
+    assert(length > 0);
     answer(x, status, content_type, API_BODY_STREAM);
     x->response.stream_ops = ops;
     x->response.stream = stream;
+    x->response.stream_length = length;
+}
+
+void api_answer_head(struct api_exchange *x, unsigned status,
+                     const char *content_type, uint64_t length)
+{
+    assert(x->method == API_HEAD);
+    answer(x, status, content_type, API_BODY_NONE);
+    x->response.head_length = length;
 }
 
 void api_response_release(struct api_response *response)

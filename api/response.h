@@ -71,6 +71,17 @@ void api_answer_stream(struct api_exchange *x, unsigned status,
                        const char *content_type,
                        const struct api_stream_ops *ops, void *stream);
 
+/* The same of a stream that will have length bytes, at least 1: one that ends
+ * short of them is cut. */
+void api_answer_stream_of(struct api_exchange *x, unsigned status,
+                          const char *content_type, uint64_t length,
+                          const struct api_stream_ops *ops, void *stream);
+
+/* The answer to a HEAD whose GET would have a body of length bytes. Allocates
+ * nothing. */
+void api_answer_head(struct api_exchange *x, unsigned status,
+                     const char *content_type, uint64_t length);
+
 /*
  * Drops the body of an answer that was not sent (buffer freed, stream
  * destroyed). For the service, when the client left; safe to repeat.

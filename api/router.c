@@ -457,7 +457,7 @@ static void settle(struct api_exchange *x)
         response->head_length = response->body.len;
         break;
     case API_BODY_STREAM:
-        response->head_length = API_LENGTH_UNKNOWN;
+        response->head_length = response->stream_length;
         break;
     }
     api_response_release(response);

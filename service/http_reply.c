@@ -150,7 +150,9 @@ static struct MHD_Response *make_from_stream(struct svc_exchange *x)
         .stream = answer->stream,
     };
     response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream, stream, free_stream);
+        answer->stream_length == API_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN
+                                                    : answer->stream_length,
+        STREAM_BLOCK_BYTES, read_stream, stream, free_stream);
     if (response == NULL) {
         ldb_mem_free(stream);
         return NULL;

@@ -131,6 +131,32 @@ static void release_destroys_a_stream_once(void **state)
     assert_int_equal(destroyed.count, 1);
 }
 
+static void a_stream_may_have_a_length(void **state)
+{
+    struct bare *bare = *state;
+    struct destroyed destroyed = {0};
+
+    api_answer_stream_of(bare->x, 206, "a/b", 12, &counting_ops, &destroyed);
+    assert_int_equal(bare->x->response.stream_length, 12);
+    api_response_release(&bare->x->response);
+    bare->x->response = (struct api_response){0};
+    api_answer_stream(bare->x, 200, "a/b", &counting_ops, &destroyed);
+    assert_true(bare->x->response.stream_length == API_LENGTH_UNKNOWN);
+    api_response_release(&bare->x->response);
+}
+
+static void a_head_has_a_type_and_a_length(void **state)
+{
+    struct bare *bare = *state;
+
+    bare->x->method = API_HEAD;
+    api_answer_head(bare->x, 200, "a/b", 12);
+    assert_true(bare->x->response.ready);
+    assert_int_equal(bare->x->response.body_kind, API_BODY_NONE);
+    assert_int_equal(bare->x->response.head_length, 12);
+    assert_string_equal(bare->x->response.content_type, "a/b");
+}
+
 #define BARE_TEST(f)                                                           \
     cmocka_unit_test_setup_teardown(f, setup_bare, teardown_bare)
 
@@ -142,6 +168,8 @@ int main(void)
         BARE_TEST(a_buffer_is_taken_over),
         BARE_TEST(answers_need_no_memory),
         BARE_TEST(release_destroys_a_stream_once),
+        BARE_TEST(a_stream_may_have_a_length),
+        BARE_TEST(a_head_has_a_type_and_a_length),
     };
 
     return cmocka_run_group_tests_name("response", tests, NULL, NULL);

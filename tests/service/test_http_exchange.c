@@ -218,6 +218,12 @@ static void answer_stream(struct api_exchange *x)
 
     assert_non_null(left);
     *left = STREAM_BYTES;
+    if (path_is(x, "/counted") || path_is(x, "/short")) {
+        api_answer_stream_of(x, 200, "text/plain",
+                             STREAM_BYTES + (path_is(x, "/short") ? 1 : 0),
+                             &whole, left);
+        return;
+    }
     api_answer_stream(x, 200, "text/plain",
                       path_is(x, "/endless")    ? &endless
                       : path_is(x, "/detached") ? &detached
@@ -300,7 +306,8 @@ void api_exchange_finish(struct api_exchange *x)
                path_is(x, "/drip-yield") || path_is(x, "/busy")) {
         answer_drip(x);
     } else if (path_is(x, "/stream") || path_is(x, "/endless") ||
-               path_is(x, "/detached") || path_is(x, "/failing")) {
+               path_is(x, "/detached") || path_is(x, "/failing") ||
+               path_is(x, "/counted") || path_is(x, "/short")) {
         answer_stream(x);
     } else {
         answer_target(x);
@@ -957,6 +964,30 @@ static void answers_have_their_length_and_form(void **state)
     assert_int_equal(1, app.streams_destroyed);
 }
 
+static void a_stream_of_known_length_says_it(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, "GET /counted HTTP/1.1\r\nHost: a\r\n"
+                  "Connection: close\r\n\r\n");
+    read_until(fd, NULL);
+    assert_has("Content-Length: 100000\r\n");
+    assert_null(strstr(answer, "chunked"));
+    assert_int_equal(STREAM_BYTES, strlen(strstr(answer, "\r\n\r\n") + 4));
+    close(fd);
+    /* One that ends short of it is cut: on a connection that is kept. */
+    fd = connect_to(server);
+    send_text(fd, GET("/short"));
+    read_until(fd, NULL);
+    assert_has("Content-Length: 100001\r\n");
+    assert_int_equal(STREAM_BYTES, strlen(strstr(answer, "\r\n\r\n") + 4));
+    close(fd);
+    await_count(&app.streams_destroyed, 2);
+    end(server);
+}
+
 static void failed_stream_is_cut_without_its_end(void **state)
 {
     struct svc_http_server *server = start_plain();
@@ -1289,6 +1320,7 @@ int main(void)
             client_that_leaves_between_pieces_is_buried_once_woken),
         cmocka_unit_test(upload_over_the_budget_is_503_until_space_is_back),
         cmocka_unit_test(answers_have_their_length_and_form),
+        cmocka_unit_test(a_stream_of_known_length_says_it),
         cmocka_unit_test(failed_stream_is_cut_without_its_end),
         cmocka_unit_test(stream_ends_when_its_client_leaves),
         cmocka_unit_test(stream_rests_until_it_is_woken),
