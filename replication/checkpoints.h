@@ -27,11 +27,11 @@ struct repl_checkpoints;
 struct repl_digest_index;
 
 /* All are borrowed until destroy; digests NULL: entries have none. dir is
- * copied. NULL: no memory. */
+ * copied. db keeps a list of its journals. NULL: no memory. */
 LDB_MUST_CHECK struct repl_checkpoints *
 repl_checkpoints_create(struct ldb_db *db, struct ldb_env *env, const char *dir,
                         struct repl_digest_index *digests);
-/* Lets go of all. NULL is fine. */
+/* Lets go of all; nobody makes one now. NULL is fine. */
 void repl_checkpoints_destroy(struct repl_checkpoints *checkpoints);
 
 /*
@@ -51,12 +51,15 @@ LDB_MUST_CHECK bool repl_checkpoints_renew(struct repl_checkpoints *checkpoints,
 /* OK to be called for one that is over. */
 void repl_checkpoints_drop(struct repl_checkpoints *checkpoints, uint64_t id);
 
-/* Whether one names the table; then somebody asks for it. */
+/* Whether one names the table; then somebody asks for it. *out_size: the
+ * file's bytes. */
 bool repl_checkpoints_use_table(struct repl_checkpoints *checkpoints,
                                 uint64_t number, uint64_t *out_size);
 
 /* Lets go of those whose time is over. */
 void repl_checkpoints_tick(struct repl_checkpoints *checkpoints);
+/* Of all of them: their tables' space is needed. */
+void repl_checkpoints_clear(struct repl_checkpoints *checkpoints);
 
 /* How many are held. */
 size_t repl_checkpoints_count(struct repl_checkpoints *checkpoints);

@@ -48,10 +48,15 @@ void repl_served_files_tick(struct repl_served_files *files);
 /* No file grows any more for who waits: all are woken, and nobody waits. */
 void repl_served_files_end(struct repl_served_files *files);
 
+/* Files open at once; each takes a file descriptor. Chosen: some for each
+ * follower that there may be. */
+#define REPL_SERVED_FILES_MAX 1024
+
 struct repl_served_figures {
-    uint64_t open;   /* followed now: they have waited, or may */
-    uint64_t opened; /* since create; as is the rest */
-    uint64_t bytes;  /* given out */
+    uint64_t open;         /* files, now */
+    uint64_t waiting;      /* of them: all that there is was read */
+    uint64_t opened_total; /* since create, as is the rest */
+    uint64_t bytes_total;  /* given out */
 };
 void repl_served_files_figures(struct repl_served_files *files,
                                struct repl_served_figures *out);
@@ -69,8 +74,12 @@ struct repl_served_head {
 };
 
 /*
- * The file of that name; nothing is opened on disk before the first read.
- * NOT_FOUND: there is none, any more, or none that others may read. NO_MEMORY.
+ * The file of that name, by which a journal is pinned. Nothing is opened on
+ * disk before it is sought in.
+ *
+ * Errors: NOT_FOUND: there is none, any more, or none that others may read;
+ * CORRUPTION: a table has another length than its version says; CLOSED: after
+ * end; STALLED: as many are open as may be; IO, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_served_file_open(struct repl_served_files *files, struct ldb_slice name,
@@ -81,13 +90,18 @@ void repl_served_file_close(struct repl_served_file *file);
 /* NUL-terminated; the file's own. */
 const char *repl_served_file_name(const struct repl_served_file *file);
 
+/* The next byte that is read. */
+uint64_t repl_served_file_at(const struct repl_served_file *file);
+
 /* Looks anew. */
 void repl_served_file_head(struct repl_served_file *file,
                            struct repl_served_head *out);
 
 /*
- * The first read begins at that byte: INVALID_ARGUMENT: it lies behind the end.
- * Opens the file on disk: NOT_FOUND: it has gone just now. IO, NO_MEMORY.
+ * The next read begins at that byte, which does not lie before the last one.
+ *
+ * Errors: INVALID_ARGUMENT: it lies behind the end; NOT_FOUND: the file has
+ * gone just now; IO, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_served_file_seek(struct repl_served_file *file, uint64_t from,
@@ -104,9 +118,9 @@ repl_served_file_read(struct repl_served_file *file, size_t max, uint8_t *out,
                       struct ldb_error *err, size_t *out_len);
 
 /*
- * All was read: wake(context) is called once, from any thread, without a lock
- * that the caller could need, when it is worth while to read again. False: it
- * is so now, or no more will come: look again. While a file is open that has
+ * All was read: wake(context) is called once, from any thread, when it is worth
+ * while to look again; it must not block, nor call anything here. False: it is
+ * so now: there is more, or no more will come. While a file is open that has
  * waited, the engine has its durable position watched.
  */
 LDB_MUST_CHECK bool repl_served_file_wait(struct repl_served_file *file,
