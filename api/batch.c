@@ -204,7 +204,7 @@ static void answer_whole(struct api_exchange *x)
     struct batch_state *batch = x->state;
     const struct ldb_write *write = &batch->w.write;
 
-    if (write->status != LDB_OK)
+    if (!api_write_is_good(&batch->w))
         api_write_answer_failure(x, &batch->w, true);
     else
         api_write_answer_count(x, &batch->w, write->sequence, write->count);

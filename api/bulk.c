@@ -81,19 +81,36 @@ static void answer_in_doubt(struct api_exchange *x, struct bulk *bulk)
     answer_stopped(x, bulk);
 }
 
+/* It was to be at followers, too, and is not, as far as is known. */
+static void answer_lacking(struct api_exchange *x, struct bulk *bulk)
+{
+    struct api_problem lack;
+
+    api_write_problem(x, &bulk->w, &lack);
+    api_problem_detail(&lack,
+                       "%s; and not enough followers have what was written",
+                       bulk->problem.detail);
+    lack.has_line = bulk->problem.has_line;
+    lack.line = bulk->problem.line;
+    bulk->problem = lack;
+    answer_stopped(x, bulk);
+}
+
 /* ---- chunks ---- */
 
-static bool submit(struct api_exchange *x, struct bulk *bulk, bool sync,
+/* is_end: nothing follows that waits for disk and followers. */
+static bool submit(struct api_exchange *x, struct bulk *bulk, bool is_end,
                    struct api_problem *problem)
 {
     struct ldb_error error = {0};
     enum ldb_status s;
 
     bulk->w.write = (struct ldb_write){
-        .sync = sync,
+        .sync = bulk->sync && is_end,
         .ranges = bulk->chunk.ranges,
         .range_count = bulk->chunk.range_count,
     };
+    bulk->w.is_part = !is_end;
     s = api_write_queue(x, &bulk->w, &error);
     if (s != LDB_OK)
         api_problem_of_status(s, &error, problem);
@@ -197,7 +214,7 @@ static void step(struct api_exchange *x, struct bulk *bulk)
         return;
     }
     /* Journals are synced in order: the last sync covers all chunks. */
-    if (!submit(x, bulk, bulk->sync && bulk->is_last, &problem))
+    if (!submit(x, bulk, bulk->is_last, &problem))
         stop(x, bulk, &problem);
 }
 
@@ -238,8 +255,10 @@ void api_bulk_resume(struct api_exchange *x)
     struct api_problem problem;
 
     if (bulk->is_stopped) {
-        if (write->status == LDB_OK)
+        if (api_write_is_good(&bulk->w))
             answer_stopped(x, bulk);
+        else if (write->status == LDB_OK)
+            answer_lacking(x, bulk);
         else
             answer_in_doubt(x, bulk);
         return;
@@ -253,10 +272,14 @@ void api_bulk_resume(struct api_exchange *x)
     }
     bulk->count += write->count;
     bulk->sequence = write->sequence;
-    if (bulk->is_last)
-        api_write_answer_count(x, &bulk->w, bulk->sequence, bulk->count);
-    else
+    if (!bulk->is_last) {
         step(x, bulk);
+    } else if (api_write_is_good(&bulk->w)) {
+        api_write_answer_count(x, &bulk->w, bulk->sequence, bulk->count);
+    } else {
+        api_write_problem(x, &bulk->w, &bulk->problem);
+        answer_stopped(x, bulk);
+    }
 }
 
 void api_bulk_abandon(struct api_exchange *x)

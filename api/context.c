@@ -11,6 +11,7 @@
 #include "api/snapshots.h"
 #include "api/tasks.h"
 #include "api/tokens.h"
+#include "replication/leader.h"
 #include "storage/base/status.h"
 
 static const struct api_limits default_limits = {
@@ -56,8 +57,9 @@ enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,
     context->tasks = api_tasks_create(env);
     context->backups = api_backups_create();
     context->tokens = api_token_store_create();
+    context->concern = repl_write_concern_create(env);
     if (context->gate == NULL || context->writes == NULL ||
-        context->role == NULL ||
+        context->role == NULL || context->concern == NULL ||
         context->metrics == NULL || context->snapshots == NULL ||
         context->sequence_waits == NULL || context->feeds == NULL ||
         context->tasks == NULL || context->backups == NULL ||
@@ -80,6 +82,8 @@ void api_context_shut(struct api_context *context,
                       const struct api_db_gate_reason *reason)
 {
     api_db_gate_shut(context->gate, reason);
+    if (context->leader != NULL)
+        repl_leader_end(context->leader);
     api_sequence_waits_shut(context->sequence_waits);
     api_feeds_shut(context->feeds);
 }
@@ -88,6 +92,8 @@ void api_context_drop_db(struct api_context *context)
 {
     assert(api_db_gate_is_closing(context->gate));
     api_snapshots_drop_all(context->snapshots);
+    context->leader = NULL;
+    context->digests = NULL;
     context->db = NULL;
 }
 
@@ -131,6 +137,13 @@ void api_context_tick(struct api_context *context)
 
 void api_context_drain(struct api_context *context)
 {
+    /* Neither ends by itself: files that are followed, and writes that wait
+     * for followers, who do not come any more. */
+    if (api_db_gate_enter(context->gate)) {
+        if (context->leader != NULL)
+            repl_leader_end(context->leader);
+        api_db_gate_leave(context->gate);
+    }
     api_sequence_waits_close(context->sequence_waits);
     api_feeds_end(context->feeds);
     api_tasks_close(context->tasks);
@@ -163,6 +176,8 @@ void api_context_release(struct api_context *context)
     context->backups = NULL;
     api_token_store_destroy(context->tokens);
     context->tokens = NULL;
+    repl_write_concern_destroy(context->concern);
+    context->concern = NULL;
     api_metrics_destroy(context->metrics);
     context->metrics = NULL;
     api_role_destroy(context->role);

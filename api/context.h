@@ -33,6 +33,9 @@ struct api_role;
 struct api_sequence_waits;
 struct api_snapshots;
 struct api_tasks;
+struct repl_digest_index;
+struct repl_leader;
+struct repl_write_concern;
 struct api_token_store;
 struct repl_forwarder;
 
@@ -96,6 +99,13 @@ struct api_context {
     struct api_tasks *tasks;
     struct api_backups *backups;
     struct api_token_store *tokens; /* without a set: all is allowed */
+    /* Writes that wait for followers; it is led by leader, while there is one.
+     */
+    struct repl_write_concern *concern;
+    /* Borrowed, and inside the gate alone, as db. NULL: this node does not
+     * lead; it serves its folder read-only. */
+    struct repl_leader *leader;
+    struct repl_digest_index *digests;
     struct api_limits limits;
     uint64_t started_us;      /* monotonic, when init was called */
     uint64_t started_wall_us; /* the same, since 1970 */
@@ -113,6 +123,7 @@ struct api_context {
                                 healed */
     bool read_only;          /* serve --read-only: every write is refused */
     bool sync_default;       /* of writes that do not say sync=; init: true */
+    unsigned replicas_min;   /* of all writes, whatever replicas= says; 0 */
     /* /readyz is 503 below this many free bytes. init: 64 MiB, chosen: one
      * value of the largest size. 0: do not look. */
     uint64_t disk_reserve_bytes;

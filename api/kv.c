@@ -108,7 +108,7 @@ void api_kv_write_resume(struct api_exchange *x)
 {
     struct kv_write *put = x->state;
 
-    if (put->w.write.status != LDB_OK) {
+    if (!api_write_is_good(&put->w)) {
         api_write_answer_failure(x, &put->w, false);
         return;
     }

@@ -112,6 +112,8 @@ static void write_members(struct api_json *json,
         api_json_member_u64(json, "sequence", problem->written_sequence);
         api_json_member_u64(json, "count", problem->written_count);
     }
+    if (problem->has_replicas)
+        api_json_member_u64(json, "replicas", problem->replicas);
     if (problem->has_oldest)
         api_json_member_u64(json, "oldest", problem->oldest);
     if (problem->has_fork)

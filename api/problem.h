@@ -78,6 +78,8 @@ struct api_problem {
     bool has_written; /* what of a bulk load stands */
     ldb_sequence written_sequence;
     uint64_t written_count;
+    bool has_replicas; /* followers that have what was written */
+    unsigned replicas;
     bool has_oldest; /* changes after it are there */
     ldb_sequence oldest;
     bool has_fork; /* the last write before those that were lost */

@@ -91,16 +91,12 @@ static enum ldb_status take_keys(struct range_delete *state,
     return s;
 }
 
-static void answer_failure(struct api_exchange *x, struct range_delete *state,
-                           enum ldb_status status,
-                           const struct ldb_error *error)
+static void answer_problem(struct api_exchange *x, struct range_delete *state,
+                           struct api_problem *problem)
 {
-    struct api_problem problem;
-
-    api_problem_of_status(status, error, &problem);
-    problem.has_deleted = true;
-    problem.deleted = state->deleted;
-    api_answer_problem(x, &problem);
+    problem->has_deleted = true;
+    problem->deleted = state->deleted;
+    api_answer_problem(x, problem);
 }
 
 /* The next batch, and whether it is the last. */
@@ -134,14 +130,13 @@ static void answer_closing(struct api_exchange *x, struct range_delete *state)
     struct api_problem problem;
 
     api_db_gate_problem(x->context->gate, &problem);
-    problem.has_deleted = true;
-    problem.deleted = state->deleted;
-    api_answer_problem(x, &problem);
+    answer_problem(x, state, &problem);
 }
 
 static void step(struct api_exchange *x)
 {
     struct range_delete *state = x->state;
+    struct api_problem problem;
     struct ldb_error error = {0};
     enum ldb_status s;
 
@@ -160,10 +155,13 @@ static void step(struct api_exchange *x)
         state->w.write = (struct ldb_write){
             .sync = state->sync && state->is_last,
         };
+        state->w.is_part = !state->is_last;
         s = api_write_queue(x, &state->w, &error);
     }
-    if (s != LDB_OK)
-        answer_failure(x, state, s, &error);
+    if (s != LDB_OK) {
+        api_problem_of_status(s, &error, &problem);
+        answer_problem(x, state, &problem);
+    }
 }
 
 void api_range_delete_finish(struct api_exchange *x)
@@ -193,12 +191,15 @@ static void answer_done(struct api_exchange *x, struct range_delete *state)
 void api_range_delete_resume(struct api_exchange *x)
 {
     struct range_delete *state = x->state;
+    struct api_problem problem;
 
-    if (state->w.write.status != LDB_OK) {
-        answer_failure(x, state, state->w.write.status, &state->w.write.error);
+    if (state->w.write.status == LDB_OK)
+        state->deleted += state->w.batch.count;
+    if (!api_write_is_good(&state->w)) {
+        api_write_problem(x, &state->w, &problem);
+        answer_problem(x, state, &problem);
         return;
     }
-    state->deleted += state->w.batch.count;
     if (state->is_last)
         answer_done(x, state);
     else

@@ -1,6 +1,10 @@
 #include "api/write.h"
 
-#include "tests/support/api_fixture.h"
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 
 struct write_call {
@@ -105,8 +109,243 @@ static void failures_say_what_became_of_the_write(void **state)
     }
 }
 
+/* ---- followers ---- */
+
+/* What goes on beside a request, on a thread of its own. */
+enum beside {
+    NOTHING, /* time goes by */
+    ACKS,    /* the follower has what is durable */
+    ENDS,    /* this node leads no more */
+};
+
+/* Locking: stops is an atomic; the rest is constant while the thread runs. */
+struct company {
+    struct api_leader *l;
+    enum beside beside;
+    atomic_bool stops;
+    struct ldb_thread *thread;
+};
+
+static bool is_anybody_waiting(struct api_leader *l)
+{
+    struct repl_write_concern_figures figures;
+
+    repl_write_concern_figures(l->f.context.concern, &figures);
+    return figures.waiting > 0;
+}
+
+static void keep_company(void *context)
+{
+    struct company *company = context;
+    struct api_leader *l = company->l;
+
+    while (!atomic_load(&company->stops)) {
+        if (is_anybody_waiting(l) && company->beside == ACKS)
+            api_leader_ack(l);
+        else if (is_anybody_waiting(l) && company->beside == ENDS)
+            repl_leader_end(l->leader.leader);
+        else if (company->beside == NOTHING)
+            leader_fixture_tick(&l->leader);
+        (void)sched_yield();
+    }
+}
+
+/* A request with that beside it. */
+static struct fake_answer call_beside(struct api_leader *l, enum beside beside,
+                                      const char *method, const char *target,
+                                      const char *const *headers,
+                                      const char *body)
+{
+    struct company company = {.l = l, .beside = beside};
+    struct fake_answer answer;
+
+    assert_ldb_ok(l->f.env->ops->thread_start(l->f.env, "company", keep_company,
+                                              &company, NULL, &company.thread),
+                  NULL);
+    answer = api_call(&l->f, method, target, headers, body);
+    atomic_store(&company.stops, true);
+    l->f.env->ops->thread_join(l->f.env, company.thread);
+    return answer;
+}
+
+static const char *const soon[] = {"Leveld-Timeout: 1ms", NULL};
+static const char *const long_time[] = {"Leveld-Timeout: 1h", NULL};
+
+/* The follower is known: it has said something. */
+static void know_follower(struct api_leader *l)
+{
+    (void)leader_fixture_put(&l->leader, "first", "1");
+    api_leader_ack(l);
+}
+
+static void a_write_waits_until_a_follower_has_it(void **state)
+{
+    struct api_leader *l = *state;
+    struct fake_answer answer;
+
+    know_follower(l);
+    answer = call_beside(l, ACKS, "PUT", "/v1/kv/a?replicas=1&sync=false",
+                         long_time, "1");
+    assert_answer(&answer, 204);
+    assert_header(&answer, "Leveld-Sequence", "2");
+    fake_answer_release(&answer);
+    /* What a follower has was durable here before. */
+    assert_int_equal(ldb_durable_position(l->f.db).sequence, 2);
+}
+
+static long long number_at(const json_t *root, const char *path)
+{
+    return json_integer_value(json_at(root, path));
+}
+
+static void one_that_followers_do_not_get_in_time_stands(void **state)
+{
+    static const char *const lines[] = {
+        "Leveld-Timeout: 1ms", "Content-Type: application/x-ndjson", NULL};
+    static const char *const json[] = {"Leveld-Timeout: 1ms",
+                                       "Content-Type: application/json", NULL};
+    static const struct {
+        const char *method;
+        const char *target;
+        const char *const *headers;
+        const char *body;
+        long long count;
+    } rows[] = {
+        {"PUT", "/v1/kv/a?replicas=1", soon, "1", 1},
+        {"DELETE", "/v1/kv/a?replicas=1", soon, NULL, 1},
+        {"POST", "/v1/batch?replicas=1", json,
+         "{\"ops\":[{\"op\":\"put\",\"key\":\"b\",\"value\":\"1\"},"
+         "{\"op\":\"put\",\"key\":\"c\",\"value\":\"1\"}]}",
+         2},
+        {"POST", "/v1/batch?replicas=1", lines,
+         "{\"op\":\"put\",\"key\":\"d\",\"value\":\"1\"}\n", 1},
+        {"DELETE", "/v1/range?prefix=d&replicas=1", soon, NULL, 1},
+    };
+    struct api_leader *l = *state;
+
+    know_follower(l);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fake_answer answer =
+            call_beside(l, NOTHING, rows[i].method, rows[i].target,
+                        rows[i].headers, rows[i].body);
+        json_t *root;
+
+        print_message("%s %s\n", rows[i].method, rows[i].target);
+        assert_problem(&answer, 504, "replicas-timeout");
+        root = answer_json(&answer);
+        assert_int_equal(number_at(root, "sequence"),
+                         ldb_last_sequence(l->f.db));
+        assert_int_equal(number_at(root, "count"), rows[i].count);
+        assert_int_equal(number_at(root, "replicas"), 0);
+        json_decref(root);
+        fake_answer_release(&answer);
+    }
+    assert_int_equal(ldb_last_sequence(l->f.db), 7);
+}
+
+static void more_followers_than_there_are_is_refused(void **state)
+{
+    struct api_leader *l = *state;
+    struct fake_answer answer;
+
+    know_follower(l);
+    answer = api_call(&l->f, "PUT", "/v1/kv/a?replicas=2", NULL, "1");
+    assert_problem(&answer, 409, "conflict");
+    fake_answer_release(&answer);
+    answer = api_call(&l->f, "PUT", "/v1/kv/a?replicas=256", NULL, "1");
+    assert_problem(&answer, 409, "conflict");
+    fake_answer_release(&answer);
+    answer = api_call(&l->f, "PUT", "/v1/kv/a?replicas=257", NULL, "1");
+    assert_problem(&answer, 400, "malformed");
+    fake_answer_release(&answer);
+    assert_int_equal(ldb_last_sequence(l->f.db), 1);
+}
+
+static void the_server_can_ask_it_of_all(void **state)
+{
+    struct api_leader *l = *state;
+    struct fake_answer answer;
+
+    l->f.context.replicas_min = 1;
+    answer = api_call(&l->f, "PUT", "/v1/kv/a", NULL, "1");
+    assert_problem(&answer, 503, "stalled");
+    assert_header(&answer, "Retry-After", "1");
+    fake_answer_release(&answer);
+    know_follower(l);
+    answer = call_beside(l, ACKS, "PUT", "/v1/kv/a?replicas=0", long_time, "1");
+    assert_answer(&answer, 204);
+    fake_answer_release(&answer);
+    answer = call_beside(l, NOTHING, "PUT", "/v1/kv/a", soon, "1");
+    assert_problem(&answer, 504, "replicas-timeout");
+    fake_answer_release(&answer);
+    /* Who asks for more than it is told what he asked for. */
+    answer = api_call(&l->f, "PUT", "/v1/kv/a?replicas=2", NULL, "1");
+    assert_problem(&answer, 409, "conflict");
+    fake_answer_release(&answer);
+}
+
+static void at_the_end_of_the_leadership_nobody_knows(void **state)
+{
+    struct api_leader *l = *state;
+    struct fake_answer answer;
+    json_t *root;
+
+    know_follower(l);
+    answer = call_beside(l, ENDS, "PUT", "/v1/kv/a?replicas=1", long_time, "1");
+    assert_problem(&answer, 503, "outcome-unknown");
+    root = answer_json(&answer);
+    assert_int_equal(number_at(root, "sequence"), 2);
+    json_decref(root);
+    fake_answer_release(&answer);
+}
+
+/* A bad line: what stands before it is at the follower, or the answer says that
+ * it is not. */
+static void a_bulk_load_that_stops_waits_for_what_stands(void **state)
+{
+    static const char *const lines[] = {
+        "Leveld-Timeout: 1ms", "Content-Type: application/x-ndjson", NULL};
+    struct api_leader *l = *state;
+    struct fake_request request = {
+        .method = "POST",
+        .target = "/v1/batch?replicas=1",
+        .headers = lines,
+    };
+    struct ldb_buf body = LDB_BUF_INIT(1 << 20);
+    struct company company = {.l = l, .beside = NOTHING};
+    struct fake_answer answer;
+    json_t *root;
+
+    know_follower(l);
+    for (unsigned i = 0; i < 2000; i++)
+        assert_ldb_ok(ldb_buf_printf(&body,
+                                     "{\"op\":\"put\",\"key\":\"%u\","
+                                     "\"value\":\"%0200u\"}\n",
+                                     i, i),
+                      NULL);
+    assert_ldb_ok(ldb_buf_append(&body, ldb_slice_str("no line\n")), NULL);
+    request.body = ldb_slice_of_buf(&body);
+    assert_ldb_ok(l->f.env->ops->thread_start(l->f.env, "company", keep_company,
+                                              &company, NULL, &company.thread),
+                  NULL);
+    fake_run(&l->f.context, &request, &answer);
+    atomic_store(&company.stops, true);
+    l->f.env->ops->thread_join(l->f.env, company.thread);
+    assert_problem(&answer, 504, "replicas-timeout");
+    root = answer_json(&answer);
+    assert_int_equal(number_at(root, "line"), 2001);
+    assert_true(number_at(root, "count") > 0);
+    assert_int_equal(number_at(root, "sequence"), 1 + number_at(root, "count"));
+    json_decref(root);
+    fake_answer_release(&answer);
+    ldb_buf_release(&body);
+}
+
 #define FIXTURE_TEST(f)                                                        \
     cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
+
+#define LEADER_TEST(f)                                                         \
+    cmocka_unit_test_setup_teardown(f, api_leader_setup, api_leader_teardown)
 
 int main(void)
 {
@@ -114,6 +353,12 @@ int main(void)
         FIXTURE_TEST(durable_is_the_default),
         FIXTURE_TEST(a_submitted_write_is_driven_at_the_end_of_the_pass),
         FIXTURE_TEST(failures_say_what_became_of_the_write),
+        LEADER_TEST(a_write_waits_until_a_follower_has_it),
+        LEADER_TEST(one_that_followers_do_not_get_in_time_stands),
+        LEADER_TEST(more_followers_than_there_are_is_refused),
+        LEADER_TEST(the_server_can_ask_it_of_all),
+        LEADER_TEST(at_the_end_of_the_leadership_nobody_knows),
+        LEADER_TEST(a_bulk_load_that_stops_waits_for_what_stands),
     };
 
     return cmocka_run_group_tests_name("write", tests, NULL, NULL);
