@@ -28,6 +28,7 @@ static const struct api_limits default_limits = {
     .page_bytes = (size_t)8 << 20,
     .feeds_max = 256,
     .feed_heartbeat_us = UINT64_C(10000000),
+    .slot_bytes = REPL_SLOT_BYTES,
 };
 
 enum ldb_status api_context_init(struct api_context *context, struct ldb_db *db,

@@ -54,6 +54,7 @@ struct api_limits {
     size_t page_bytes;            /* a page ends there, after one item: 8 MiB */
     uint64_t feeds_max;           /* streams of changes open at once: 256 */
     uint64_t feed_heartbeat_us;   /* of a live one that is silent: 10 s */
+    uint64_t slot_bytes;          /* of journals kept for a follower: 1 GiB */
 };
 
 /* What only the process knows. Bytes, microseconds, counts. */

@@ -126,6 +126,59 @@ enum api_unit {
       "Streams of changes that were refused, for as many as may were open.")   \
     X(FEED_HEARTBEAT, "leveld_feed_heartbeat_seconds", GAUGE, MICROSECONDS,    \
       "Time after which a silent live feed tells its sequence.")               \
+    X(REPLICAS_MIN, "leveld_replicas_min", GAUGE, AS_IT_IS,                    \
+      "Followers that have to sync every write.")                              \
+    X(REPLICATED_WRITES, "leveld_replicated_writes_total", COUNTER, AS_IT_IS,  \
+      "Writes that waited for followers, by what came of it.")                 \
+    X(REPLICATED_WAITING, "leveld_replicated_writes_waiting", GAUGE, AS_IT_IS, \
+      "Writes that wait for followers.")                                       \
+    X(FOLLOWERS, "leveld_followers", GAUGE, AS_IT_IS,                          \
+      "Followers that journals are kept for, dead ones too.")                  \
+    X(FOLLOWERS_ALIVE, "leveld_followers_alive", GAUGE, AS_IT_IS,              \
+      "Followers heard of lately.")                                            \
+    X(FOLLOWERS_LOST, "leveld_followers_lost", GAUGE, AS_IT_IS,                \
+      "Followers too far behind: they have to copy the folder anew.")          \
+    X(SLOTS_LOST, "leveld_slots_lost_total", COUNTER, AS_IT_IS,                \
+      "Times that a follower fell too far behind.")                            \
+    X(SLOTS_EVICTED, "leveld_slots_evicted_total", COUNTER, AS_IT_IS,          \
+      "Dead followers that gave way to new ones.")                             \
+    X(SLOT_JOURNALS, "leveld_slot_journal_bytes", GAUGE, AS_IT_IS,             \
+      "Bytes of sealed journals that followers still need.")                   \
+    X(LAG_SEQUENCES, "leveld_follower_lag_sequences", GAUGE, AS_IT_IS,         \
+      "Sequences that the living follower farthest behind has not applied.")   \
+    X(LAG_BYTES, "leveld_follower_lag_bytes", GAUGE, AS_IT_IS,                 \
+      "Bytes of journals that the same has not synced.")                       \
+    X(LAG_TIME, "leveld_follower_lag_seconds", GAUGE, MICROSECONDS,            \
+      "For how long it has lacked the first of them.")                         \
+    X(ACKS, "leveld_follower_acks_total", COUNTER, AS_IT_IS,                   \
+      "Acknowledgements of followers.")                                        \
+    X(ACKS_REFUSED, "leveld_follower_acks_refused_total", COUNTER, AS_IT_IS,   \
+      "Acknowledgements refused: they were of another epoch.")                 \
+    X(EPOCH_HEARD, "leveld_epoch_heard", GAUGE, AS_IT_IS,                      \
+      "The highest epoch a follower named; above the node's own, another "     \
+      "node leads.")                                                           \
+    X(CHECKPOINTS, "leveld_replication_checkpoints", GAUGE, AS_IT_IS,          \
+      "Versions held for followers that copy the folder.")                     \
+    X(FILES_OPEN, "leveld_replication_files", GAUGE, AS_IT_IS,                 \
+      "Files that are read by others now.")                                    \
+    X(FILES_WAITING, "leveld_replication_files_waiting", GAUGE, AS_IT_IS,      \
+      "Of them, those whose reader waits for more.")                           \
+    X(FILES_OPENED, "leveld_replication_files_opened_total", COUNTER,          \
+      AS_IT_IS, "Files that others have read.")                                \
+    X(FILES_BYTES, "leveld_replication_sent_bytes_total", COUNTER, AS_IT_IS,   \
+      "Bytes of files that others have read.")                                 \
+    X(DIGESTS, "leveld_digests", GAUGE, AS_IT_IS,                              \
+      "Files whose digests are known.")                                        \
+    X(DIGESTS_WANTED, "leveld_digests_wanted", GAUGE, AS_IT_IS,                \
+      "Files that are to be digested.")                                        \
+    X(DIGESTS_READ, "leveld_digested_files_total", COUNTER, AS_IT_IS,          \
+      "Files that were read to digest them.")                                  \
+    X(DIGESTS_BYTES, "leveld_digested_bytes_total", COUNTER, AS_IT_IS,         \
+      "Bytes of them.")                                                        \
+    X(DIGESTS_FAILED, "leveld_digest_failures_total", COUNTER, AS_IT_IS,       \
+      "Files that could not be digested.")                                     \
+    X(DIGESTS_UNSTORED, "leveld_digest_store_failures_total", COUNTER,         \
+      AS_IT_IS, "Times that digests could not be stored.")                     \
     X(MEMTABLE_BYTES, "leveld_memtable_bytes", GAUGE, AS_IT_IS,                \
       "Memory of the memtable.")                                               \
     X(IMMUTABLES, "leveld_immutable_memtables", GAUGE, AS_IT_IS,               \

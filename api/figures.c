@@ -1,5 +1,7 @@
 #include "api/figures.h"
 
+#include <string.h>
+
 #include "api/db_gate.h"
 #include "api/health.h"
 #include "api/problem.h"
@@ -55,6 +57,8 @@ static const struct api_figure figures_table[] = {
     ROW("limits", "page_bytes", limits.page_bytes, LIMIT_BYTES,
         "limit=\"page\""),
     ROW("limits", "feeds", limits.feeds_max, LIMIT_ITEMS, "limit=\"feeds\""),
+    ROW("limits", "slot_bytes", limits.slot_bytes, LIMIT_BYTES,
+        "limit=\"slot\""),
     ROW("limits", "delete_range_keys", delete_range_keys, LIMIT_ITEMS,
         "limit=\"delete_range_keys\""),
     ROW(API_GROUP_LEVELS, "tables", stats.levels[0].tables, LEVEL_TABLES, NULL),
@@ -160,6 +164,58 @@ static const struct api_figure figures_table[] = {
     ROW("changes", "feeds_refused", feeds.refused_total, FEEDS_REFUSED, NULL),
     ROW("changes", "heartbeat_us", limits.feed_heartbeat_us, FEED_HEARTBEAT,
         NULL),
+    ROW("replication", "replicas_min", replicas_min, REPLICAS_MIN, NULL),
+    ROW_IF(LEADER, "replication", "followers", leader.slots.slots, FOLLOWERS,
+           NULL),
+    ROW_IF(LEADER, "replication", "followers_alive", leader.slots.alive,
+           FOLLOWERS_ALIVE, NULL),
+    ROW_IF(LEADER, "replication", "followers_lost", leader.slots.lost,
+           FOLLOWERS_LOST, NULL),
+    ROW_IF(LEADER, "replication", "slots_lost", leader.slots.lost_total,
+           SLOTS_LOST, NULL),
+    ROW_IF(LEADER, "replication", "slots_evicted", leader.slots.evicted_total,
+           SLOTS_EVICTED, NULL),
+    ROW_IF(LEADER, "replication", "journal_bytes", leader.slots.kept_bytes,
+           SLOT_JOURNALS, NULL),
+    ROW_IF(LEADER, "replication", "lag_sequences", lag_sequences, LAG_SEQUENCES,
+           NULL),
+    ROW_IF(LEADER, "replication", "lag_bytes", lag_bytes, LAG_BYTES, NULL),
+    ROW_IF(LEADER, "replication", "lag_us", lag_us, LAG_TIME, NULL),
+    ROW_IF(LEADER, "replication", "acks", leader.acks_total, ACKS, NULL),
+    ROW_IF(LEADER, "replication", "acks_refused", leader.acks_refused_total,
+           ACKS_REFUSED, NULL),
+    ROW_IF(LEADER, "replication", "epoch_heard", leader.epoch_heard,
+           EPOCH_HEARD, NULL),
+    ROW_IF(LEADER, "replication", "checkpoints", leader.checkpoints,
+           CHECKPOINTS, NULL),
+    ROW("replication.writes", "waiting", concern.waiting, REPLICATED_WAITING,
+        NULL),
+    ROW("replication.writes", "replicated", concern.met_total,
+        REPLICATED_WRITES, "outcome=\"replicated\""),
+    ROW("replication.writes", "timed_out", concern.timed_out_total,
+        REPLICATED_WRITES, "outcome=\"timed_out\""),
+    ROW("replication.writes", "unknown", concern.ended_total, REPLICATED_WRITES,
+        "outcome=\"unknown\""),
+    ROW_IF(LEADER, "replication.files", "open", leader.files.open, FILES_OPEN,
+           NULL),
+    ROW_IF(LEADER, "replication.files", "waiting", leader.files.waiting,
+           FILES_WAITING, NULL),
+    ROW_IF(LEADER, "replication.files", "opened", leader.files.opened_total,
+           FILES_OPENED, NULL),
+    ROW_IF(LEADER, "replication.files", "bytes", leader.files.bytes_total,
+           FILES_BYTES, NULL),
+    ROW_IF(DIGESTS, "replication.digests", "known", digests.known, DIGESTS,
+           NULL),
+    ROW_IF(DIGESTS, "replication.digests", "wanted", digests.wanted,
+           DIGESTS_WANTED, NULL),
+    ROW_IF(DIGESTS, "replication.digests", "files", digests.files_read,
+           DIGESTS_READ, NULL),
+    ROW_IF(DIGESTS, "replication.digests", "bytes", digests.bytes_read,
+           DIGESTS_BYTES, NULL),
+    ROW_IF(DIGESTS, "replication.digests", "failures", digests.failures,
+           DIGESTS_FAILED, NULL),
+    ROW_IF(DIGESTS, "replication.digests", "store_failures",
+           digests.store_failures, DIGESTS_UNSTORED, NULL),
     ROW("admin", "tasks_queued", tasks.queued, TASKS, "state=\"queued\""),
     ROW("admin", "tasks_running", tasks.running, TASKS, "state=\"running\""),
     ROW("admin", "tasks_ended", tasks.ended, TASKS_ENDED, NULL),
@@ -223,6 +279,14 @@ const struct api_figure *api_figures_table(size_t *out_count)
 
 /* ---- gathering ---- */
 
+/* Slots that are copied at a time. Chosen: some KiB of stack. */
+#define LAG_SLOTS 8
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Bytes written to disk for each byte that users wrote. */
 static double write_amplification(const struct ldb_stats *stats)
 {
@@ -242,6 +306,47 @@ static double hit_rate(uint64_t hits, uint64_t misses)
     return all == 0 ? 0 : (double)hits / (double)all;
 }
 
+/* The longest of each, of followers that are alive. */
+static void gather_lag(const struct api_context *context,
+                       struct api_figures *out)
+{
+    struct ldb_position durable = repl_leader_durable_entry(context->leader);
+    struct repl_slot page[LAG_SLOTS];
+    char after[REPL_ID_SIZE] = "";
+    size_t count;
+
+    do {
+        count = repl_slots_list(repl_leader_slots(context->leader), &durable,
+                                after, page, LAG_SLOTS);
+        for (size_t i = 0; i < count; i++) {
+            const struct repl_slot *slot = &page[i];
+
+            if (!slot->is_alive)
+                continue;
+            out->lag_sequences =
+                larger(out->lag_sequences, slot->lag_sequences);
+            out->lag_bytes = larger(out->lag_bytes, slot->lag_bytes);
+            out->lag_us = larger(out->lag_us, slot->lag_us);
+        }
+        if (count > 0)
+            memcpy(after, page[count - 1].node_id, sizeof(after));
+    } while (count == LAG_SLOTS);
+}
+
+/* Inside the gate. */
+static void gather_replication(const struct api_context *context,
+                               struct api_figures *out)
+{
+    out->has_leader = context->leader != NULL;
+    if (out->has_leader) {
+        repl_leader_figures(context->leader, &out->leader);
+        gather_lag(context, out);
+    }
+    out->has_digests = context->digests != NULL;
+    if (out->has_digests)
+        repl_digest_index_figures(context->digests, &out->digests);
+}
+
 static void gather_engine(const struct api_context *context,
                           struct api_figures *out)
 {
@@ -251,6 +356,7 @@ static void gather_engine(const struct api_context *context,
     if (!api_db_gate_enter(context->gate))
         return;
     ldb_stats(context->db, &out->stats);
+    gather_replication(context, out);
     api_db_gate_leave(context->gate);
     out->table_bytes = 0;
     for (size_t i = 0; i < LDB_STATS_LEVELS; i++)
@@ -278,11 +384,13 @@ void api_figures_gather(const struct api_context *context,
         .limits = context->limits,
         .delete_range_keys = LDB_DELETE_RANGE_KEYS_MAX,
         .reserve_bytes = context->disk_reserve_bytes,
+        .replicas_min = context->replicas_min,
         .has_process = context->process_figures != NULL,
     };
     out->ready = out->reason == NULL;
     gather_engine(context, out);
     api_feeds_figures(context->feeds, &out->feeds);
+    repl_write_concern_figures(context->concern, &out->concern);
     api_tasks_figures(context->tasks, &out->tasks);
     api_backups_figures(context->backups, &out->backups);
     out->waiting_requests = api_sequence_waits_count(context->sequence_waits);
@@ -313,6 +421,10 @@ bool api_figure_is_known(const struct api_figures *figures,
         return figures->has_free_bytes;
     case API_NEEDS_PROCESS:
         return figures->has_process;
+    case API_NEEDS_LEADER:
+        return figures->has_leader;
+    case API_NEEDS_DIGESTS:
+        return figures->has_digests;
     }
     return true;
 }

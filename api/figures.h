@@ -17,6 +17,7 @@
 #include "api/families.h"
 #include "api/feeds.h"
 #include "api/tasks.h"
+#include "replication/leader.h"
 #include "storage/include/ldb.h"
 
 /* All at one time, but for what moves while they are read. */
@@ -43,6 +44,16 @@ struct api_figures {
 
     struct api_feeds_figures feeds;
 
+    unsigned replicas_min;
+    struct repl_write_concern_figures concern;
+    bool has_leader; /* this node leads */
+    struct repl_leader_figures leader;
+    uint64_t lag_sequences; /* of the living follower farthest behind in it */
+    uint64_t lag_bytes;
+    uint64_t lag_us;
+    bool has_digests; /* it has a folder of its own */
+    struct repl_digest_index_figures digests;
+
     bool has_free_bytes; /* the system tells */
     uint64_t free_bytes;
     uint64_t reserve_bytes;
@@ -68,6 +79,8 @@ enum api_figure_need {
     API_NEEDS_NOTHING,
     API_NEEDS_FREE_BYTES,
     API_NEEDS_PROCESS,
+    API_NEEDS_LEADER,
+    API_NEEDS_DIGESTS,
 };
 
 /* The rows of this group are written once for each level. */

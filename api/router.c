@@ -12,6 +12,8 @@
 #include "api/context.h"
 #include "api/dashboard.h"
 #include "api/db_gate.h"
+#include "api/digest.h"
+#include "api/followers.h"
 #include "api/forward.h"
 #include "api/health.h"
 #include "api/kv.h"
@@ -22,6 +24,9 @@
 #include "api/prometheus.h"
 #include "api/range.h"
 #include "api/range_delete.h"
+#include "api/replication_checkpoint.h"
+#include "api/replication_control.h"
+#include "api/replication_files.h"
 #include "api/response.h"
 #include "api/role.h"
 #include "api/role_change.h"
@@ -296,6 +301,71 @@ static const struct api_route routes[] = {
         .finish = api_backup_finish,
         .resume = api_backup_resume,
         .abandon = api_backup_abandon,
+    },
+    {
+        .name = "GET /v1/digest",
+        .path = "/v1/digest",
+        .methods = GET_HEAD,
+        .database = true,
+        .scope = API_SCOPE_REPLICATE,
+        .finish = api_digest_finish,
+        .resume = api_digest_resume,
+        .abandon = api_digest_abandon,
+    },
+    {
+        .name = "GET /v1/replication/state",
+        .path = "/v1/replication/state",
+        .methods = GET_HEAD,
+        .database = true,
+        .scope = API_SCOPE_REPLICATE,
+        .finish = api_replication_state_finish,
+    },
+    {
+        .name = "GET /v1/replication/files/{name}",
+        .path = "/v1/replication/files/",
+        .is_prefix = true,
+        .methods = GET_HEAD,
+        .database = true,
+        .scope = API_SCOPE_REPLICATE,
+        .finish = api_replication_files_finish,
+        .resume = api_replication_files_resume,
+    },
+    {
+        .name = "POST /v1/replication/ack",
+        .path = "/v1/replication/ack",
+        .methods = API_METHOD_BIT(API_POST),
+        .database = true,
+        .scope = API_SCOPE_REPLICATE,
+        .begin = api_replication_ack_begin,
+        .finish = api_replication_ack_finish,
+    },
+    {
+        .name = "POST /v1/replication/checkpoint",
+        .path = "/v1/replication/checkpoint",
+        .methods = API_METHOD_BIT(API_POST),
+        .database = true,
+        .scope = API_SCOPE_REPLICATE,
+        .begin = api_replication_checkpoint_begin,
+        .finish = api_replication_checkpoint_finish,
+        .resume = api_replication_checkpoint_resume,
+        .abandon = api_replication_checkpoint_abandon,
+    },
+    {
+        .name = "GET /v1/replication/followers",
+        .path = "/v1/replication/followers",
+        .methods = GET_HEAD,
+        .database = true,
+        .scope = API_SCOPE_REPLICATE,
+        .finish = api_follower_list_finish,
+    },
+    {
+        .name = "DELETE /v1/replication/followers/{id}",
+        .path = "/v1/replication/followers/",
+        .is_prefix = true,
+        .methods = API_METHOD_BIT(API_DELETE),
+        .database = true,
+        .scope = API_SCOPE_ADMIN,
+        .finish = api_follower_remove_finish,
     },
     {
         .name = "GET /stats",

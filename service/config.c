@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "replication/write_concern.h"
 #include "service/access_log.h"
 #include "service/http_server.h"
 #include "storage/base/checked.h"
@@ -191,6 +192,12 @@ static const struct option options[] = {
     DURATION("archive-min-age", "LEVELD_ARCHIVE_MIN_AGE", archive_age_us, "1h",
              0, 8760 * 3600 * SECOND,
              "how long they are kept when no reader needs them, if they fit"),
+    BYTES("slot-bytes", "LEVELD_SLOT_BYTES", slot_bytes, "1GiB", MIB, TIB,
+          "journals kept for one follower, at most; beyond, it copies the "
+          "folder anew"),
+    COUNT("min-replicas", "LEVELD_MIN_REPLICAS", replicas_min, "0", 0,
+          REPL_REPLICAS_MAX,
+          "followers that have to sync every write before it is answered"),
     BOOL("compress", "LEVELD_COMPRESS", compress, "yes",
          "snappy where it saves over an eighth"),
     BOOL("verify-checksums", "LEVELD_VERIFY_CHECKSUMS", verify_checksums, "yes",

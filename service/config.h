@@ -87,6 +87,8 @@ struct svc_config {
     uint64_t sync_interval_us;
     uint64_t archive_bytes;
     uint64_t archive_age_us;
+    uint64_t slot_bytes;   /* of journals kept for one follower */
+    uint64_t replicas_min; /* followers that have to sync each write */
     bool compress;
     bool verify_checksums;
     bool seek_compaction;

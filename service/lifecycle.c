@@ -10,6 +10,7 @@
 #include "api/role.h"
 #include "api/sequence_wait.h"
 #include "api/snapshots.h"
+#include "replication/leader.h"
 #include "replication/node.h"
 #include "service/access_log.h"
 #include "service/engine_options.h"
@@ -37,7 +38,10 @@ struct svc_service {
     struct ldb_recovery recovery;
     struct api_context context;
     bool has_context;
-    struct svc_tls *tls;               /* NULL: none */
+    struct repl_digest_index *digests; /* NULL: read-only */
+    struct repl_leader *leader;        /* the same */
+    bool slots_fail;     /* as last logged: they could not be stored */
+    struct svc_tls *tls; /* NULL: none */
     struct svc_access_log *access_log; /* NULL: off */
     /* Requests come before it is set (release; acquire where they look). */
     _Atomic(struct svc_http_server *) http;
@@ -48,12 +52,13 @@ struct svc_service {
 
 /* ---- starting ---- */
 
-/* The engine's; some feed is open, so that there is a context. */
+/* The engine's; somebody watches, so that there is a context, and a leader. */
 static void on_durable(void *context)
 {
     struct svc_service *service = context;
 
     api_feeds_durable(service->context.feeds);
+    repl_leader_durable(service->leader);
 }
 
 /* Nothing is written before this is OK. */
@@ -187,6 +192,8 @@ static enum ldb_status make_context(struct svc_service *service,
     context->disk_reserve_bytes = config->disk_reserve_bytes;
     context->limits.feeds_max = config->feeds_max;
     context->limits.feed_heartbeat_us = config->feed_heartbeat_us;
+    context->limits.slot_bytes = config->slot_bytes;
+    context->replicas_min = (unsigned)config->replicas_min;
     context->process_figures = fill_process_figures;
     context->service = service;
     s = api_feeds_set_history(context->feeds, &service->node.history);
@@ -194,6 +201,50 @@ static enum ldb_status make_context(struct svc_service *service,
         return ldb_error_no_memory(err);
     return api_sequence_waits_set_history(context->sequence_waits,
                                           &service->node.history, err);
+}
+
+static void log_lost(void *context, const char *node_id, bool is_lost)
+{
+    struct svc_log_line line;
+
+    (void)context;
+    svc_log_begin(&line, is_lost ? SVC_LOG_WARN : SVC_LOG_INFO,
+                  is_lost ? "follower-lost" : "follower-found");
+    svc_log_text(&line, "node", node_id);
+    svc_log_end(&line);
+}
+
+/* What followers need of this node; before the first request. */
+static enum ldb_status make_leader(struct svc_service *service,
+                                   struct ldb_error *err)
+{
+    const struct svc_config *config = service->config;
+    struct ldb_options engine;
+    struct repl_leader_options options = {
+        .db = service->db,
+        .env = service->env,
+        .concern = service->context.concern,
+        .dir = config->data_dir,
+        .engine = &engine,
+        .identity = &service->node.identity,
+        .history = &service->node.history,
+        .slot_bytes = config->slot_bytes,
+        .on_lost = log_lost,
+    };
+    enum ldb_status s;
+
+    if (config->read_only)
+        return LDB_OK;
+    svc_engine_options(config, service->env, &engine);
+    s = repl_digest_index_open(service->env, config->data_dir, err,
+                               &service->digests);
+    if (s != LDB_OK)
+        return s;
+    options.digests = service->digests;
+    s = repl_leader_create(&options, err, &service->leader);
+    service->context.digests = service->digests;
+    service->context.leader = service->leader;
+    return s;
 }
 
 static enum ldb_status make_checkpoint_dir(struct svc_service *service,
@@ -346,22 +397,38 @@ static void log_start(struct svc_service *service, uint64_t start_us)
     }
 }
 
+/* Lets go of all that is held of the database, and closes it. No request runs;
+ * those that waited for something are woken. Again is fine. */
+static enum ldb_status close_database(struct svc_service *service,
+                                      struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+
+    if (service->has_context)
+        api_context_close(&service->context);
+    repl_leader_close(service->leader);
+    /* Digests that cannot be stored are found out anew. */
+    LDB_IGNORE(repl_digest_index_close(service->digests, NULL));
+    service->digests = NULL;
+    if (service->db != NULL)
+        s = ldb_close(service->db, err);
+    service->db = NULL;
+    return s;
+}
+
 /* Stops what was started, in reverse; the first error is kept. */
 static enum ldb_status release(struct svc_service *service,
                                struct ldb_error *err)
 {
-    enum ldb_status s = LDB_OK;
+    enum ldb_status s;
 
     if (service->http != NULL)
         svc_http_server_stop(service->http);
-    if (service->has_context)
-        api_context_close(&service->context);
-    if (service->db != NULL)
-        s = ldb_close(service->db, err);
-    service->db = NULL;
+    s = close_database(service, err);
     svc_http_server_destroy(service->http);
     svc_tls_destroy(service->tls);
     svc_access_log_destroy(service->access_log);
+    repl_leader_destroy(service->leader);
     if (service->has_context)
         api_context_release(&service->context);
     repl_node_release(&service->node);
@@ -385,6 +452,8 @@ enum ldb_status svc_service_start(const struct svc_config *config,
     s = open_database(service, err);
     if (s == LDB_OK)
         s = make_context(service, err);
+    if (s == LDB_OK)
+        s = make_leader(service, err);
     if (s == LDB_OK)
         s = make_checkpoint_dir(service, err);
     if (s == LDB_OK)
@@ -488,6 +557,10 @@ static enum ldb_status heal(struct svc_service *service, struct ldb_error *err)
     if (s == LDB_OK && api_feeds_set_history(service->context.feeds,
                                              &service->node.history) != LDB_OK)
         return ldb_error_no_memory(err);
+    /* Followers take the epoch in before its first byte. */
+    if (s == LDB_OK)
+        s = repl_leader_set_history(service->leader, &service->node.history,
+                                    err);
     if (s == LDB_OK)
         s = ldb_raise_sequence(service->db, service->healing.base, err);
     if (s == LDB_OK)
@@ -504,21 +577,12 @@ static enum ldb_status heal(struct svc_service *service, struct ldb_error *err)
     return LDB_OK;
 }
 
-/* What is kept for readers of changes goes before writes have no room. */
-static void trim_archive(struct svc_service *service)
+/* The oldest half of what is kept for readers of changes. */
+static void cut_archive(struct svc_service *service, uint64_t free_bytes)
 {
-    const struct svc_config *config = service->config;
-    uint64_t free_bytes = UINT64_MAX;
     struct ldb_stats stats;
     struct svc_log_line line;
 
-    if (config->read_only || config->archive_bytes == 0)
-        return;
-    ldb_archive_trim(service->db, UINT64_MAX);
-    if (service->env->ops->free_space(service->env, config->data_dir, NULL,
-                                      &free_bytes) != LDB_OK ||
-        free_bytes >= config->disk_reserve_bytes)
-        return;
     ldb_stats(service->db, &stats);
     if (stats.archive_bytes == 0)
         return;
@@ -527,6 +591,61 @@ static void trim_archive(struct svc_service *service)
     svc_log_text(&line, "reason", "less free space than --disk-reserve");
     svc_log_u64(&line, "bytes", stats.archive_bytes / 2);
     svc_log_u64(&line, "free_bytes", free_bytes);
+    svc_log_end(&line);
+}
+
+/* Tables that stay for followers which copy the folder. */
+static void drop_checkpoints(struct svc_service *service, uint64_t free_bytes)
+{
+    struct repl_leader_figures figures;
+    struct svc_log_line line;
+
+    repl_leader_figures(service->leader, &figures);
+    if (figures.checkpoints == 0)
+        return;
+    repl_leader_free_space(service->leader);
+    svc_log_begin(&line, SVC_LOG_WARN, "checkpoints-dropped");
+    svc_log_text(&line, "reason", "less free space than --disk-reserve");
+    svc_log_u64(&line, "checkpoints", figures.checkpoints);
+    svc_log_u64(&line, "free_bytes", free_bytes);
+    svc_log_end(&line);
+}
+
+/* What is kept for others goes before writes have no room. */
+static void keep_room(struct svc_service *service)
+{
+    const struct svc_config *config = service->config;
+    uint64_t free_bytes = UINT64_MAX;
+
+    if (config->read_only)
+        return;
+    if (config->archive_bytes != 0)
+        ldb_archive_trim(service->db, UINT64_MAX);
+    if (service->env->ops->free_space(service->env, config->data_dir, NULL,
+                                      &free_bytes) != LDB_OK ||
+        free_bytes >= config->disk_reserve_bytes)
+        return;
+    drop_checkpoints(service, free_bytes);
+    if (config->archive_bytes != 0)
+        cut_archive(service, free_bytes);
+}
+
+static void tick_leader(struct svc_service *service)
+{
+    struct ldb_error why = {0};
+    struct svc_log_line line;
+    bool fails;
+
+    if (service->leader == NULL)
+        return;
+    fails = repl_leader_tick(service->leader, &why) != LDB_OK;
+    if (fails == service->slots_fail)
+        return;
+    service->slots_fail = fails;
+    svc_log_begin(&line, fails ? SVC_LOG_ERROR : SVC_LOG_INFO,
+                  fails ? "slots-not-stored" : "slots-stored");
+    if (fails)
+        svc_log_error(&line, &why);
     svc_log_end(&line);
 }
 
@@ -539,7 +658,8 @@ void svc_service_tick(struct svc_service *service)
     bool is_healed;
 
     api_context_tick(&service->context);
-    trim_archive(service);
+    tick_leader(service);
+    keep_room(service);
     log_health(service, health, &why);
     if ((health != LDB_HEALTH_SYNC_FAILED &&
          health != LDB_HEALTH_WRITE_FAILED) ||
@@ -622,9 +742,7 @@ enum ldb_status svc_service_stop(struct svc_service *service,
     if (!service->config->read_only)
         s = settle(service, err, &last);
     if (s == LDB_OK) {
-        api_context_close(&service->context);
-        s = ldb_close(service->db, err);
-        service->db = NULL;
+        s = close_database(service, err);
         if (s == LDB_OK && !service->config->read_only)
             s = repl_node_end(node, last, err);
     }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "tests/support/api_fixture.h"
+#include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 
 /* Bytes between two fields that alignment can leave. */
@@ -47,6 +47,15 @@ static void every_figure_that_is_gathered_has_a_row(void **state)
     assert_covered("struct api_process_figures",
                    offsetof(struct api_figures, process),
                    sizeof(struct api_process_figures));
+    assert_covered("struct repl_leader_figures",
+                   offsetof(struct api_figures, leader),
+                   sizeof(struct repl_leader_figures));
+    assert_covered("struct repl_digest_index_figures",
+                   offsetof(struct api_figures, digests),
+                   sizeof(struct repl_digest_index_figures));
+    assert_covered("struct repl_write_concern_figures",
+                   offsetof(struct api_figures, concern),
+                   sizeof(struct repl_write_concern_figures));
 }
 
 static bool same_text(const char *a, const char *b)
@@ -210,6 +219,31 @@ static void gathering_adds_what_is_made_of_others(void **state)
     assert_true(figures.start_time_seconds > 0);
 }
 
+static void a_leader_tells_of_its_followers(void **state)
+{
+    struct api_leader *l = *state;
+    struct api_figures figures;
+
+    (void)leader_fixture_put(&l->leader, "a", "1");
+    api_leader_ack(l);
+    (void)leader_fixture_put(&l->leader, "b", "1");
+    (void)leader_fixture_put(&l->leader, "c", "1");
+    api_figures_gather(&l->f.context, &figures);
+    assert_true(figures.has_leader);
+    assert_true(figures.has_digests);
+    assert_int_equal(figures.leader.slots.slots, 1);
+    assert_int_equal(figures.leader.slots.alive, 1);
+    assert_int_equal(figures.leader.acks_total, 1);
+    assert_int_equal(figures.leader.epoch_heard, 3);
+    assert_int_equal(figures.lag_sequences, 2);
+    assert_true(figures.lag_bytes > 0);
+    l->f.context.leader = NULL;
+    l->f.context.digests = NULL;
+    api_figures_gather(&l->f.context, &figures);
+    assert_false(figures.has_leader);
+    assert_false(figures.has_digests);
+}
+
 #define FIXTURE_TEST(f)                                                        \
     cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
 
@@ -224,6 +258,8 @@ int main(void)
         cmocka_unit_test(families_without_a_row_are_those_of_texts_and_routes),
         cmocka_unit_test(values_are_read_where_they_stand),
         FIXTURE_TEST(gathering_adds_what_is_made_of_others),
+        cmocka_unit_test_setup_teardown(a_leader_tells_of_its_followers,
+                                        api_leader_setup, api_leader_teardown),
     };
 
     return cmocka_run_group_tests_name("figures", tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include "api/figures.h"
 #include "api/metrics.h"
 #include "api/router.h"
-#include "tests/support/api_fixture.h"
+#include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 
 static void process_of_test(void *service, struct api_process_figures *out)
@@ -168,7 +168,8 @@ static char *metrics_beside_stats(struct api_fixture *f, json_t **out_stats)
 
 static void every_figure_is_the_same_as_in_stats(void **state)
 {
-    struct api_fixture *f = *state;
+    struct api_leader *l = *state; /* which has all figures there are */
+    struct api_fixture *f = &l->f;
     struct ldb_error err = {0};
     struct fake_answer answer;
     json_t *stats;
@@ -361,7 +362,8 @@ static void the_accept_of_a_scraper_suits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(every_figure_is_the_same_as_in_stats),
+        cmocka_unit_test_setup_teardown(every_figure_is_the_same_as_in_stats,
+                                        api_leader_setup, api_leader_teardown),
         FIXTURE_TEST(requests_are_counted_by_route_and_status),
         FIXTURE_TEST(latencies_fall_below_the_edges_they_are_under),
         cmocka_unit_test(edges_are_edges_of_the_fine_buckets),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "replication/node.h"
+#include "replication/protocol.h"
 #include "replication/sidecar.h"
 #include "service/http_server.h"
 #include "service/lifecycle.h"
@@ -332,6 +333,113 @@ static void healing_drops_snapshots(void **state)
     stop(service);
 }
 
+static void post_ack(struct http_client *client, const struct repl_epoch *epoch,
+                     long status)
+{
+    static const char *const headers[] = {"Content-Type: application/json",
+                                          NULL};
+    struct ldb_buf text = LDB_BUF_INIT(REPL_MESSAGE_BYTES_MAX);
+    struct repl_ack ack = {
+        .epoch = epoch->number, .epoch_id = epoch->id, .state = "streaming"};
+    struct http_reply reply;
+
+    memset(ack.node_id, 'f', REPL_ID_SIZE - 1);
+    assert_int_equal(LDB_OK, repl_ack_encode(&ack, NULL, &text));
+    reply = http_call(client, "POST", "/v1/replication/ack", headers, text.data,
+                      text.len);
+    assert_int_equal(status, reply.status);
+    http_reply_release(&reply);
+    ldb_buf_release(&text);
+}
+
+/* What the leader says of itself; *out is its last epoch. */
+static size_t ask_state(struct http_client *client, struct repl_epoch *out)
+{
+    struct http_reply reply =
+        http_call(client, "GET", "/v1/replication/state", NULL, NULL, 0);
+    struct repl_state told = {0};
+    size_t journals;
+
+    assert_int_equal(200, reply.status);
+    assert_int_equal(
+        LDB_OK, repl_state_decode(ldb_slice_of_buf(&reply.body), NULL, &told));
+    *out = *repl_epoch_history_last(&told.history);
+    journals = told.journal_count;
+    repl_state_release(&told);
+    http_reply_release(&reply);
+    return journals;
+}
+
+static void followers_are_told_of_the_epoch_that_heals(void **state)
+{
+    const struct env_fault_rule full = {.kinds = ENV_FAULT_BIT(ENV_FAULT_SYNC),
+                                        .path = ".log",
+                                        .nth = 1,
+                                        .from_then_on = true,
+                                        .sys_errno = ENOSPC};
+    struct svc_service *service = start();
+    struct http_client *client = client_of(service);
+    struct repl_epoch before;
+    struct repl_epoch after;
+    struct http_reply reply;
+
+    (void)state;
+    assert_int_equal(1, ask_state(client, &before));
+    post_ack(client, &before, 200);
+    env_fault_fail(fault, &full);
+    reply = http_call(client, "PUT", "/v1/kv/a", NULL, "1", 1);
+    http_reply_release(&reply);
+    env_fault_fail(fault, NULL);
+    for (int round = 0; round < 3; round++)
+        svc_service_tick(service);
+    (void)ask_state(client, &after);
+    assert_int_equal(before.number + 1, after.number);
+    post_ack(client, &before, 409);
+    post_ack(client, &after, 200);
+    http_client_destroy(client);
+    stop(service);
+}
+
+static void followers_are_known_after_a_restart(void **state)
+{
+    struct svc_service *service = start();
+    struct http_client *client = client_of(service);
+    struct repl_epoch epoch;
+
+    (void)state;
+    http_put(client, "/v1/kv/a", "1");
+    http_expect(client, "PUT", "/v1/kv/a?replicas=1", 409);
+    (void)ask_state(client, &epoch);
+    post_ack(client, &epoch, 200);
+    svc_service_tick(service);
+    http_client_destroy(client);
+    stop(service);
+
+    service = start_with("--min-replicas=1");
+    client = client_of(service);
+    http_expect(client, "DELETE",
+                "/v1/replication/followers/ffffffffffffffffffffffffffffffff",
+                204);
+    http_expect(client, "PUT", "/v1/kv/a", 503);
+    http_client_destroy(client);
+    stop(service);
+}
+
+static void a_folder_served_read_only_is_not_followed(void **state)
+{
+    struct svc_service *service;
+    struct http_client *client;
+
+    (void)state;
+    stop(start());
+    service = start_with("--read-only=yes");
+    client = client_of(service);
+    http_expect(client, "GET", "/v1/replication/state", 409);
+    http_expect(client, "GET", "/v1/digest", 409);
+    http_client_destroy(client);
+    stop(service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +462,12 @@ int main(void)
             an_open_snapshot_is_no_obstacle_to_a_clean_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(healing_drops_snapshots, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            followers_are_told_of_the_epoch_that_heals, setup, teardown),
+        cmocka_unit_test_setup_teardown(followers_are_known_after_a_restart,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_folder_served_read_only_is_not_followed, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
