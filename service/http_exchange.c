@@ -272,6 +272,14 @@ void svc_exchange_cut_streams(struct svc_loop *loop)
     }
 }
 
+void svc_exchange_reader_left(struct svc_connection *c)
+{
+    svc_reply_end_early(c->x);
+    end_stream_pause(c->x);
+    c->loop->progress++;
+    svc_watch_cut(c);
+}
+
 void svc_exchange_take_woken(struct svc_loop *loop)
 {
     struct svc_exchange *x;

@@ -298,6 +298,9 @@ void svc_exchange_on_completed(void *cls, struct MHD_Connection *connection,
  * has happened already. */
 LDB_MUST_CHECK bool svc_exchange_pause_stream(struct svc_exchange *x);
 
+/* The reader of c's stream, which waits, has gone: ends both. */
+void svc_exchange_reader_left(struct svc_connection *c);
+
 /* Cuts the streams of the loop's connections that hold the database. */
 void svc_exchange_cut_streams(struct svc_loop *loop);
 
@@ -315,6 +318,8 @@ void svc_exchange_free_stores(struct svc_loop *loop);
  * to be closed.
  */
 LDB_MUST_CHECK bool svc_reply_queue(struct svc_exchange *x);
+/* Ends x's stream, when one runs: the client sees a cut. */
+void svc_reply_end_early(struct svc_exchange *x);
 /* Ends x's stream when one runs that is not detached: the client sees a cut.
  * False: there is none. */
 bool svc_reply_cut(struct svc_exchange *x);

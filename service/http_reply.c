@@ -67,6 +67,12 @@ static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
     return n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
 }
 
+void svc_reply_end_early(struct svc_exchange *x)
+{
+    if (x->stream != NULL && x->stream->stream != NULL)
+        end_early(x->stream);
+}
+
 bool svc_reply_cut(struct svc_exchange *x)
 {
     struct svc_stream *stream = x->stream;

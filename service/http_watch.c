@@ -19,6 +19,11 @@
  * bytes before it: a read that does not fill the buffer counts as the last one
  * until there is news of the socket, and there is none any more. Such a
  * connection would stay until it has been idle for long enough.
+ *
+ * And it does not look at all at a connection whose stream waits for something
+ * to tell, which may take for ever: of a file that is followed there is nothing
+ * to send now and then. A client that has ended its sending meanwhile counts as
+ * gone; one whose host is gone is found by the system (http_acceptor.c).
  */
 
 /* Connections that are asked about at a time. */
@@ -127,6 +132,12 @@ static bool is_read_from(const struct svc_connection *c)
 {
     return c->x == NULL || c->x->phase == SVC_PHASE_NEW ||
            c->x->phase == SVC_PHASE_BODY;
+}
+
+/* A stream of ours that has nothing to tell now. */
+static bool is_silent(const struct svc_connection *c)
+{
+    return c->x != NULL && c->x->phase == SVC_PHASE_STREAM_PAUSED;
 }
 
 void svc_watch_cut(struct svc_connection *c)
@@ -245,15 +256,22 @@ static bool has_ended(const struct svc_connection *c, short events)
 {
     char byte;
 
-    return (events & (POLLRDHUP | POLLHUP | POLLERR)) != 0 &&
-           recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    if ((events & (POLLRDHUP | POLLHUP | POLLERR)) == 0)
+        return false;
+    /* What may still be read (of TLS: that it ends) is of no use to a stream.
+     */
+    return is_silent(c) || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 /* Cut when it was so at the last look as well, and nothing has moved. */
 static void judge_end(struct svc_connection *c, bool ended)
 {
-    if (ended && c->has_ended && c->ended_bytes == taken_bytes(c))
-        svc_watch_cut(c);
+    if (ended && c->has_ended && c->ended_bytes == taken_bytes(c)) {
+        if (is_silent(c))
+            svc_exchange_reader_left(c);
+        else
+            svc_watch_cut(c);
+    }
     c->has_ended = ended;
     c->ended_bytes = taken_bytes(c);
 }
@@ -283,7 +301,7 @@ void svc_watch_look(struct svc_loop *loop)
             judge_time(c);
         if (c->is_cut)
             continue;
-        if (!is_read_from(c)) {
+        if (!is_read_from(c) && !is_silent(c)) {
             c->has_ended = false;
             continue;
         }

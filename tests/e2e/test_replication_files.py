@@ -4,13 +4,15 @@ journal while clients write, and has, to the byte, the file as it is afterwards;
 a copy made of a checkpoint, by nothing but downloads, opens in leveld and both
 other libraries and holds what the server held; what was sent survives kill -9.
 
-Besides: writes that wait for a follower, and who may ask.
+Besides: writes that wait for a follower, who may ask, and who leaves without
+saying so.
 """
 import hashlib
 import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -443,6 +445,27 @@ def scope_case(folder):
         expect_equal(answer.status, 403, 'a key')
 
 
+def left_case(folder):
+    """A reader that is gone is missed, though there is nothing to send."""
+    with Server(os.path.join(folder, 'data')) as server, \
+            Client(server) as client:
+        number = state_of(server)['journals'][-1]['number']
+
+        def figure(name):
+            return client.get('/stats').json()['replication']['files'][name]
+
+        for _ in range(10):
+            connection = socket.create_connection(
+                ('127.0.0.1', server.port), ANSWER_LIMIT)
+            connection.sendall(
+                f'GET {FILES}{journal_name(number)}?follow=true HTTP/1.1\r\n'
+                'Host: a\r\n\r\n'.encode())
+            expect(connection.recv(12) == b'HTTP/1.1 200', 'no answer')
+            connection.close()
+        wait_until(lambda: figure('opened') >= 10, 'ten readers')
+        wait_until(lambda: figure('open') == 0, 'none of them')
+
+
 def main():
     suite = Suite()
     suite.run('curl follows a journal to its end', follow_with_curl_case)
@@ -453,6 +476,7 @@ def main():
     suite.run('writes wait for followers', write_concern_case)
     suite.run('a stop ends what waits', stop_case)
     suite.run('a scope of its own', scope_case)
+    suite.run('a reader that has left', left_case)
     return suite.finish()
 
 

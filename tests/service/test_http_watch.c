@@ -176,6 +176,45 @@ static void a_request_before_the_end_is_answered(void **state)
     close(fd);
 }
 
+static void read_head(int fd)
+{
+    char text[4096] = "";
+    size_t len = 0;
+
+    while (strstr(text, "\r\n\r\n") == NULL) {
+        ssize_t n = recv(fd, text + len, sizeof text - 1 - len, 0);
+
+        assert_true(n > 0);
+        len += (size_t)n;
+        text[len] = '\0';
+    }
+    assert_memory_equal("HTTP/1.1 200 ", text, 13);
+}
+
+/* A stream that has nothing to tell ends with its reader. */
+static void the_reader_of_a_silent_stream_is_missed(void **state)
+{
+    static const char *const requests[] = {
+        "GET /v1/changes?since=0 HTTP/1.1\r\nHost: a\r\n"
+        "Accept: text/event-stream\r\n\r\n",
+        "GET /v1/replication/files/000001.log?follow=true HTTP/1.1\r\n"
+        "Host: a\r\n\r\n",
+    };
+    struct svc_http_figures figures;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        int fd = connect_and_send(requests[i]);
+
+        read_head(fd);
+        close(fd);
+    }
+    do {
+        svc_http_server_figures(svc_service_http(service), &figures);
+        (void)poll(NULL, 0, DRIBBLE_MS);
+    } while (figures.connections > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +225,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_body_that_dribbles_is_cut, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_client_that_has_ended_is_let_go,
+                                        setup_patient, teardown),
+        cmocka_unit_test_setup_teardown(the_reader_of_a_silent_stream_is_missed,
                                         setup_patient, teardown),
         cmocka_unit_test_setup_teardown(a_request_before_the_end_is_answered,
                                         setup, teardown),
