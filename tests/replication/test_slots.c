@@ -216,6 +216,11 @@ static void who_has_no_journal_needs_none(void **state)
     assert_false(slots_fixture_ack(f, 1, 0, 0, 0));
     assert_int_equal(0, slots_fixture_slot(f, 1).journal);
     assert_false(slots_fixture_slot(f, 1).is_lost);
+    /* Its disk was replaced, say: what it needed it needs no more. */
+    assert_false(slots_fixture_ack(f, 2, 2, 0, 100));
+    assert_false(slots_fixture_ack(f, 2, 0, 0, 0));
+    slots_fixture_retire(f, 2);
+    assert_false(slots_fixture_has(f, 2));
 }
 
 /* ---- over restarts ---- */
