@@ -15,14 +15,14 @@ struct repl_transport;
 
 /* What came before the first byte of a file. */
 struct repl_file_head {
-    bool is_sealed;   /* nothing is added to it any more */
-    uint64_t size;    /* bytes of it that may be read now */
+    bool is_sealed; /* nothing is added to it any more */
+    uint64_t size;  /* bytes of it that may be read now */
     /* Of whoever sends it, as he leads now: bytes are not taken unless these
      * are those of the state asked for before (a leader may have been started
      * anew since). 0: he did not say. */
     uint64_t epoch;
     uint64_t epoch_id;
-    bool has_digest;  /* of a sealed one, when it is known */
+    bool has_digest; /* of a sealed one, when it is known */
     struct ldb_digest digest;
 };
 
@@ -67,8 +67,8 @@ struct repl_transport_ops {
      * lies behind its end; IO: cut, refused, or silent for too long; CANCELLED;
      * those of the functions; NO_MEMORY.
      */
-    enum ldb_status (*get)(struct repl_transport *t,
-                           const struct repl_get *get, struct ldb_error *err);
+    enum ldb_status (*get)(struct repl_transport *t, const struct repl_get *get,
+                           struct ldb_error *err);
     /* The head alone (HEAD). Errors: as get. */
     enum ldb_status (*head)(struct repl_transport *t, const char *name,
                             struct ldb_error *err, struct repl_file_head *out);

@@ -71,12 +71,11 @@ void memory_peer_wake(struct memory_peer *peer)
 }
 
 /* Not OK: why the call goes on no more. */
-enum ldb_status memory_peer_check_locked(const struct memory_peer_way *way,
+enum ldb_status memory_peer_check_locked(const struct memory_peer *peer,
+                                         const struct memory_peer_way *way,
                                          struct ldb_error *err)
-    LDB_REQUIRES(way->t->peer->mu)
+    LDB_REQUIRES(peer->mu)
 {
-    struct memory_peer *peer = way->t->peer;
-
     if (way->t->is_interrupted)
         return ldb_error_set(err, LDB_CANCELLED, "interrupted");
     if (way->life != peer->life || peer->served.db == NULL)
@@ -91,7 +90,7 @@ enum ldb_status memory_peer_check(const struct memory_peer_way *way,
     enum ldb_status s;
 
     ldb_mutex_lock(&peer->mu);
-    s = memory_peer_check_locked(way, err);
+    s = memory_peer_check_locked(peer, way, err);
     ldb_mutex_unlock(&peer->mu);
     return s;
 }
@@ -104,7 +103,7 @@ enum ldb_status memory_peer_enter(const struct memory_peer_way *way,
     enum ldb_status s;
 
     ldb_mutex_lock(&peer->mu);
-    s = memory_peer_check_locked(way, err);
+    s = memory_peer_check_locked(peer, way, err);
     if (s == LDB_OK) {
         peer->users++;
         *out = peer->served;
@@ -214,11 +213,10 @@ static void find_rule_locked(struct memory_peer *peer,
     }
 }
 
-static enum ldb_status hold_locked(struct memory_peer_way *way,
-                                   struct ldb_error *err)
-    LDB_REQUIRES(way->t->peer->mu)
+static enum ldb_status hold_locked(struct memory_peer *peer,
+                                   const struct memory_peer_way *way,
+                                   struct ldb_error *err) LDB_REQUIRES(peer->mu)
 {
-    struct memory_peer *peer = way->t->peer;
     uint64_t let_go = peer->let_go;
     enum ldb_status s = LDB_OK;
 
@@ -226,7 +224,7 @@ static enum ldb_status hold_locked(struct memory_peer_way *way,
     ldb_cond_broadcast(&peer->changed);
     while (s == LDB_OK && let_go == peer->let_go) {
         ldb_cond_wait(&peer->changed, &peer->mu);
-        s = memory_peer_check_locked(way, err);
+        s = memory_peer_check_locked(peer, way, err);
     }
     peer->holding--;
     return s;
@@ -254,13 +252,13 @@ enum ldb_status memory_peer_set_out(struct memory_peer_transport *t,
     *request = (struct memory_peer_request){.call = call};
     (void)snprintf(request->path, sizeof(request->path), "%s", path);
     way.life = peer->life;
-    s = memory_peer_check_locked(&way, err);
+    s = memory_peer_check_locked(peer, &way, err);
     if (s == LDB_OK)
         find_rule_locked(peer, call, path, from, &way);
     if (way.has_rule && way.rule.what == MEMORY_PEER_REFUSE)
         s = ldb_error_set(err, LDB_IO, "connection refused");
     else if (way.has_rule && way.rule.what == MEMORY_PEER_HOLD)
-        s = hold_locked(&way, err);
+        s = hold_locked(peer, &way, err);
     ldb_cond_broadcast(&peer->changed);
     ldb_mutex_unlock(&peer->mu);
     *out = way;

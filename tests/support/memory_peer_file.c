@@ -147,7 +147,7 @@ static enum ldb_status wait_for_more(struct giving *g, struct ldb_error *err)
     if (s != LDB_OK)
         return s;
     ldb_mutex_lock(&peer->mu);
-    s = memory_peer_check_locked(g->way, err);
+    s = memory_peer_check_locked(peer, g->way, err);
     if (s == LDB_OK && !ldb_cond_wait_for(&peer->changed, &peer->mu, LOOK_US))
         g->idle_us += LOOK_US;
     ldb_mutex_unlock(&peer->mu);

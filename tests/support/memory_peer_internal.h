@@ -106,9 +106,10 @@ bool memory_peer_is_to(const struct memory_peer_way *way,
 
 /* Not OK: why the call goes on no more: CANCELLED, or IO as the node is down.
  */
-enum ldb_status memory_peer_check_locked(const struct memory_peer_way *way,
+enum ldb_status memory_peer_check_locked(const struct memory_peer *peer,
+                                         const struct memory_peer_way *way,
                                          struct ldb_error *err)
-    LDB_REQUIRES(way->t->peer->mu);
+    LDB_REQUIRES(peer->mu);
 enum ldb_status memory_peer_check(const struct memory_peer_way *way,
                                   struct ldb_error *err);
 
