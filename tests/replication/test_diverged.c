@@ -243,8 +243,8 @@ static void damage_of_the_list_is_told(void **state)
     static const char *const rows[] = {
         "rewind 1 2 3 4\n",
         "rewind 0 1 000000000000000a 5 6 7\n",
-        "rewind 2 1 000000000000000a 5 6 7\nrewind 2 1 000000000000000a 5 6 "
-        "7\n",
+        ("rewind 2 1 000000000000000a 5 6 7\n"
+         "rewind 2 1 000000000000000a 5 6 7\n"),
     };
 
     (void)state;
