@@ -473,8 +473,8 @@ static void bytes_of_another_place_are_not_taken(void **state)
 {
     static const char *const answers[] = {
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-        "HTTP/1.1 206 OK\r\nContent-Length: 5\r\n"
-        "Content-Range: bytes 0-4/5\r\n\r\nhello",
+        ("HTTP/1.1 206 OK\r\nContent-Length: 5\r\n"
+         "Content-Range: bytes 0-4/5\r\n\r\nhello"),
         "HTTP/1.1 206 OK\r\nContent-Length: 2\r\n\r\nlo",
     };
     struct fixture *f = *state;
