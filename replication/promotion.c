@@ -23,6 +23,16 @@ static enum ldb_status refuse(struct ldb_error *err, const char *format, ...)
     return ldb_error_set(err, LDB_PRECONDITION, "%s", text);
 }
 
+ldb_sequence repl_promotion_last_entry(const struct repl_epoch_history *history,
+                                       ldb_sequence sequence)
+{
+    for (size_t i = history->count; i > 0; i--) {
+        if (history->items[i - 1].base == sequence)
+            sequence = history->items[i - 1].previous_last;
+    }
+    return sequence;
+}
+
 /* ---- may it lead? ---- */
 
 /* The leader that was has stepped down: is it for us to go on? */
@@ -30,6 +40,9 @@ static enum ldb_status judge_follower(const struct repl_promotion *p,
                                       struct ldb_error *err)
 {
     const struct repl_state *leader = p->leader;
+    ldb_sequence theirs =
+        repl_promotion_last_entry(&leader->history, leader->last_sequence);
+    ldb_sequence ours = repl_promotion_last_entry(p->history, p->last);
 
     if (p->is_forced)
         return LDB_OK;
@@ -38,12 +51,12 @@ static enum ldb_status judge_follower(const struct repl_promotion *p,
         return refuse(err,
                       "%.100s follows %.100s: promote that one, or say force",
                       p->leader_url, leader->leader_url);
-    if (leader->last_sequence > p->last)
+    if (theirs > ours)
         return refuse(err,
                       "%.150s has writes up to %" PRIu64
                       " and this node up to %" PRIu64
                       ": say force to go on without them",
-                      p->leader_url, leader->last_sequence, p->last);
+                      p->leader_url, theirs, ours);
     return LDB_OK;
 }
 
@@ -52,16 +65,18 @@ static enum ldb_status judge_state(const struct repl_promotion *p,
 {
     const struct repl_epoch *last =
         repl_epoch_history_last(&p->leader->history);
+    const struct repl_epoch *ours = repl_epoch_history_last(p->history);
+    uint64_t epoch = ours == NULL ? 0 : ours->number;
 
     if (p->leader->role == REPL_ROLE_LEADER)
         return refuse(err,
                       "%.150s leads: POST /v1/admin/handover there, or stop it",
                       p->leader_url);
-    if (last != NULL && last->number > p->epoch)
+    if (last != NULL && last->number > epoch)
         return refuse(err,
                       "%.150s knows epoch %" PRIu64
                       " and this node only %" PRIu64 ": follow it first",
-                      p->leader_url, last->number, p->epoch);
+                      p->leader_url, last->number, epoch);
     return judge_follower(p, err);
 }
 

@@ -25,8 +25,8 @@ struct repl_promotion {
     bool is_forced; /* an operator said: although it may lose writes */
 
     /* ---- ours ---- */
-    uint64_t epoch;          /* the highest accepted */
-    ldb_sequence last;       /* of our entries */
+    const struct repl_epoch_history *history; /* accepted */
+    ldb_sequence last;                        /* that readers see */
     ldb_sequence last_heard; /* what the leader last said was its last one */
     const char *url;         /* as others reach us; "": unknown */
 
@@ -34,6 +34,14 @@ struct repl_promotion {
     const char *leader_url;          /* "": none was known */
     const struct repl_state *leader; /* NULL: it does not answer */
 };
+
+/*
+ * The last sequence up to that one which can be an entry's. A database that has
+ * begun an epoch and written nothing in it is at the epoch's base: its last
+ * entry is of the epoch before.
+ */
+ldb_sequence repl_promotion_last_entry(const struct repl_epoch_history *history,
+                                       ldb_sequence sequence);
 
 /*
  * OK: it may lead. PRECONDITION: why not, and what to do. A leader that answers

@@ -19,6 +19,9 @@ struct leader_row {
     ldb_sequence last;
 };
 
+static struct repl_epoch our_epoch = {.number = 3, .id = 1};
+static const struct repl_epoch_history ours = {.items = &our_epoch, .count = 1};
+
 static void fill_state(const struct leader_row *row, struct repl_epoch *epoch,
                        struct repl_state *out)
 {
@@ -71,8 +74,10 @@ static void a_leader_that_answers_decides_with(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct repl_promotion p = {
-            .epoch = 3, .last = 100, .url = OURS, .leader_url = "http://a:1"};
+        struct repl_promotion p = {.history = &ours,
+                                   .last = 100,
+                                   .url = OURS,
+                                   .leader_url = "http://a:1"};
         struct repl_epoch epoch;
         struct repl_state leader;
         struct ldb_error err = {0};
@@ -89,7 +94,8 @@ static void a_leader_that_answers_decides_with(void **state)
 
 static void one_that_does_not_answer_takes_force(void **state)
 {
-    struct repl_promotion p = {.leader_url = "http://a:1", .url = ""};
+    struct repl_promotion p = {
+        .history = &ours, .leader_url = "http://a:1", .url = ""};
     struct ldb_error err = {0};
 
     (void)state;
@@ -99,6 +105,34 @@ static void one_that_does_not_answer_takes_force(void **state)
     assert_ldb_status(LDB_PRECONDITION, repl_promotion_judge(&p, &err), NULL);
     p.is_forced = true;
     assert_ldb_ok(repl_promotion_judge(&p, &err), &err);
+}
+
+/* It has begun an epoch, written nothing in it, and stepped down. */
+static void a_base_without_a_write_is_no_write(void **state)
+{
+    struct repl_epoch epochs[] = {
+        {.number = 1, .base = 0},
+        {.number = 2, .previous_last = 100, .base = 5000},
+        {.number = 3, .previous_last = 5000, .base = 9000},
+    };
+    const struct repl_epoch_history history = {.items = epochs, .count = 3};
+    struct repl_state leader = {
+        .role = REPL_ROLE_FOLLOWER, .history = history, .last_sequence = 9000};
+    struct repl_promotion p = {.history = &history,
+                               .last = 100,
+                               .url = OURS,
+                               .leader_url = "http://a:1",
+                               .leader = &leader};
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_int_equal(repl_promotion_last_entry(&history, 9000), 100);
+    assert_int_equal(repl_promotion_last_entry(&history, 9001), 9001);
+    assert_int_equal(repl_promotion_last_entry(&history, 5001), 5001);
+    assert_int_equal(repl_promotion_last_entry(&history, 0), 0);
+    assert_ldb_ok(repl_promotion_judge(&p, &err), &err);
+    leader.last_sequence = 9001;
+    assert_ldb_status(LDB_PRECONDITION, repl_promotion_judge(&p, &err), NULL);
 }
 
 /* ---- sequences ---- */
@@ -288,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_leader_that_answers_decides_with),
         cmocka_unit_test(one_that_does_not_answer_takes_force),
+        cmocka_unit_test(a_base_without_a_write_is_no_write),
         cmocka_unit_test(the_base_lies_above_all_that_was_said),
         cmocka_unit_test(forced_it_lies_at_random),
         cmocka_unit_test(sequences_that_are_used_up_are_told),
