@@ -15,7 +15,7 @@
 
 enum svc_role {
     SVC_ROLE_LEADER,
-    SVC_ROLE_FOLLOWER, /* parsed, and refused: not in this version */
+    SVC_ROLE_FOLLOWER,
 };
 
 /* Whose figures stand where no variable and no flag says otherwise. */
@@ -41,10 +41,21 @@ struct svc_config {
     const char *checkpoint_dir; /* folder of checkpoints; "": none are made */
     bool read_only;
     bool create;
-    unsigned role;          /* enum svc_role */
     const char *cluster_id; /* "": any */
     bool sync_default;
     uint64_t stop_timeout_us;
+
+    /* replication */
+    unsigned role;                      /* enum svc_role; what it begins with */
+    const char *leader;                 /* URL; "": of a leader */
+    const char *peers;                  /* URLs between commas; "": none */
+    const char *advertise;              /* our own URL; "": made of --listen */
+    unsigned follower_writes;           /* enum api_follower_writes */
+    uint64_t max_lag_us;                /* 0: do not look */
+    const char *replication_token_file; /* "": none is sent */
+    const char *replication_ca;         /* PEM files; "": the system's, */
+    const char *replication_cert;       /* none is shown */
+    const char *replication_key;
 
     /* HTTP */
     uint64_t loops; /* 0: one per core */
