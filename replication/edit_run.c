@@ -1,0 +1,146 @@
+#include "replication/edit_run.h"
+
+#include <inttypes.h>
+
+#include "storage/base/mem.h"
+#include "storage/base/status.h"
+#include "storage/journal/journal_feed.h"
+#include "storage/version/version_edit.h"
+
+/* What is known after the records so far. */
+struct walk {
+    const struct repl_edit_run_limits *limits;
+    uint64_t log_number; /* the highest asked for */
+    /* Of tables that are not to be had: the level that names one, and one; 0:
+     * none does. As many as limits->missing_count. */
+    uint32_t *named;
+    size_t named_count; /* that are not 0 */
+    bool is_delta;      /* on a version that has all */
+    bool has_log_number;
+    bool has_next_file_number;
+    bool has_last_sequence;
+};
+
+/* A table moves by an edit that drops it from a level and adds it to another,
+ * in any order. */
+static void note_table(struct walk *walk, uint64_t number, uint32_t level,
+                       bool is_added)
+{
+    for (size_t i = 0; i < walk->limits->missing_count; i++) {
+        uint32_t before = walk->named[i];
+
+        if (walk->limits->missing[i] != number)
+            continue;
+        if (is_added)
+            walk->named[i] = level + 1;
+        else if (before == level + 1)
+            walk->named[i] = 0;
+        walk->named_count += walk->named[i] != 0;
+        walk->named_count -= before != 0;
+    }
+}
+
+static void note_edit(struct walk *walk, const struct ldb_version_edit *edit)
+{
+    if (edit->has_log_number && edit->log_number > walk->log_number)
+        walk->log_number = edit->log_number;
+    walk->has_log_number |= edit->has_log_number;
+    walk->has_next_file_number |= edit->has_next_file_number;
+    walk->has_last_sequence |= edit->has_last_sequence;
+    for (size_t i = 0; i < edit->deleted_count; i++)
+        note_table(walk, edit->deleted[i].number, edit->deleted[i].level,
+                   false);
+    for (size_t i = 0; i < edit->added_count; i++)
+        note_table(walk, edit->added[i].meta->number, edit->added[i].level,
+                   true);
+}
+
+/* May a run end here? */
+static bool may_end(const struct walk *walk)
+{
+    return walk->named_count == 0 &&
+           walk->log_number <= walk->limits->log_number &&
+           (walk->is_delta ||
+            (walk->has_log_number && walk->has_next_file_number &&
+             walk->has_last_sequence));
+}
+
+/* Looks at the record that the feed gave last. */
+static enum ldb_status take_record(struct walk *walk,
+                                   struct ldb_journal_feed *feed,
+                                   struct ldb_slice record, uint64_t number,
+                                   struct ldb_error *err)
+{
+    struct ldb_version_edit edit = {0};
+    enum ldb_status s = ldb_version_edit_decode(&edit, record, err);
+
+    if (s == LDB_OK)
+        note_edit(walk, &edit);
+    else
+        s = ldb_error_prefix(err, s, "MANIFEST-%06" PRIu64 ": edit at %" PRIu64,
+                             number, ldb_journal_feed_record_offset(feed));
+    ldb_version_edit_release(&edit);
+    return s;
+}
+
+static enum ldb_status find_run(struct walk *walk,
+                                struct ldb_journal_feed *feed, uint64_t number,
+                                uint64_t offset, struct ldb_error *err,
+                                struct repl_edit_run *run)
+{
+    struct ldb_slice record;
+    bool can_end = false;
+    enum ldb_status s;
+
+    for (;;) {
+        s = ldb_journal_feed_next(feed, err, &record);
+        if (s != LDB_OK && s != LDB_NOT_FOUND)
+            return s;
+        /* A record ends where the next one begins. */
+        if (run->whole_records > 0)
+            run->whole_len =
+                (size_t)((s == LDB_OK ? ldb_journal_feed_record_offset(feed)
+                                      : ldb_journal_feed_whole_end(feed)) -
+                         offset);
+        if (can_end) {
+            run->len = run->whole_len;
+            run->records = run->whole_records;
+        }
+        if (s == LDB_NOT_FOUND)
+            return LDB_OK;
+        s = take_record(walk, feed, record, number, err);
+        if (s != LDB_OK)
+            return s;
+        run->whole_records++;
+        can_end = may_end(walk);
+        run->is_short |= walk->log_number > walk->limits->log_number;
+    }
+}
+
+enum ldb_status repl_edit_run_find(uint64_t number, uint64_t offset,
+                                   struct ldb_slice bytes,
+                                   const struct repl_edit_run_limits *limits,
+                                   struct ldb_error *err,
+                                   struct repl_edit_run *out)
+{
+    struct walk walk = {.limits = limits, .is_delta = offset > 0};
+    struct repl_edit_run run = {0};
+    struct ldb_journal_feed *feed;
+    char name[LDB_FILE_NAME_SIZE];
+    enum ldb_status s;
+
+    ldb_file_name_print(name, LDB_FILE_MANIFEST, number);
+    walk.named = ldb_mem_zalloc(limits->missing_count + 1, sizeof(*walk.named));
+    feed = ldb_journal_feed_create(name, offset);
+    if (walk.named == NULL || feed == NULL)
+        s = ldb_error_no_memory(err);
+    else
+        s = ldb_journal_feed_add(feed, bytes, err);
+    if (s == LDB_OK)
+        s = find_run(&walk, feed, number, offset, err, &run);
+    ldb_journal_feed_destroy(feed);
+    ldb_mem_free(walk.named);
+    if (s == LDB_OK)
+        *out = run;
+    return s;
+}
