@@ -30,6 +30,7 @@
 
 #define REBUILD_ONE_IN 4
 #define TOUCH_ONE_IN   16
+#define ATTEMPTS_MAX   100
 #define ORACLES_ONE_IN 150
 
 enum life_kind {
@@ -87,8 +88,10 @@ static void prepare(struct life *life, uint64_t seed)
     }
     if (life->kind == LIFE_LED)
         rebuild_scene_lead(scene, 150, true);
-    if (life->kind != LIFE_NEW)
+    if (life->kind != LIFE_NEW) {
         rebuild_scene_tail(scene, 6);
+        rebuild_scene_tail_journals(scene, 2, 3);
+    }
     rebuild_scene_write(scene, 15);
     rebuild_scene_settle(scene);
     rebuild_scene_write(scene, 5);
@@ -235,8 +238,11 @@ static void look_at_kind(enum life_kind kind)
     uint64_t seed = number_from("LEVELD_SEED", 21) + (uint64_t)kind;
 
     life = (struct life){.kind = kind, .has_oracles = oracles_are_there()};
-    for (; !live(&life, seed); seed += LIFE_KIND_COUNT)
+    for (unsigned n = 1; !live(&life, seed); n++) {
+        assert_true(n < ATTEMPTS_MAX);
         release(&life);
+        seed += LIFE_KIND_COUNT;
+    }
     print_message("LEVELD_SEED=%llu\n", (unsigned long long)seed - kind);
     look_at_life(&life);
     print_message("%llu states of %llu positions: %llu empty, %llu of our own "

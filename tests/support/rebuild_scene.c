@@ -220,26 +220,49 @@ static void add_tail_batch(struct rebuild_scene *scene,
     *last += ops;
 }
 
-void rebuild_scene_tail(struct rebuild_scene *scene, unsigned batches)
+/* Batches at the end of journal number, which has len bytes. */
+static void add_to_journal(struct rebuild_scene *scene, uint64_t number,
+                           uint64_t len, unsigned batches, ldb_sequence *last)
 {
     struct ldb_error *err = &scene->err;
     struct ldb_writable_file *file = NULL;
     struct ldb_journal_writer *writer = NULL;
-    ldb_sequence last = 0;
-    uint64_t len = 0;
     char path[64];
 
     snprintf(path, sizeof(path), REBUILD_DIR "/%06llu.log",
-             (unsigned long long)find_tail(scene, &last, &len));
+             (unsigned long long)number);
     assert_ldb_ok(scene->env->ops->open_writable(scene->env, path,
                                                  LDB_OPEN_APPEND, err, &file),
                   err);
     assert_ldb_ok(ldb_journal_writer_create(file, len, err, &writer), err);
     for (unsigned i = 0; i < batches; i++)
-        add_tail_batch(scene, writer, &last);
+        add_tail_batch(scene, writer, last);
     assert_ldb_ok(ldb_journal_writer_flush(writer, err), err);
     assert_ldb_ok(ldb_journal_writer_sync(writer, err), err);
     assert_ldb_ok(ldb_journal_writer_close(writer, err), err);
+}
+
+void rebuild_scene_tail(struct rebuild_scene *scene, unsigned batches)
+{
+    ldb_sequence last = 0;
+    uint64_t len = 0;
+    uint64_t number = find_tail(scene, &last, &len);
+
+    add_to_journal(scene, number, len, batches, &last);
+}
+
+void rebuild_scene_tail_journals(struct rebuild_scene *scene, unsigned journals,
+                                 unsigned batches)
+{
+    ldb_sequence last = 0;
+    uint64_t len = 0;
+    uint64_t number = find_tail(scene, &last, &len);
+
+    for (unsigned i = 1; i <= journals; i++)
+        add_to_journal(scene, number + 2 * i, 0, batches, &last);
+    assert_ldb_ok(
+        scene->env->ops->sync_dir(scene->env, REBUILD_DIR, &scene->err),
+        &scene->err);
 }
 
 void rebuild_scene_lead(struct rebuild_scene *scene, unsigned writes,

@@ -73,6 +73,9 @@ void rebuild_scene_archive(struct rebuild_scene *scene);
 void rebuild_scene_follow(struct rebuild_scene *scene);
 /* Batches that are in our newest journal alone: a leader that was cut off. */
 void rebuild_scene_tail(struct rebuild_scene *scene, unsigned batches);
+/* So many journals more, each with that many batches. */
+void rebuild_scene_tail_journals(struct rebuild_scene *scene, unsigned journals,
+                                 unsigned batches);
 /* Opened as a leader's, in the same epoch, and so many writes; flush: they are
  * in tables then, and compacted, and no journal has them. */
 void rebuild_scene_lead(struct rebuild_scene *scene, unsigned writes,
