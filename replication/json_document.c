@@ -226,6 +226,15 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Of a digit that was looked at. */
+static uint8_t nibble(char c)
+{
+    int value = hex_digit(c);
+
+    assert(value >= 0);
+    return (uint8_t)value;
+}
+
 void repl_json_hex(const struct repl_json_object *from, const char *name,
                    char *out, size_t digits)
 {
@@ -253,7 +262,7 @@ uint64_t repl_json_hex64(const struct repl_json_object *from, const char *name)
 
     repl_json_hex(from, name, text, sizeof(text) - 1);
     for (const char *p = text; *p != '\0'; p++)
-        value = value << 4 | (uint64_t)hex_digit(*p);
+        value = value << 4 | nibble(*p);
     return value;
 }
 
@@ -266,7 +275,7 @@ struct ldb_digest repl_json_digest(const struct repl_json_object *from,
     repl_json_hex(from, name, text, sizeof(text) - 1);
     for (size_t i = 0; text[0] != '\0' && i < LDB_DIGEST_SIZE; i++)
         digest.bytes[i] =
-            (uint8_t)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+            (uint8_t)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
     return digest;
 }
 

@@ -2,9 +2,8 @@
 #include "replication/protocol.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 
+#include "storage/base/buf.h"
 #include "storage/base/status.h"
 
 /* What jansson takes for a whole number. */
@@ -32,46 +31,37 @@ static enum ldb_status end(struct writer *w, const char *document,
                          ldb_status_text(w->status));
 }
 
-static void put(struct writer *w, const char *format, ...) LDB_PRINTF(2, 3);
-
-/* Short text alone. */
-static void put(struct writer *w, const char *format, ...)
+/* What goes on after a failure goes with it. */
+static void keep(struct writer *w, enum ldb_status s)
 {
-    char text[256];
-    va_list arguments;
-    int len;
-
-    if (w->status != LDB_OK)
-        return;
-    va_start(arguments, format);
-    len = vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    assert(len >= 0 && (size_t)len < sizeof(text));
-    w->status = ldb_buf_append(w->out, ldb_slice_make(text, (size_t)len));
+    if (w->status == LDB_OK)
+        w->status = s;
 }
 
 /* ,"name":"text" */
 static void put_text(struct writer *w, const char *name, const char *text)
 {
-    put(w, ",\"%s\":\"", name);
+    keep(w, ldb_buf_printf(w->out, ",\"%s\":\"", name));
     for (const char *p = text; *p != '\0'; p++) {
         if (*p < 0x20 || *p > 0x7e)
-            w->status = LDB_INVALID_ARGUMENT; /* the reader would refuse it */
-        put(w, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+            keep(w, LDB_INVALID_ARGUMENT); /* the reader would refuse it */
+        keep(w, ldb_buf_printf(w->out, *p == '"' || *p == '\\' ? "\\%c" : "%c",
+                               *p));
     }
-    put(w, "\"");
+    keep(w, ldb_buf_printf(w->out, "\""));
 }
 
 /* ,"name":value */
 static void put_u64(struct writer *w, const char *name, uint64_t value)
 {
     assert(value <= NUMBER_MAX);
-    put(w, ",\"%s\":%" PRIu64, name, value);
+    keep(w, ldb_buf_printf(w->out, ",\"%s\":%" PRIu64, name, value));
 }
 
 static void put_bool(struct writer *w, const char *name, bool value)
 {
-    put(w, ",\"%s\":%s", name, value ? "true" : "false");
+    keep(w,
+         ldb_buf_printf(w->out, ",\"%s\":%s", name, value ? "true" : "false"));
 }
 
 static void put_digest(struct writer *w, bool has_digest,
@@ -79,94 +69,102 @@ static void put_digest(struct writer *w, bool has_digest,
 {
     if (!has_digest)
         return;
-    put(w, ",\"digest\":\"");
+    keep(w, ldb_buf_printf(w->out, ",\"digest\":\""));
     for (size_t i = 0; i < LDB_DIGEST_SIZE; i++)
-        put(w, "%02x", digest->bytes[i]);
-    put(w, "\"");
+        keep(w, ldb_buf_printf(w->out, "%02x", digest->bytes[i]));
+    keep(w, ldb_buf_printf(w->out, "\""));
 }
 
 static void put_epoch(struct writer *w, uint64_t number, uint64_t id)
 {
-    put(w, ",\"epoch\":{\"number\":%" PRIu64 ",\"id\":\"%016" PRIx64 "\"}",
-        number, id);
+    keep(w, ldb_buf_printf(w->out,
+                           ",\"epoch\":{\"number\":%" PRIu64
+                           ",\"id\":\"%016" PRIx64 "\"}",
+                           number, id));
 }
 
 static void put_manifest(struct writer *w, uint64_t number, uint64_t len)
 {
-    put(w, ",\"manifest\":{\"number\":%" PRIu64 ",\"bytes\":%" PRIu64 "}",
-        number, len);
+    keep(w, ldb_buf_printf(w->out,
+                           ",\"manifest\":{\"number\":%" PRIu64
+                           ",\"bytes\":%" PRIu64 "}",
+                           number, len));
 }
 
 static void put_place(struct writer *w, const char *name, uint64_t journal,
                       uint64_t offset, ldb_sequence sequence)
 {
-    put(w,
-        ",\"%s\":{\"journal\":%" PRIu64 ",\"offset\":%" PRIu64
-        ",\"sequence\":%" PRIu64 "}",
-        name, journal, offset, sequence);
+    keep(w, ldb_buf_printf(w->out,
+                           ",\"%s\":{\"journal\":%" PRIu64
+                           ",\"offset\":%" PRIu64 ",\"sequence\":%" PRIu64 "}",
+                           name, journal, offset, sequence));
 }
 
 static void put_epochs(struct writer *w,
                        const struct repl_epoch_history *history)
 {
-    put(w, ",\"epochs\":[");
+    keep(w, ldb_buf_printf(w->out, ",\"epochs\":["));
     for (size_t i = 0; i < history->count; i++) {
         const struct repl_epoch *epoch = &history->items[i];
 
-        put(w,
-            "%s{\"number\":%" PRIu64 ",\"id\":\"%016" PRIx64
-            "\",\"previous_last\":%" PRIu64 ",\"base\":%" PRIu64,
-            i == 0 ? "" : ",", epoch->number, epoch->id, epoch->previous_last,
-            epoch->base);
+        keep(w, ldb_buf_printf(w->out,
+                               "%s{\"number\":%" PRIu64 ",\"id\":\"%016" PRIx64
+                               "\",\"previous_last\":%" PRIu64
+                               ",\"base\":%" PRIu64,
+                               i == 0 ? "" : ",", epoch->number, epoch->id,
+                               epoch->previous_last, epoch->base));
         put_u64(w, "first_journal", epoch->first_journal);
-        put(w, "}");
+        keep(w, ldb_buf_printf(w->out, "}"));
     }
-    put(w, "]");
+    keep(w, ldb_buf_printf(w->out, "]"));
 }
 
 static void put_journals(struct writer *w,
                          const struct repl_journal_entry *journals,
                          size_t count)
 {
-    put(w, ",\"journals\":[");
+    keep(w, ldb_buf_printf(w->out, ",\"journals\":["));
     for (size_t i = 0; i < count; i++) {
         const struct repl_journal_entry *journal = &journals[i];
 
-        put(w, "%s{\"number\":%" PRIu64, i == 0 ? "" : ",", journal->number);
+        keep(w, ldb_buf_printf(w->out, "%s{\"number\":%" PRIu64,
+                               i == 0 ? "" : ",", journal->number));
         put_u64(w, "bytes", journal->len);
         put_bool(w, "sealed", journal->is_sealed);
         put_bool(w, "archived", journal->is_archived);
         put_digest(w, journal->has_digest, &journal->digest);
         put_u64(w, "first", journal->first);
         put_u64(w, "last", journal->last);
-        put(w, "}");
+        keep(w, ldb_buf_printf(w->out, "}"));
     }
-    put(w, "]");
+    keep(w, ldb_buf_printf(w->out, "]"));
 }
 
 static void put_files(struct writer *w, const struct repl_file_entry *files,
                       size_t count)
 {
-    put(w, ",\"files\":[");
+    keep(w, ldb_buf_printf(w->out, ",\"files\":["));
     for (size_t i = 0; i < count; i++) {
-        put(w, "%s{\"name\":\"%s\"", i == 0 ? "" : ",", files[i].name);
+        keep(w, ldb_buf_printf(w->out, "%s{\"name\":\"%s\"", i == 0 ? "" : ",",
+                               files[i].name));
         put_u64(w, "bytes", files[i].size);
         put_digest(w, files[i].has_digest, &files[i].digest);
-        put(w, "}");
+        keep(w, ldb_buf_printf(w->out, "}"));
     }
-    put(w, "]");
+    keep(w, ldb_buf_printf(w->out, "]"));
 }
 
 static void put_table_options(struct writer *w,
                               const struct repl_table_options *options)
 {
-    put(w, ",\"table_options\":{\"bloom_bits\":%u", options->bloom_bits);
+    keep(w, ldb_buf_printf(w->out, ",\"table_options\":{\"bloom_bits\":%u",
+                           options->bloom_bits));
     put_text(w, "comparator", options->comparator);
     put_u64(w, "filter_base_lg", options->filter_base_lg);
     put_u64(w, "block_bytes", options->block_bytes);
     put_u64(w, "block_restart_interval", options->block_restart_interval);
     put_bool(w, "compress", options->compress);
-    put(w, "}");
+    keep(w, ldb_buf_printf(w->out, "}"));
 }
 
 enum ldb_status repl_state_encode(const struct repl_state *state,
@@ -174,7 +172,7 @@ enum ldb_status repl_state_encode(const struct repl_state *state,
 {
     struct writer w = begin(out);
 
-    put(&w, "{\"protocol\":%d", REPL_PROTOCOL_VERSION);
+    keep(&w, ldb_buf_printf(out, "{\"protocol\":%d", REPL_PROTOCOL_VERSION));
     put_text(&w, "cluster_id", state->identity.cluster_id);
     put_text(&w, "node_id", state->identity.node_id);
     put_text(&w, "role", repl_role_text(state->role));
@@ -187,7 +185,7 @@ enum ldb_status repl_state_encode(const struct repl_state *state,
     put_u64(&w, "last_sequence", state->last_sequence);
     put_u64(&w, "clock_us", state->clock_us);
     put_table_options(&w, &state->table_options);
-    put(&w, "}");
+    keep(&w, ldb_buf_printf(out, "}"));
     return end(&w, "state", err);
 }
 
@@ -204,7 +202,7 @@ enum ldb_status repl_ack_encode(const struct repl_ack *ack,
         {"applied", &ack->applied},
     };
 
-    put(&w, "{\"protocol\":%d", REPL_PROTOCOL_VERSION);
+    keep(&w, ldb_buf_printf(out, "{\"protocol\":%d", REPL_PROTOCOL_VERSION));
     put_text(&w, "node_id", ack->node_id);
     put_text(&w, "url", ack->url);
     put_epoch(&w, ack->epoch, ack->epoch_id);
@@ -213,10 +211,11 @@ enum ldb_status repl_ack_encode(const struct repl_ack *ack,
                   places[i].place->offset, places[i].place->sequence);
     put_manifest(&w, ack->manifest_number, ack->manifest_len);
     put_text(&w, "state", ack->state);
-    put(&w, ",\"tables\":{\"built\":%" PRIu64, ack->tables_built);
+    keep(&w, ldb_buf_printf(out, ",\"tables\":{\"built\":%" PRIu64,
+                            ack->tables_built));
     put_u64(&w, "fetched", ack->tables_fetched);
     put_u64(&w, "mismatched", ack->digest_mismatches);
-    put(&w, "}}");
+    keep(&w, ldb_buf_printf(out, "}}"));
     return end(&w, "ack", err);
 }
 
@@ -226,7 +225,7 @@ enum ldb_status repl_heartbeat_encode(const struct repl_heartbeat *heartbeat,
 {
     struct writer w = begin(out);
 
-    put(&w, "{\"protocol\":%d", REPL_PROTOCOL_VERSION);
+    keep(&w, ldb_buf_printf(out, "{\"protocol\":%d", REPL_PROTOCOL_VERSION));
     put_epoch(&w, heartbeat->epoch, heartbeat->epoch_id);
     put_place(&w, "durable", heartbeat->durable.journal,
               heartbeat->durable.offset, heartbeat->durable.sequence);
@@ -234,7 +233,7 @@ enum ldb_status repl_heartbeat_encode(const struct repl_heartbeat *heartbeat,
     put_manifest(&w, heartbeat->manifest_number, heartbeat->manifest_len);
     put_u64(&w, "clock_us", heartbeat->clock_us);
     put_bool(&w, "slot_lost", heartbeat->is_slot_lost);
-    put(&w, "}");
+    keep(&w, ldb_buf_printf(out, "}"));
     return end(&w, "heartbeat", err);
 }
 
@@ -244,13 +243,13 @@ repl_checkpoint_request_encode(const struct repl_checkpoint_request *request,
 {
     struct writer w = begin(out);
 
-    put(&w, "{\"protocol\":%d", REPL_PROTOCOL_VERSION);
+    keep(&w, ldb_buf_printf(out, "{\"protocol\":%d", REPL_PROTOCOL_VERSION));
     put_text(&w, "node_id", request->node_id);
     if (request->id != 0)
         put_u64(&w, "id", request->id);
     if (request->is_release)
         put_bool(&w, "release", true);
-    put(&w, "}");
+    keep(&w, ldb_buf_printf(out, "}"));
     return end(&w, "checkpoint request", err);
 }
 
@@ -260,13 +259,13 @@ enum ldb_status repl_checkpoint_encode(const struct repl_checkpoint *checkpoint,
 {
     struct writer w = begin(out);
 
-    put(&w, "{\"protocol\":%d", REPL_PROTOCOL_VERSION);
+    keep(&w, ldb_buf_printf(out, "{\"protocol\":%d", REPL_PROTOCOL_VERSION));
     put_u64(&w, "id", checkpoint->id);
     put_manifest(&w, checkpoint->manifest_number, checkpoint->manifest_len);
     put_u64(&w, "log_number", checkpoint->log_number);
     put_u64(&w, "last_sequence", checkpoint->last_sequence);
     put_files(&w, checkpoint->files, checkpoint->file_count);
     put_journals(&w, checkpoint->journals, checkpoint->journal_count);
-    put(&w, "}");
+    keep(&w, ldb_buf_printf(out, "}"));
     return end(&w, "checkpoint", err);
 }
