@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -640,6 +642,79 @@ static void who_follows_gets_all_of_each_journal(void **state)
     ldb_mutex_release(&reader.mu);
 }
 
+/* Writes that come while their reader is about to wait; no tick helps. */
+#define MEETINGS 3000
+
+/* Locking: the counters are atomics. */
+struct meeting {
+    struct leader_fixture *f;
+    atomic_uint asked;
+    atomic_uint woken;
+};
+
+static void wake_meeting(void *context)
+{
+    struct meeting *meeting = context;
+
+    atomic_fetch_add(&meeting->woken, 1);
+}
+
+static void write_when_asked(void *context)
+{
+    struct meeting *meeting = context;
+
+    for (unsigned i = 1; i <= MEETINGS; i++) {
+        while (atomic_load(&meeting->asked) < i)
+            (void)sched_yield();
+        if (ldb_put(meeting->f->db, ldb_slice_str("k"), ldb_slice_str("v"),
+                    true, NULL, NULL) != LDB_OK)
+            abort();
+    }
+}
+
+static void no_write_is_missed_by_who_begins_to_wait(void **state)
+{
+    struct leader_fixture *f = *state;
+    struct meeting meeting = {.f = f};
+    struct repl_served_file *file = open_journal(f, leader_fixture_journal(f));
+    struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
+    struct ldb_thread *writer = NULL;
+
+    ldb_watch_begin(f->db); /* from the first on */
+    assert_ldb_ok(f->env->ops->thread_start(f->env, "writer", write_when_asked,
+                                            &meeting, &f->err, &writer),
+                  &f->err);
+    for (unsigned i = 1; i <= MEETINGS; i++) {
+        unsigned before = atomic_load(&meeting.woken);
+        uint64_t deadline_us =
+            f->env->ops->monotonic_us(f->env) + UINT64_C(60000000);
+
+        atomic_store(&meeting.asked, i);
+        /* Some come before, some after, and some in between. */
+        for (unsigned spin = 0; spin < (i * 37) % 2000; spin++)
+            LDB_SPIN_PAUSE();
+        for (;;) {
+            leader_fixture_read(f, file, &bytes);
+            if (ldb_durable_position(f->db).sequence >= i &&
+                bytes.len == ldb_durable_position(f->db).offset)
+                break;
+            if (!repl_served_file_wait(file, wake_meeting, &meeting))
+                continue;
+            while (atomic_load(&meeting.woken) == before) {
+                assert_true(f->env->ops->monotonic_us(f->env) < deadline_us);
+                (void)sched_yield();
+            }
+            before++;
+        }
+    }
+    f->env->ops->thread_join(f->env, writer);
+    ldb_watch_end(f->db);
+    leader_fixture_read(f, file, &bytes);
+    assert_int_equal(bytes.len, ldb_durable_position(f->db).offset);
+    repl_served_file_close(file);
+    ldb_buf_release(&bytes);
+}
+
 static void a_database_that_only_reads_serves_no_files(void **state)
 {
     struct leader_fixture *f = *state;
@@ -682,6 +757,7 @@ int main(void)
         TEST(each_allocation_may_fail),
         TEST(a_failed_read_is_told),
         TEST(who_follows_gets_all_of_each_journal),
+        TEST(no_write_is_missed_by_who_begins_to_wait),
         TEST(a_database_that_only_reads_serves_no_files),
     };
 
