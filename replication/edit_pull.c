@@ -23,6 +23,10 @@
  * is not to be had, before the session ends. Chosen: some seconds. */
 #define TRIES_MAX 20
 
+/* What may make edits ready that are not. */
+#define WAKING                                                                 \
+    (REPL_MOVE_BIT(REPL_MOVE_HEARD) | REPL_MOVE_BIT(REPL_MOVE_JOURNAL))
+
 struct repl_edit_pull {
     struct repl_session *session; /* of the run under way */
     struct repl_client client;
@@ -203,23 +207,39 @@ static void note_installed(struct repl_edit_pull *pull,
     repl_session_move(pull->session, REPL_MOVE_INSTALLED);
 }
 
-static enum ldb_status install(struct repl_edit_pull *pull,
-                               struct ldb_twin_plan *plan,
-                               struct ldb_error *err)
+static LDB_NO_THREAD_SAFETY enum ldb_status install(struct repl_edit_pull *pull,
+                                                    struct ldb_twin_plan *plan,
+                                                    bool is_last,
+                                                    struct ldb_error *err)
 {
     struct ldb_error why = {0};
     enum ldb_status s = repl_session_enter(pull->session, REPL_LANE_EDITS, err);
 
     if (s != LDB_OK)
         return s;
+    /* Into a twin without an entry it may begin a journal beside one that is
+     * not complete, which must not be sealed then. */
+    if (pull->at.applied.sequence == 0)
+        ldb_mutex_lock(&pull->session->seal_mu);
     s = ldb_twin_install(db_of(pull), plan, &why);
+    if (pull->at.applied.sequence == 0)
+        ldb_mutex_unlock(&pull->session->seal_mu);
     repl_session_leave(pull->session, REPL_LANE_EDITS);
+    if (s == LDB_OK) {
+        repl_edit_tables_installed(&pull->tables, plan, is_last);
+        note_installed(pull, plan);
+        return LDB_OK;
+    }
+    if (s == LDB_STALLED) {
+        /* The twin took any edit, and has an entry since: another run. */
+        LDB_IGNORE(repl_session_wait(pull->session, &pull->seen, WAKING, 0));
+        return LDB_OK; /* the loop looks */
+    }
     if (s == LDB_INVALID_ARGUMENT)
         return differs(pull, s, &why, err);
     if (s == LDB_NOT_FOUND || s == LDB_CORRUPTION)
         repl_edit_tables_refused(&pull->tables, plan);
-    if (s != LDB_OK)
-        *err = why;
+    *err = why;
     /* A table of ours has gone, none of the leader's. */
     return s == LDB_NOT_FOUND ? LDB_IO : s;
 }
@@ -237,15 +257,10 @@ static enum ldb_status take_plan(struct repl_edit_pull *pull,
         pull->must_read = true;
         return LDB_OK;
     }
-    if (s == LDB_OK)
-        s = install(pull, plan, &why);
-    if (s == LDB_OK) {
-        repl_edit_tables_installed(&pull->tables, plan, is_last);
-        note_installed(pull, plan);
-        return LDB_OK;
-    }
-    if (s == LDB_STALLED) /* a digest, or a journal that has not begun */
+    if (s == LDB_STALLED) /* a digest is not known yet */
         return try_later(pull, &why, err);
+    if (s == LDB_OK)
+        return install(pull, plan, is_last, err);
     *err = why;
     return s;
 }
@@ -294,11 +309,8 @@ static enum ldb_status wait_for_more(struct repl_edit_pull *pull,
         pull->tables.missing_count = 0;
         return try_later(pull, &why, err);
     }
-    LDB_IGNORE(repl_session_wait(pull->session, &pull->seen,
-                                 REPL_MOVE_BIT(REPL_MOVE_HEARD) |
-                                     REPL_MOVE_BIT(REPL_MOVE_JOURNAL),
-                                 0)); /* the loop looks */
-    return LDB_OK;
+    LDB_IGNORE(repl_session_wait(pull->session, &pull->seen, WAKING, 0));
+    return LDB_OK; /* the loop looks */
 }
 
 /* The number below which every journal is complete here: once one has begun,

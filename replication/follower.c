@@ -50,7 +50,7 @@ struct repl_follower {
 
     struct ldb_mutex mu;
     struct ldb_cond nudged;
-    uint64_t nudges;
+    bool is_nudged; /* since it connected last */
     bool is_stopping;
     bool is_rebuilding;
     struct ldb_db *db;            /* changed in a rebuild alone */
@@ -111,6 +111,9 @@ static enum repl_follower_state connect_leader(struct repl_follower *follower)
 {
     enum ldb_status s;
 
+    ldb_mutex_lock(&follower->mu);
+    follower->is_nudged = false;
+    ldb_mutex_unlock(&follower->mu);
     repl_state_release(&follower->theirs);
     follower->theirs = (struct repl_state){0};
     s = repl_client_state(&follower->client, &follower->err, &follower->theirs);
@@ -399,12 +402,9 @@ static enum repl_follower_state wait_a_while(struct repl_follower *follower)
     uint64_t begun = now_us(follower);
     uint64_t pause = follower->backoff_us;
     uint64_t passed = 0;
-    uint64_t nudges;
 
     ldb_mutex_lock(&follower->mu);
-    nudges = follower->nudges;
-    while (!follower->is_stopping && follower->nudges == nudges &&
-           passed < pause) {
+    while (!follower->is_stopping && !follower->is_nudged && passed < pause) {
         LDB_IGNORE(ldb_cond_wait_for(&follower->nudged, &follower->mu,
                                      pause - passed)); /* looked at */
         passed = now_us(follower) - begun;
@@ -583,7 +583,7 @@ void repl_follower_stats(struct repl_follower *follower,
 void repl_follower_nudge(struct repl_follower *follower)
 {
     ldb_mutex_lock(&follower->mu);
-    follower->nudges++;
+    follower->is_nudged = true;
     ldb_cond_broadcast(&follower->nudged);
     ldb_mutex_unlock(&follower->mu);
 }

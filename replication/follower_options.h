@@ -49,7 +49,7 @@ struct repl_follower_options {
                                struct ldb_error *err, struct ldb_db **out);
     void (*cancel_rebuild)(void *context);
     /* Readers see up to this sequence now. After each piece of a journal: be
-     * short. NULL: nobody is told. */
+     * short. Of two threads: a lower one may come late. NULL: nobody. */
     void (*on_applied)(void *context, ldb_sequence sequence);
     /* The history that was accepted, durable, before its first byte; borrowed.
      * Not OK: it is as if it could not be stored. NULL: nobody is told. */

@@ -53,6 +53,30 @@ static enum ldb_status differs(struct pull *pull, enum ldb_status s,
     return s;
 }
 
+/*
+ * Seals the journal in the twin. An edit may have gone past it meanwhile, where
+ * the twin had no entry: then the newest is another, and this one is of no
+ * concern any more.
+ */
+static enum ldb_status seal_newest(struct pull *pull, uint64_t len,
+                                   struct ldb_error *err)
+{
+    struct ldb_twin_state at;
+    enum ldb_status s =
+        repl_session_enter(pull->session, REPL_LANE_JOURNALS, err);
+
+    if (s != LDB_OK)
+        return s;
+    ldb_mutex_lock(&pull->session->seal_mu);
+    ldb_twin_state(db_of(pull), &at);
+    if (at.journal_count > 0 &&
+        at.journals[at.journal_count - 1].number == pull->number)
+        s = ldb_twin_seal(db_of(pull), pull->number, len, err);
+    ldb_mutex_unlock(&pull->session->seal_mu);
+    repl_session_leave(pull->session, REPL_LANE_JOURNALS);
+    return s;
+}
+
 /* ---- durable ---- */
 
 static void note_places(struct pull *pull)
@@ -190,12 +214,9 @@ static enum ldb_status seal(struct pull *pull,
     struct ldb_error why = {0};
     enum ldb_status s = check_digest(pull, head, err);
 
-    if (s == LDB_OK)
-        s = repl_session_enter(pull->session, REPL_LANE_JOURNALS, err);
     if (s != LDB_OK)
         return s;
-    s = ldb_twin_seal(db_of(pull), pull->number, head->size, &why);
-    repl_session_leave(pull->session, REPL_LANE_JOURNALS);
+    s = seal_newest(pull, head->size, &why);
     note_places(pull);
     if (s == LDB_OK) {
         count(pull, &counts(pull)->journals_sealed, 1);
@@ -269,11 +290,7 @@ static enum ldb_status is_gone(struct pull *pull, struct ldb_error *err)
                              pull->name, pull->offset);
     /* Made ready there before its first record, and dropped: so it is here. If
      * it was not, what follows does not fit (begin_next). */
-    s = repl_session_enter(pull->session, REPL_LANE_JOURNALS, err);
-    if (s != LDB_OK)
-        return s;
-    s = ldb_twin_seal(db_of(pull), pull->number, 0, err);
-    repl_session_leave(pull->session, REPL_LANE_JOURNALS);
+    s = seal_newest(pull, 0, err);
     note_places(pull);
     repl_session_move(pull->session, REPL_MOVE_JOURNAL);
     return s;

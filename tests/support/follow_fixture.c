@@ -1,5 +1,7 @@
 #include "tests/support/follow_fixture.h"
 
+#include <stdatomic.h>
+
 #include "replication/client.h"
 #include "storage/journal/write_batch.h"
 #include "tests/support/assert_ldb.h"
@@ -161,8 +163,12 @@ void follow_close(struct follow_fixture *f)
 static void note_applied(void *context, ldb_sequence sequence)
 {
     struct follow_fixture *f = context;
+    ldb_sequence before = f->applied;
 
-    f->applied = sequence;
+    /* Two threads tell. */
+    while (sequence > before &&
+           !atomic_compare_exchange_weak(&f->applied, &before, sequence))
+        continue;
 }
 
 static void ask_state(struct follow_fixture *f, struct repl_state *out)
