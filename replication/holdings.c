@@ -37,6 +37,46 @@ repl_holdings_newest(const struct repl_holdings *holdings)
     return NULL;
 }
 
+/* The next of the folder's own from *i on; NULL: that was the last. */
+static const struct repl_held_journal *
+next_in_folder(const struct repl_holdings *holdings, size_t *i)
+{
+    while (*i < holdings->journal_count) {
+        const struct repl_held_journal *journal = &holdings->journals[(*i)++];
+
+        if (!journal->is_archived)
+            return journal;
+    }
+    return NULL;
+}
+
+static bool are_same_journals(const struct repl_holdings *a,
+                              const struct repl_holdings *b)
+{
+    size_t i = 0;
+    size_t j = 0;
+
+    for (;;) {
+        const struct repl_held_journal *left = next_in_folder(a, &i);
+        const struct repl_held_journal *right = next_in_folder(b, &j);
+
+        if (left == NULL || right == NULL)
+            return left == right;
+        if (left->number != right->number ||
+            left->file_len != right->file_len || left->len != right->len)
+            return false;
+    }
+}
+
+bool repl_holdings_are_same(const struct repl_holdings *a,
+                            const struct repl_holdings *b)
+{
+    return a->has_database == b->has_database &&
+           a->is_damaged == b->is_damaged &&
+           a->manifest_number == b->manifest_number &&
+           a->manifest_len == b->manifest_len && are_same_journals(a, b);
+}
+
 ldb_sequence repl_holdings_last_entry(const struct repl_holdings *holdings)
 {
     ldb_sequence last = holdings->last_sequence;

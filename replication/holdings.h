@@ -77,6 +77,11 @@ void repl_holdings_release(struct repl_holdings *holdings);
 const struct repl_held_journal *
 repl_holdings_newest(const struct repl_holdings *holdings);
 
+/* Whether the folder's files are the same, as far as is held; the archive's
+ * journals do not count. */
+bool repl_holdings_are_same(const struct repl_holdings *a,
+                            const struct repl_holdings *b);
+
 /*
  * The last sequence that is of an entry: last_sequence, but where it is the
  * base of an epoch that nothing was written in.

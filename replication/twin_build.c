@@ -514,23 +514,6 @@ enum ldb_status repl_build_fetch(struct repl_build *build,
 
 /* ---- switching ---- */
 
-static bool is_same_journals(const struct repl_holdings *a,
-                             const struct repl_holdings *b)
-{
-    size_t j = 0;
-
-    for (size_t i = 0; i < a->journal_count; i++) {
-        if (a->journals[i].is_archived)
-            continue;
-        if (j == b->journal_count ||
-            a->journals[i].number != b->journals[j].number ||
-            a->journals[i].file_len != b->journals[j].file_len)
-            return false;
-        j++;
-    }
-    return j == b->journal_count;
-}
-
 /* The plan is for the folder as it was. */
 static enum ldb_status check_unchanged(const struct repl_build *build,
                                        struct ldb_error *err)
@@ -542,11 +525,7 @@ static enum ldb_status check_unchanged(const struct repl_build *build,
 
     if (s != LDB_OK)
         return s;
-    if (now.has_database != before->has_database ||
-        now.is_damaged != before->is_damaged ||
-        now.manifest_number != before->manifest_number ||
-        now.manifest_len != before->manifest_len ||
-        !is_same_journals(before, &now))
+    if (!repl_holdings_are_same(before, &now))
         s = ldb_error_set(err, LDB_INVALID_ARGUMENT,
                           "%.160s: the folder has changed since the fetch",
                           build->dir);

@@ -148,6 +148,37 @@ static void damage_of_leveld_is_an_error(void **state)
     assert_ldb_status(LDB_CORRUPTION, read_again(false), &err);
 }
 
+static void two_are_the_same_but_for_their_archives(void **state)
+{
+    struct repl_held_journal a[] = {{.number = 3, .is_archived = true},
+                                    {.number = 5, .len = 10, .file_len = 12}};
+    struct repl_held_journal b[] = {{.number = 5, .len = 10, .file_len = 12},
+                                    {.number = 7}};
+    struct repl_holdings left = {.has_database = true,
+                                 .manifest_number = 4,
+                                 .manifest_len = 100,
+                                 .journals = a,
+                                 .journal_count = 2};
+    struct repl_holdings right = left;
+
+    (void)state;
+    right.journals = b;
+    assert_false(repl_holdings_are_same(&left, &right));
+    right.journal_count = 1;
+    assert_true(repl_holdings_are_same(&left, &right));
+    b[0].file_len = 13;
+    assert_false(repl_holdings_are_same(&left, &right));
+    b[0].file_len = 12;
+    b[0].number = 6;
+    assert_false(repl_holdings_are_same(&left, &right));
+    b[0].number = 5;
+    right.manifest_len++;
+    assert_false(repl_holdings_are_same(&left, &right));
+    right.manifest_len--;
+    right.is_damaged = true;
+    assert_false(repl_holdings_are_same(&left, &right));
+}
+
 static void the_base_of_an_epoch_is_no_entry(void **state)
 {
     struct repl_epoch epochs[] = {
@@ -177,6 +208,7 @@ int main(void)
         TEST(archived_journals_are_there_when_asked_for),
         TEST(damage_is_told_and_no_error),
         TEST(damage_of_leveld_is_an_error),
+        TEST(two_are_the_same_but_for_their_archives),
         TEST(the_base_of_an_epoch_is_no_entry),
     };
 
