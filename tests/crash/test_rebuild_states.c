@@ -31,7 +31,7 @@
 #define REBUILD_ONE_IN 4
 #define TOUCH_ONE_IN   16
 #define ATTEMPTS_MAX   100
-#define ORACLES_ONE_IN 150
+#define ORACLES_ONE_IN 25
 
 enum life_kind {
     LIFE_NEW,
@@ -129,6 +129,27 @@ static void end_life(struct life *life)
 
 /* ---- a state ---- */
 
+static enum ldb_status see_name(void *context, const char *name)
+{
+    unsigned *types = context;
+    uint64_t number;
+
+    *types |= 1u << ldb_file_name_parse(name, &number);
+    return LDB_OK;
+}
+
+/* While CURRENT is being set, LevelDB follows the old one, goleveldb and we a
+ * CURRENT.N that is whole: a state of the folder either. */
+static bool is_settled(struct ldb_env *env, bool *out_has_current)
+{
+    unsigned types = 0;
+
+    assert_ldb_ok(env->ops->list_dir(env, REBUILD_DIR, see_name, &types, NULL),
+                  NULL);
+    *out_has_current = (types & 1u << LDB_FILE_CURRENT) != 0;
+    return *out_has_current && (types & 1u << LDB_FILE_CURRENT_NEXT) == 0;
+}
+
 /* As any library finds it. */
 static void look_read_only(struct life *life, struct ldb_env *env,
                            bool with_oracles)
@@ -136,6 +157,7 @@ static void look_read_only(struct life *life, struct ldb_env *env,
     struct ldb_options options;
     struct ldb_error err = {0};
     struct ldb_db *db = NULL;
+    bool has_current = false;
     enum ldb_status s;
 
     leader_run_options(env, &options);
@@ -152,6 +174,8 @@ static void look_read_only(struct life *life, struct ldb_env *env,
     life->own += life->scene->fork != 0 &&
                  ldb_last_sequence(db) > life->scene->fork &&
                  ldb_last_sequence(db) < life->scene->fork + REBUILD_TAIL_MAX;
+    with_oracles = is_settled(env, &has_current) && with_oracles;
+    assert_true(life->kind == LIFE_NEW || has_current);
     if (with_oracles) {
         struct ldb_buf dump = LDB_BUF_INIT(ORACLES_DUMP_MAX);
         const char *why;
