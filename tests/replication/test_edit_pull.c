@@ -213,6 +213,8 @@ static void tables_that_came_and_went_are_not_missed(void **state)
 static void what_cannot_be_had_any_more_leaves_us_behind(void **state)
 {
     (void)state;
+    follow_write(&f, 1, 0); /* a twin without an entry takes any edit */
+    catch_up_and_stop();
     follow_write(&f, 12, 6);
     leader_run_compact(f.leader);
     for (unsigned i = 0; i < LDB_TWIN_JOURNALS_MAX + 4; i++)
