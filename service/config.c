@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "replication/role_file.h"
 #include "replication/write_concern.h"
 #include "service/access_log.h"
 #include "service/http_server.h"
@@ -89,8 +90,6 @@ static const struct option options[] = {
          "serve the folder and change no byte of it"),
     BOOL("create", "LEVELD_CREATE", create, "yes",
          "make the database when the folder has none"),
-    CHOICE("role", "LEVELD_ROLE", role, "leader", "leader|follower",
-           "role of this node; this version knows leader only"),
     TEXT("cluster-id", "LEVELD_CLUSTER_ID", cluster_id, "",
          "32 hex digits: refuse a folder that is not of this cluster"),
     BOOL("sync", "LEVELD_SYNC", sync_default, "yes",
@@ -98,6 +97,32 @@ static const struct option options[] = {
     DURATION("stop-timeout", "LEVELD_STOP_TIMEOUT", stop_timeout_us, "10s", 0,
              3600 * SECOND,
              "how long accepted requests may take after SIGTERM"),
+
+    CHOICE("role", "LEVELD_ROLE", role, "leader", "leader|follower",
+           "what this node begins as; what was decided at run time is kept as "
+           "long as this and --leader do not change"),
+    TEXT("leader", "LEVELD_LEADER", leader, "",
+         "URL of the node to follow, http://HOST:PORT"),
+    TEXT("peers", "LEVELD_PEERS", peers, "",
+         "URLs of the other nodes, between commas: a leader starts only when "
+         "none that answers knows a later epoch, a follower finds a new leader "
+         "among them"),
+    TEXT("advertise", "LEVELD_ADVERTISE", advertise, "",
+         "URL that the others reach this node by; else made of --listen"),
+    CHOICE("follower-writes", "LEVELD_FOLLOWER_WRITES", follower_writes,
+           "forward", "forward|redirect|reject",
+           "what a follower does with a write: asks its leader, 307, or 421"),
+    DURATION("max-lag", "LEVELD_MAX_LAG", max_lag_us, "10s", 0, 86400 * SECOND,
+             "a follower further behind is not ready; 0s: do not look"),
+    TEXT("replication-token-file", "LEVELD_REPLICATION_TOKEN_FILE",
+         replication_token_file, "",
+         "file of the bearer token that this node shows to the others"),
+    TEXT("replication-ca", "LEVELD_REPLICATION_CA", replication_ca, "",
+         "PEM file of authorities for the other nodes' certificates"),
+    TEXT("replication-cert", "LEVELD_REPLICATION_CERT", replication_cert, "",
+         "PEM file of the certificate that this node shows to the others"),
+    TEXT("replication-key", "LEVELD_REPLICATION_KEY", replication_key, "",
+         "PEM file of its private key"),
 
     COUNT("loops", "LEVELD_LOOPS", loops, "0", 0, 256,
           "threads that serve HTTP; 0: one per core"),
@@ -593,6 +618,32 @@ static enum ldb_status check_sizes(const struct svc_config *config,
     return LDB_OK;
 }
 
+static enum ldb_status check_role(const struct svc_config *config,
+                                  struct ldb_error *err)
+{
+    bool follows = config->role == SVC_ROLE_FOLLOWER;
+
+    if (follows != (config->leader[0] != '\0'))
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--role follower and --leader URL go together");
+    if (follows && config->read_only)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--read-only: a follower writes what its leader "
+                             "has written");
+    if (!repl_role_url_is_storable(config->leader))
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--leader takes a URL like http://HOST:PORT");
+    if (!repl_role_url_is_storable(config->advertise))
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--advertise takes a URL like http://HOST:PORT");
+    if ((config->replication_cert[0] == '\0') !=
+        (config->replication_key[0] == '\0'))
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "--replication-cert and --replication-key go "
+                             "together");
+    return LDB_OK;
+}
+
 static enum ldb_status check(const struct svc_config *config,
                              struct ldb_error *err)
 {
@@ -626,10 +677,9 @@ static enum ldb_status check(const struct svc_config *config,
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "--access-log-file needs --access-log text or "
                              "json");
-    if (config->role == SVC_ROLE_FOLLOWER)
-        return ldb_error_set(err, LDB_NOT_SUPPORTED,
-                             "--role follower: this version has no "
-                             "replication yet");
+    s = check_role(config, err);
+    if (s != LDB_OK)
+        return s;
     if (config->cluster_id[0] != '\0' && !is_hex_id(config->cluster_id))
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "--cluster-id takes 32 lower-case hex digits, "

@@ -228,7 +228,7 @@ static void bad_options_are_refused_with_code_2(void **state)
     assert_log(&p, "--nonsense");
     p = launch("--role=follower");
     assert_int_equal(2, finish(&p));
-    assert_log(&p, "no replication yet");
+    assert_log(&p, "go together");
 }
 
 /* ---- signals while a request is under way ---- */

@@ -63,6 +63,8 @@ static void defaults_are_the_documented_ones(void **state)
     assert_true(config.create);
     assert_true(config.sync_default);
     assert_int_equal(SVC_ROLE_LEADER, config.role);
+    assert_string_equal("", config.leader);
+    assert_int_equal(10000000, config.max_lag_us);
     assert_int_equal(LDB_JOURNAL_APPENDED, config.journal);
     assert_int_equal(10000000, config.stop_timeout_us);
     assert_int_equal(65536, config.key_bytes_max);
@@ -221,7 +223,19 @@ static void what_does_not_fit_is_refused_by_name(void **state)
         {"--data d --tls-cert c", LDB_INVALID_ARGUMENT, "--tls-key"},
         {"--data d --tls-key k", LDB_INVALID_ARGUMENT, "--tls-cert"},
         {"--data d --tls-client-ca a", LDB_INVALID_ARGUMENT, "--tls-cert"},
-        {"--data d --role follower", LDB_NOT_SUPPORTED, "replication"},
+        {"--data d --role follower", LDB_INVALID_ARGUMENT, "--leader"},
+        {"--data d --leader http://a:1", LDB_INVALID_ARGUMENT, "--role"},
+        {"--data d --role follower --leader http://a:1 --read-only",
+         LDB_INVALID_ARGUMENT, "--read-only"},
+        {"--data d --role follower --leader -", LDB_INVALID_ARGUMENT,
+         "--leader takes"},
+        {"--data d --advertise -", LDB_INVALID_ARGUMENT, "--advertise"},
+        {"--data d --follower-writes maybe", LDB_INVALID_ARGUMENT,
+         "forward|redirect|reject"},
+        {"--data d --replication-cert c", LDB_INVALID_ARGUMENT,
+         "--replication-key"},
+        {"--data d --replication-key k", LDB_INVALID_ARGUMENT,
+         "--replication-cert"},
         {"--data d --cluster-id 12", LDB_INVALID_ARGUMENT, "--cluster-id"},
         {"--data d --value-max 65MiB", LDB_INVALID_ARGUMENT, "--batch-max"},
         {"--data d --upload-budget 128MiB", LDB_INVALID_ARGUMENT,

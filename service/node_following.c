@@ -1,0 +1,558 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/feeds.h"
+#include "api/role.h"
+#include "api/sequence_wait.h"
+#include "replication/rebuild_intent.h"
+#include "replication/transport_http.h"
+#include "replication/twin_build.h"
+#include "replication/twin_report.h"
+#include "service/engine_options.h"
+#include "service/node_run_internal.h"
+#include "storage/base/status.h"
+#include "storage/twin.h"
+
+/*
+ * A node that follows: its folder is opened as a twin, which repl_follower
+ * keeps at what the leader has. The follower asks for the folder to be made
+ * anew when it can not go on; that is done here, on the follower's thread,
+ * because the database is exchanged for it.
+ *
+ * A folder that has a history of the cluster is shown as it is, at once. One
+ * that is new is shown once it has been level with its leader, or was made by a
+ * rebuild: until then an answer of "no such key" would be a lie.
+ */
+
+static const struct api_db_gate_reason bootstrapping = {
+    .kind = API_PROBLEM_STALLED,
+    .reason = "bootstrapping",
+    .detail = "this node does not have its leader's data yet",
+    .retry_after_s = 5,
+};
+
+static const struct api_db_gate_reason rebuilding = {
+    .kind = API_PROBLEM_STALLED,
+    .reason = "bootstrapping",
+    .detail = "this node's folder is being made its leader's again",
+    .retry_after_s = 1,
+};
+
+/* ---- opening ---- */
+
+static void on_durable(void *context)
+{
+    struct svc_node *node = context;
+
+    api_feeds_durable(node->context->feeds);
+}
+
+static enum ldb_status check_cluster(const struct svc_node *node,
+                                     const struct repl_identity *identity,
+                                     const char *whose, struct ldb_error *err)
+{
+    const char *wanted = node->config->cluster_id;
+
+    if (wanted[0] == '\0' || strcmp(wanted, identity->cluster_id) == 0)
+        return LDB_OK;
+    return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                         "%s is of cluster %s, --cluster-id %s", whose,
+                         identity->cluster_id, wanted);
+}
+
+/* Whether the folder has to be rebuilt before anything is opened in it. */
+static enum ldb_status must_switch(const struct svc_node *node,
+                                   struct ldb_error *err, bool *out)
+{
+    struct repl_rebuild_intent intent;
+    enum ldb_status s = repl_rebuild_intent_load(
+        node->env, node->config->data_dir, err, &intent);
+
+    *out = s == LDB_OK && intent.phase == REPL_REBUILD_SWITCHING;
+    return s == LDB_NOT_FOUND ? LDB_OK : s;
+}
+
+static void log_no_twin(const struct svc_node *node,
+                        const struct ldb_error *err)
+{
+    struct svc_log_line line;
+
+    svc_log_begin(&line, SVC_LOG_WARN, "not-opened");
+    svc_log_text(&line, "folder", node->config->data_dir);
+    svc_log_text(&line, "then", "it is made anew from the leader");
+    svc_log_error(&line, err);
+    svc_log_end(&line);
+}
+
+/*
+ * The twin into node->db. What only the leader can mend leaves it NULL, and is
+ * logged.
+ */
+static enum ldb_status open_twin(struct svc_node *node, struct ldb_error *err)
+{
+    struct ldb_recovery recovery = {0};
+    struct ldb_db *db = NULL;
+    enum ldb_status s;
+
+    svc_engine_options(node->config, node->env, &node->engine);
+    node->engine.on_durable = on_durable;
+    node->engine.on_durable_context = node;
+    s = ldb_twin_open(node->config->data_dir, &node->engine, &recovery, err,
+                      &db);
+    if (s == LDB_CORRUPTION || s == LDB_NOT_SUPPORTED) {
+        log_no_twin(node, err);
+        return LDB_OK;
+    }
+    if (s != LDB_OK)
+        return s;
+    node->db = db;
+    node->is_twin = true;
+    node->recovery = recovery;
+    return LDB_OK;
+}
+
+/* leveld/ as it has to be before a byte of the leader comes. */
+static enum ldb_status prepare_folder(struct svc_node *node,
+                                      struct ldb_error *err)
+{
+    enum ldb_status s = svc_node_load(node, err);
+
+    if (s == LDB_OK && node->repl.has_identity)
+        s = check_cluster(node, &node->repl.identity, node->config->data_dir,
+                          err);
+    if (s == LDB_OK && node->config->create)
+        s = ldb_env_create_folder(node->env, node->config->data_dir, err);
+    if (s == LDB_OK)
+        s = repl_node_begin_following(&node->repl, err);
+    return s;
+}
+
+static enum ldb_status close_twin(struct svc_node *node, struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+
+    svc_node_close_digests(node);
+    if (node->db != NULL)
+        s = ldb_close(node->db, err);
+    node->db = NULL;
+    return s;
+}
+
+enum ldb_status svc_follow_open(struct svc_node *node, struct ldb_error *err)
+{
+    enum ldb_status s = prepare_folder(node, err);
+    bool is_switching = false;
+
+    node->is_new_epoch = false;
+    node->epoch = (struct repl_epoch){0};
+    if (s == LDB_OK)
+        s = must_switch(node, err, &is_switching);
+    if (s == LDB_OK && !is_switching)
+        s = open_twin(node, err);
+    if (s == LDB_OK && node->db != NULL)
+        s = svc_node_open_digests(node, err);
+    if (s == LDB_OK)
+        s = svc_node_publish(node, &node->repl.history, err);
+    if (s == LDB_OK)
+        svc_node_publish_ids(node);
+    else /* why it cannot follow is the error to tell */
+        (void)!close_twin(node, NULL);
+    return s;
+}
+
+/* ---- what the follower tells ---- */
+
+static void on_applied(void *context, ldb_sequence sequence)
+{
+    struct svc_node *node = context;
+
+    api_sequence_waits_advance(node->context->sequence_waits, sequence);
+}
+
+static enum ldb_status on_epoch(void *context,
+                                const struct repl_epoch_history *history,
+                                struct ldb_error *err)
+{
+    return svc_node_publish(context, history, err);
+}
+
+static bool is_well(enum repl_follower_state state)
+{
+    return state == REPL_FOLLOWER_STREAMING ||
+           state == REPL_FOLLOWER_REBUILDING;
+}
+
+/* What comes again and again while a leader is away is told once. */
+static enum svc_log_level
+level_of(struct svc_node *node, enum repl_follower_state state, const char *why)
+{
+    bool is_news = strcmp(node->logged_why, why) != 0;
+
+    switch (state) {
+    case REPL_FOLLOWER_CONNECTING:
+    case REPL_FOLLOWER_COMPARING:
+        return SVC_LOG_DEBUG;
+    case REPL_FOLLOWER_STREAMING:
+    case REPL_FOLLOWER_REBUILDING:
+        node->logged_why[0] = '\0';
+        return SVC_LOG_INFO;
+    case REPL_FOLLOWER_WAITING:
+        (void)snprintf(node->logged_why, sizeof node->logged_why, "%s", why);
+        return is_news ? SVC_LOG_WARN : SVC_LOG_DEBUG;
+    case REPL_FOLLOWER_STOPPED:
+        break;
+    }
+    return why[0] == '\0' ? SVC_LOG_INFO : SVC_LOG_ERROR;
+}
+
+static void on_state(void *context, enum repl_follower_state state,
+                     const char *why)
+{
+    struct svc_node *node = context;
+    struct svc_log_line line;
+
+    svc_log_begin(&line, level_of(node, state, why), "following");
+    svc_log_text(&line, "state", repl_follower_state_text(state));
+    svc_log_text(&line, "leader", node->role.now.leader_url);
+    if (why[0] != '\0')
+        svc_log_text(&line, "why", why);
+    svc_log_end(&line);
+    if (state == REPL_FOLLOWER_STREAMING)
+        svc_node_publish_ids(node);
+    ldb_mutex_lock(&node->mu);
+    if (is_well(state))
+        node->waits_since_us = 0;
+    else if (node->waits_since_us == 0)
+        node->waits_since_us = svc_node_now_us(node);
+    ldb_mutex_unlock(&node->mu);
+}
+
+/* ---- rebuilding, on the follower's thread ---- */
+
+/* Closes what is open; an error of that is the old folder's, and logged. */
+static enum ldb_status close_old(struct svc_node *node, struct ldb_error *err)
+{
+    enum ldb_status s = svc_node_close_gate(node, &rebuilding, err);
+    struct ldb_error why = {0};
+    struct svc_log_line line;
+
+    if (s != LDB_OK)
+        return s;
+    if (close_twin(node, &why) != LDB_OK) {
+        svc_log_begin(&line, SVC_LOG_WARN, "close-failed");
+        svc_log_error(&line, &why);
+        svc_log_end(&line);
+    }
+    return LDB_OK;
+}
+
+/* Opens the folder again, and the gate to it. */
+static enum ldb_status open_again(struct svc_node *node, struct ldb_error *err)
+{
+    enum ldb_status s = svc_follow_open(node, err);
+
+    if (s == LDB_OK && node->db == NULL)
+        s = ldb_error_set(err, LDB_CORRUPTION,
+                          "%s could not be opened: see the log",
+                          node->config->data_dir);
+    if (s != LDB_OK)
+        return s;
+    ldb_mutex_lock(&node->mu);
+    if (!node->is_bootstrapping)
+        svc_node_take_db(node);
+    ldb_mutex_unlock(&node->mu);
+    return LDB_OK;
+}
+
+static void show_build(struct svc_node *node, struct repl_build *build)
+{
+    ldb_mutex_lock(&node->mu);
+    node->build = build;
+    if (build != NULL && node->is_build_cancelled)
+        repl_build_interrupt(build);
+    ldb_mutex_unlock(&node->mu);
+}
+
+static void cancel_rebuild(void *context)
+{
+    struct svc_node *node = context;
+
+    ldb_mutex_lock(&node->mu);
+    node->is_build_cancelled = true;
+    if (node->build != NULL)
+        repl_build_interrupt(node->build);
+    ldb_mutex_unlock(&node->mu);
+}
+
+static void log_built(const struct svc_node *node, struct repl_build *build,
+                      uint64_t begun_us)
+{
+    const struct repl_verdict *verdict = repl_build_verdict(build);
+    struct repl_build_figures figures;
+    struct svc_log_line line;
+
+    repl_build_figures(build, &figures);
+    svc_log_begin(&line,
+                  figures.files_set_aside == 0 ? SVC_LOG_INFO : SVC_LOG_WARN,
+                  "rebuilt");
+    svc_log_text(&line, "verdict", repl_verdict_text(verdict->kind));
+    svc_log_text(&line, "reason", verdict->reason);
+    svc_log_u64(&line, "fork", verdict->fork);
+    svc_log_u64(&line, "tables_kept", figures.tables_kept);
+    svc_log_u64(&line, "tables_fetched", figures.tables_fetched);
+    svc_log_u64(&line, "bytes_fetched", figures.bytes_fetched);
+    svc_log_u64(&line, "files_set_aside", figures.files_set_aside);
+    svc_log_u64(&line, "entries_set_aside", figures.entries_set_aside);
+    svc_log_ms(&line, "duration_ms", svc_node_now_us(node) - begun_us);
+    svc_log_end(&line);
+}
+
+/* Fetched with the old database open; then the gate is closed for the switch,
+ * which is short. */
+static enum ldb_status build_anew(struct svc_node *node,
+                                  const struct repl_rebuild *what,
+                                  struct ldb_error *err)
+{
+    struct repl_build_options options = {
+        .env = node->env,
+        .dir = node->config->data_dir,
+        .peer = node->peer,
+    };
+    uint64_t begun_us = svc_node_now_us(node);
+    struct repl_build *build = NULL;
+    enum ldb_status s;
+
+    memcpy(options.node_id, node->repl.identity.node_id,
+           sizeof options.node_id);
+    ldb_mutex_lock(&node->mu);
+    options.is_accepted = node->is_accepted;
+    ldb_mutex_unlock(&node->mu);
+    s = check_cluster(node, &what->leader->identity, "the leader", err);
+    if (s == LDB_OK)
+        s = repl_build_create(&options, err, &build);
+    if (s != LDB_OK)
+        return s;
+    show_build(node, build);
+    s = repl_build_fetch(build, err);
+    if (s == LDB_OK)
+        s = close_old(node, err);
+    if (s == LDB_OK)
+        s = repl_build_switch(build, err);
+    show_build(node, NULL);
+    if (s == LDB_OK) {
+        ldb_mutex_lock(&node->mu);
+        node->is_accepted = false;
+        node->is_bootstrapping = false;
+        ldb_mutex_unlock(&node->mu);
+        log_built(node, build, begun_us);
+    }
+    repl_build_destroy(build);
+    return s;
+}
+
+static enum ldb_status rebuild(void *context, const struct repl_rebuild *what,
+                               struct ldb_error *err, struct ldb_db **out)
+{
+    struct svc_node *node = context;
+    enum ldb_status s;
+
+    assert(*out == node->db);
+    ldb_mutex_lock(&node->mu);
+    node->is_rebuilding = true;
+    ldb_mutex_unlock(&node->mu);
+    s = what->is_reopen ? close_old(node, err) : build_anew(node, what, err);
+    if (s == LDB_OK)
+        s = open_again(node, err);
+    *out = node->db;
+    ldb_mutex_lock(&node->mu);
+    node->is_rebuilding = false;
+    ldb_mutex_unlock(&node->mu);
+    return s;
+}
+
+/* ---- following ---- */
+
+static enum ldb_status make_follower(struct svc_node *node,
+                                     struct ldb_error *err)
+{
+    const struct repl_follower_options options = {
+        .env = node->env,
+        .node = &node->repl,
+        .db = node->db,
+        .peer = node->peer,
+        .url = node->url,
+        .rebuild = rebuild,
+        .cancel_rebuild = cancel_rebuild,
+        .on_applied = on_applied,
+        .on_epoch = on_epoch,
+        .on_state = on_state,
+        .context = node,
+    };
+    struct repl_follower *follower = NULL;
+    enum ldb_status s = repl_follower_create(&options, err, &follower);
+
+    ldb_mutex_lock(&node->mu);
+    node->follower = follower;
+    ldb_mutex_unlock(&node->mu);
+    return s;
+}
+
+void svc_follow_show(struct svc_node *node)
+{
+    bool is_new = node->db == NULL || !node->repl.has_identity;
+
+    api_role_set(node->context->role, REPL_ROLE_FOLLOWER,
+                 node->role.now.leader_url);
+
+    ldb_mutex_lock(&node->mu);
+    node->is_bootstrapping = is_new;
+    ldb_mutex_unlock(&node->mu);
+    if (is_new)
+        api_context_shut(node->context, &bootstrapping);
+    else
+        svc_node_take_db(node);
+}
+
+enum ldb_status svc_follow_start(struct svc_node *node, struct ldb_error *err)
+{
+    const char *url = node->role.now.leader_url;
+    enum ldb_status s;
+
+    ldb_mutex_lock(&node->mu);
+    node->is_build_cancelled = false;
+    node->waits_since_us = svc_node_now_us(node);
+    ldb_mutex_unlock(&node->mu);
+    /* Without a leader it only shows what it has. */
+    if (url[0] == '\0')
+        return LDB_OK;
+    s = svc_peers_make(node->peers, url, err, &node->peer);
+    if (s == LDB_OK)
+        s = make_follower(node, err);
+    if (s != LDB_OK)
+        svc_follow_stop(node);
+    return s;
+}
+
+void svc_follow_stop(struct svc_node *node)
+{
+    struct repl_follower *follower;
+
+    ldb_mutex_lock(&node->mu);
+    follower = node->follower;
+    ldb_mutex_unlock(&node->mu);
+    if (follower != NULL)
+        repl_follower_stop(follower, &node->db);
+    ldb_mutex_lock(&node->mu);
+    node->follower = NULL;
+    ldb_mutex_unlock(&node->mu);
+    repl_follower_destroy(follower);
+    repl_http_peer_destroy(node->peer);
+    node->peer = NULL;
+}
+
+enum ldb_status svc_follow_close(struct svc_node *node, struct ldb_error *err)
+{
+    assert(node->follower == NULL);
+    return close_twin(node, err);
+}
+
+/* ---- housekeeping ---- */
+
+/* A new folder is shown once it has what the leader had. */
+static void show_when_level(struct svc_node *node)
+{
+    struct repl_follower_stats stats;
+
+    ldb_mutex_lock(&node->mu);
+    if (node->is_bootstrapping && !node->is_rebuilding &&
+        node->follower != NULL) {
+        repl_follower_stats(node->follower, &stats);
+        if (stats.state == REPL_FOLLOWER_STREAMING &&
+            repl_follower_is_level(&stats)) {
+            node->is_bootstrapping = false;
+            svc_node_take_db(node);
+        }
+    }
+    ldb_mutex_unlock(&node->mu);
+}
+
+void svc_follow_tick(struct svc_node *node)
+{
+    show_when_level(node);
+}
+
+bool svc_follow_figures(void *context, struct repl_follower_stats *out,
+                        struct repl_lag *out_lag)
+{
+    struct svc_node *node = context;
+    bool follows;
+
+    ldb_mutex_lock(&node->mu);
+    follows = node->follower != NULL;
+    if (follows)
+        repl_follower_stats(node->follower, out);
+    ldb_mutex_unlock(&node->mu);
+    if (follows)
+        repl_follower_lag(out, svc_node_now_us(node), out_lag);
+    return follows;
+}
+
+const char *svc_follow_reason(void *context, struct api_problem *problem)
+{
+    struct svc_node *node = context;
+    uint64_t max_us = node->config->max_lag_us;
+    struct repl_follower_stats stats;
+    struct repl_lag lag;
+
+    if (max_us == 0 || !svc_follow_figures(node, &stats, &lag) ||
+        lag.us <= max_us)
+        return NULL;
+    *problem = (struct api_problem){.kind = API_PROBLEM_LAGGING,
+                                    .status = 503,
+                                    .reason = "lagging",
+                                    .retry_after_s = 1};
+    api_problem_detail(problem,
+                       "%" PRIu64 " s behind the leader, which is more than "
+                       "--max-lag: %s%s%s",
+                       lag.us / 1000000, repl_follower_state_text(stats.state),
+                       stats.why[0] == '\0' ? "" : ", ", stats.why);
+    return problem->reason;
+}
+
+enum ldb_status svc_follow_state(void *context, struct ldb_error *err,
+                                 struct repl_state *out)
+{
+    struct svc_node *node = context;
+    struct repl_epoch_history history = {0};
+    char leader_url[REPL_URL_SIZE];
+    struct repl_identity identity;
+    struct ldb_options engine;
+    struct repl_twin_report report = {
+        .env = node->env,
+        .engine = &engine,
+        .identity = &identity,
+        .history = &history,
+        .leader_url = leader_url,
+    };
+    enum ldb_status s;
+
+    if (api_role_get(node->context->role) != REPL_ROLE_FOLLOWER)
+        return ldb_error_set(err, LDB_PRECONDITION,
+                             "this node serves its folder read-only");
+    api_role_leader_url(node->context->role, leader_url);
+    svc_engine_options(node->config, node->env, &engine);
+    ldb_mutex_lock(&node->mu);
+    identity = node->shown;
+    s = repl_epoch_history_copy(&node->history, err, &history);
+    ldb_mutex_unlock(&node->mu);
+    if (s == LDB_OK && !api_db_gate_enter(node->context->gate)) {
+        s = ldb_error_set(err, LDB_STALLED, "there is no database now");
+    } else if (s == LDB_OK) {
+        report.db = node->context->db;
+        s = repl_twin_report_state(&report, err, out);
+        api_db_gate_leave(node->context->gate);
+    }
+    repl_epoch_history_release(&history);
+    return s;
+}

@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Two processes, a leader and its follower, that change places while clients
+write: no acknowledged write is lost, and the folders of both can be read by the
+others when all have stopped.
+"""
+import http.client
+import json
+import os
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                '..', 'support'))
+from leveld import (JSON, NDJSON, Client, Digest, Failure, Server, Suite,
+                    expect, expect_equal, is_sanitized)
+
+# Seconds for what takes a moment when all is well.
+LIMIT = 120
+
+
+def url_of(server):
+    return f'http://127.0.0.1:{server.port}'
+
+
+def wait_until(what, check):
+    limit = time.monotonic() + LIMIT
+    while not check():
+        if time.monotonic() > limit:
+            raise Failure(f'{what}: not within {LIMIT} s')
+        time.sleep(0.01)
+
+
+def has(server, key, value):
+    with Client(server) as client:
+        answer = client.get(f'/v1/kv/{key}')
+        return answer.status == 200 and answer.body == value
+
+
+def post(server, path, document):
+    with Client(server) as client:
+        return client.request('POST', path, json.dumps(document),
+                              {'Content-Type': JSON, 'Leveld-Timeout': '60s'})
+
+
+def change(server, what, document):
+    """A change that must succeed; the node after it."""
+    answer = post(server, f'/v1/admin/{what}', document)
+    expect_equal(answer.status, 200, f'{what}: {answer}')
+    return answer.json()
+
+
+def sequence_of(server):
+    with Client(server) as client:
+        return client.get('/stats').json()['sequence']
+
+
+def follower(folder, name, leader, *flags):
+    return Server(os.path.join(folder, name), '--role', 'follower',
+                  '--leader', url_of(leader), *flags)
+
+
+class Writer(threading.Thread):
+    """Puts numbered keys until it is told to stop, at whichever node it is
+    given; what was refused is put again, what is in doubt is noted."""
+
+    def __init__(self, number, port, stopping):
+        super().__init__(daemon=True)
+        self.number = number
+        self.port = port
+        self.stopping = stopping
+        self.done = {}
+        self.doubtful = {}
+        self.refused = 0
+        self.failure = None
+
+    def put(self, key, value):
+        connection = http.client.HTTPConnection('127.0.0.1', self.port,
+                                                timeout=LIMIT)
+        try:
+            connection.request('PUT', f'/v1/kv/{key}', value)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status == 204:
+                return 'done'
+            if b'outcome-unknown' in body:
+                return 'doubt'
+            expect_equal(response.status, 503, f'PUT {key}: {body!r}')
+            return 'refused'
+        except (OSError, http.client.HTTPException):
+            return 'doubt'
+        finally:
+            connection.close()
+
+    def run(self):
+        count = 0
+        try:
+            while not self.stopping.is_set():
+                key, value = f'w{self.number}-{count:06d}', f'{count}'
+                said = self.put(key, value)
+                if said == 'done':
+                    self.done[key] = value
+                    count += 1
+                elif said == 'doubt':
+                    self.doubtful[key] = value
+                    count += 1
+                else:
+                    self.refused += 1
+                    time.sleep(0.005)
+        except Exception as error:  # pylint: disable=broad-except
+            self.failure = error
+
+
+def start_writers(ports):
+    stopping = threading.Event()
+    writers = [Writer(i, port, stopping) for i, port in enumerate(ports)]
+    for writer in writers:
+        writer.start()
+    return stopping, writers
+
+
+def stop_writers(stopping, writers):
+    stopping.set()
+    for writer in writers:
+        writer.join(LIMIT)
+        expect(not writer.is_alive(), 'a writer hangs')
+        if writer.failure is not None:
+            raise writer.failure
+
+
+def check_writes(server, writers):
+    """Every write that was acknowledged is there; what was in doubt may be."""
+    with Client(server) as client:
+        content = {key.decode(): value.decode()
+                   for key, value in client.ndjson()}
+    count = 0
+    for writer in writers:
+        for key, value in writer.done.items():
+            expect_equal(content.get(key), value, f'acknowledged {key}')
+            count += 1
+        for key in [k for k in content if k.startswith(f'w{writer.number}-')]:
+            expect(key in writer.done or key in writer.doubtful,
+                   f'{key} was refused, and is there')
+    return count
+
+
+def is_followed_by(leader, other):
+    with Client(leader) as client:
+        followers = client.get('/v1/replication/followers').json()
+    return url_of(other) in [one['url'] for one in followers['items']]
+
+
+def handover_case(folder):
+    """Back and forth, with writers at both nodes."""
+    with Server(os.path.join(folder, 'a')) as a:
+        with Client(a) as client:
+            expect_equal(client.put(b'first', b'1').status, 204, 'first PUT')
+        with follower(folder, 'b', a) as b:
+            wait_until('b has it', lambda: has(b, 'first', b'1'))
+            stopping, writers = start_writers([a.port, b.port, a.port, b.port])
+            leader, other = a, b
+            epochs = []
+            for _ in range(4):
+                before = sum(len(w.done) for w in writers)
+                wait_until('writes go on', lambda: sum(
+                    len(w.done) for w in writers) > before + 50)
+                wait_until('the other follows', lambda: is_followed_by(
+                    leader, other))
+                node = change(leader, 'handover', {'to': url_of(other)})
+                expect_equal(node['role'], 'follower', 'role after it')
+                leader, other = other, leader
+                epochs.append(node['epoch'])
+            stop_writers(stopping, writers)
+            expect_equal(sorted(set(epochs)), epochs, 'epochs')
+            count = check_writes(leader, writers)
+            wait_until('the other one is level', lambda: sequence_of(
+                other) == sequence_of(leader))
+            check_writes(other, writers)
+    refused = sum(writer.refused for writer in writers)
+    doubtful = sum(len(writer.doubtful) for writer in writers)
+    return (f'{count} writes acknowledged over {len(epochs)} handovers, '
+            f'{refused} refused, {doubtful} in doubt')
+
+
+def lost_leader_case(folder):
+    """The leader is killed; its follower is promoted by force, and survives a
+    kill itself; the old leader comes back as a follower."""
+    a = Server(os.path.join(folder, 'a')).start()
+    try:
+        with Client(a) as client:
+            for i in range(100):
+                client.put(f'k{i}'.encode(), b'1')
+        b = follower(folder, 'b', a).start()
+        old = url_of(a)
+        try:
+            wait_until('b has all', lambda: has(b, 'k99', b'1'))
+            refused = post(b, '/v1/admin/promote', {'force': True})
+            expect_equal(refused.problem(), 'conflict', 'while it leads')
+            a.kill()
+            refused = post(b, '/v1/admin/promote', {})
+            expect_equal(refused.problem(), 'conflict', 'without force')
+            node = change(b, 'promote', {'force': True})
+            expect_equal(node['role'], 'leader', 'role')
+            with Client(b) as client:
+                expect_equal(client.put(b'new', b'2').status, 204, 'PUT at b')
+            b.kill()
+            # The same flags as before: what was decided is kept.
+            b = Server(os.path.join(folder, 'b'), '--role', 'follower',
+                       '--leader', old).start()
+            with Client(b) as client:
+                answer = client.get('/v1/kv/new')
+                expect_equal(answer.headers['leveld-role'], 'leader', 'role')
+                expect_equal(answer.body, b'2', 'value')
+            with follower(folder, 'a', b) as again:
+                wait_until('a follows', lambda: has(again, 'new', b'2'))
+                with Client(again) as client:
+                    mine = Digest.of(client.ndjson())
+                with Client(b) as client:
+                    expect_equal(mine, Digest.of(client.ndjson()), 'content')
+        finally:
+            b.kill()
+    finally:
+        a.kill()
+
+
+def forward_case(folder):
+    """A long load through a follower takes constant memory there."""
+    lines = 50000
+    with Server(os.path.join(folder, 'a')) as a, \
+            follower(folder, 'b', a) as b, Client(b) as client:
+        def body():
+            for i in range(lines):
+                yield (b'{"op":"put","key":"k%07d","value":"%s"}\n'
+                       % (i, b'v' * 200))
+
+        wait_until('b is ready',
+                   lambda: client.get('/readyz').status == 200)
+        b.forget_peak()
+        before = b.memory('VmRSS')
+        client.connection.request(
+            'POST', '/v1/batch?sync=false', body(),
+            {'Content-Type': NDJSON, 'Transfer-Encoding': 'chunked'},
+            encode_chunked=True)
+        answer = json.loads(client.connection.getresponse().read())
+        expect_equal(answer.get('count'), lines, f'count of {answer}')
+        grown = b.memory('VmHWM') - before
+        wait_until('b has all', lambda: has(b, f'k{lines - 1:07d}', b'v' * 200))
+        # Its memtables and caches grow too, as it applies what comes.
+        expect(is_sanitized() or grown < 96 << 20, f'{grown} bytes more')
+        return f'{lines} lines forwarded, {grown >> 20} MiB more at the follower'
+
+
+def main():
+    suite = Suite()
+    suite.run('handing over while clients write', handover_case)
+    suite.run('a leader that is lost', lost_leader_case)
+    suite.run('a load through a follower', forward_case)
+    return suite.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
