@@ -396,7 +396,7 @@ void api_figures_gather(const struct api_context *context,
     out->waiting_requests = api_sequence_waits_count(context->sequence_waits);
     out->has_free_bytes = env->ops->free_space(env, context->data_dir, NULL,
                                                &out->free_bytes) == LDB_OK;
-    if (out->has_process)
+    if (context->process_figures != NULL)
         context->process_figures(context->service, &out->process);
     out->cpu_us = out->process.cpu_user_us + out->process.cpu_system_us;
 }

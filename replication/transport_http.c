@@ -259,8 +259,9 @@ static enum ldb_status check_speed(struct request *r, uint64_t now,
     *out_left_us = left_of(o->low_speed_us, r->period_us, now);
     if (*out_left_us > 0)
         return LDB_OK;
-    if (r->period_bytes < UINT64_MAX / 1000000 &&
-        r->period_bytes * 1000000 / o->low_speed_us < o->low_speed_bytes)
+    /* Both sides in bytes times microseconds a second; neither overflows. */
+    if ((double)r->period_bytes * 1e6 <
+        (double)o->low_speed_bytes * (double)o->low_speed_us)
         return ldb_error_set(
             r->err, LDB_IO,
             "%s: slower than %" PRIu64 " bytes a second for %" PRIu64 " ms",
@@ -614,16 +615,16 @@ enum ldb_status repl_http_peer_create(const struct repl_http_options *options,
     return s;
 }
 
-void repl_http_peer_destroy(struct repl_peer *base)
+void repl_http_peer_destroy(struct repl_peer *peer)
 {
-    struct http_peer *peer = (struct http_peer *)base;
+    struct http_peer *http = (struct http_peer *)peer;
 
-    if (peer == NULL)
+    if (http == NULL)
         return;
-    if (peer->is_curl_begun)
+    if (http->is_curl_begun)
         curl_global_cleanup();
-    repl_http_options_release(&peer->options);
-    ldb_mem_free(peer->authorization);
-    ldb_mem_free(peer->url);
-    ldb_mem_free(peer);
+    repl_http_options_release(&http->options);
+    ldb_mem_free(http->authorization);
+    ldb_mem_free(http->url);
+    ldb_mem_free(http);
 }
