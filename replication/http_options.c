@@ -170,6 +170,7 @@ enum ldb_status repl_http_options_copy(const struct repl_http_options *options,
 
 void repl_http_options_release(struct repl_http_options *copy)
 {
+    assert(copy != NULL);
     for (size_t i = 0; texts_of(copy, i) != NULL; i++) {
         /* Owned here, const for who reads it. */
         union {

@@ -187,88 +187,89 @@ static void a_document_has_an_end(void **state)
 #define LENGTH_10 "Content-Length: 10\r\n"
 #define CHUNKED   "Transfer-Encoding: chunked\r\n"
 
+static const struct {
+    const char *name;
+    const char *head;
+    struct repl_http_wanted wanted;
+    bool is_right;
+    uint64_t size;
+} file_answers[] = {
+    {"whole", "HTTP/1.1 200 OK\r\n" LENGTH_10 "\r\n", {0}, true, 10},
+    {"whole, chunked",
+     "HTTP/1.1 200 OK\r\nLeveld-Size: 9\r\n" CHUNKED "\r\n",
+     {0},
+     true,
+     9},
+    {"ours counts",
+     "HTTP/1.1 200 OK\r\nLeveld-Size: 12\r\n" LENGTH_10 "\r\n",
+     {0},
+     true,
+     12},
+    {"a part that nobody asked for",
+     "HTTP/1.1 206 OK\r\n" LENGTH_10 "Content-Range: bytes 0-9/20\r\n\r\n",
+     {0},
+     false,
+     0},
+    {"no end", "HTTP/1.1 200 OK\r\nLeveld-Size: 9\r\n\r\n", {0}, false, 0},
+    {"nothing at all", "HTTP/1.1 204 OK\r\n\r\n", {0}, false, 0},
+    {"a part",
+     "HTTP/1.1 206 OK\r\n" LENGTH_10 "Content-Range: bytes 10-19/20\r\n\r\n",
+     {.from = 10},
+     true,
+     20},
+    {"another part",
+     "HTTP/1.1 206 OK\r\n" LENGTH_10 "Content-Range: bytes 9-18/20\r\n\r\n",
+     {.from = 10},
+     false,
+     0},
+    {"a part that does not say which",
+     "HTTP/1.1 206 OK\r\nLeveld-Size: 20\r\n" LENGTH_10 "\r\n",
+     {.from = 10},
+     false,
+     0},
+    {"all in place of a part",
+     "HTTP/1.1 200 OK\r\n" LENGTH_10 "\r\n",
+     {.from = 5},
+     false,
+     0},
+    {"followed",
+     "HTTP/1.1 200 OK\r\nLeveld-Size: 70\r\n" CHUNKED "\r\n",
+     {.follow = true, .from = 60},
+     true,
+     70},
+    {"followed, of a size that is not told",
+     "HTTP/1.1 200 OK\r\n" CHUNKED "\r\n",
+     {.follow = true, .from = 60},
+     true,
+     60},
+    {"head alone",
+     "HTTP/1.1 200 OK\r\n" LENGTH_10 "\r\n",
+     {.is_head_alone = true},
+     true,
+     10},
+    {"head alone, of a size that is not told",
+     "HTTP/1.1 200 OK\r\n\r\n",
+     {.is_head_alone = true},
+     false,
+     0},
+};
+
 static void a_file_is_the_one_that_was_asked_for(void **state)
 {
-    static const struct {
-        const char *name;
-        const char *head;
-        struct repl_http_wanted wanted;
-        bool is_right;
-        uint64_t size;
-    } rows[] = {
-        {"whole", "HTTP/1.1 200 OK\r\n" LENGTH_10 "\r\n", {0}, true, 10},
-        {"whole, chunked",
-         "HTTP/1.1 200 OK\r\nLeveld-Size: 9\r\n" CHUNKED "\r\n",
-         {0},
-         true,
-         9},
-        {"ours counts",
-         "HTTP/1.1 200 OK\r\nLeveld-Size: 12\r\n" LENGTH_10 "\r\n",
-         {0},
-         true,
-         12},
-        {"a part that nobody asked for",
-         "HTTP/1.1 206 OK\r\n" LENGTH_10 "Content-Range: bytes 0-9/20\r\n\r\n",
-         {0},
-         false,
-         0},
-        {"no end", "HTTP/1.1 200 OK\r\nLeveld-Size: 9\r\n\r\n", {0}, false, 0},
-        {"nothing at all", "HTTP/1.1 204 OK\r\n\r\n", {0}, false, 0},
-        {"a part",
-         "HTTP/1.1 206 OK\r\n" LENGTH_10
-         "Content-Range: bytes 10-19/20\r\n\r\n",
-         {.from = 10},
-         true,
-         20},
-        {"another part",
-         "HTTP/1.1 206 OK\r\n" LENGTH_10 "Content-Range: bytes 9-18/20\r\n\r\n",
-         {.from = 10},
-         false,
-         0},
-        {"a part that does not say which",
-         "HTTP/1.1 206 OK\r\nLeveld-Size: 20\r\n" LENGTH_10 "\r\n",
-         {.from = 10},
-         false,
-         0},
-        {"all in place of a part",
-         "HTTP/1.1 200 OK\r\n" LENGTH_10 "\r\n",
-         {.from = 5},
-         false,
-         0},
-        {"followed",
-         "HTTP/1.1 200 OK\r\nLeveld-Size: 70\r\n" CHUNKED "\r\n",
-         {.follow = true, .from = 60},
-         true,
-         70},
-        {"followed, of a size that is not told",
-         "HTTP/1.1 200 OK\r\n" CHUNKED "\r\n",
-         {.follow = true, .from = 60},
-         true,
-         60},
-        {"head alone",
-         "HTTP/1.1 200 OK\r\n" LENGTH_10 "\r\n",
-         {.is_head_alone = true},
-         true,
-         10},
-        {"head alone, of a size that is not told",
-         "HTTP/1.1 200 OK\r\n\r\n",
-         {.is_head_alone = true},
-         false,
-         0},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(file_answers) / sizeof(file_answers[0]);
+         i++) {
         struct repl_http_answer answer;
         struct ldb_error err = {0};
         enum ldb_status s;
 
-        must_read(rows[i].head, &answer);
-        s = repl_http_answer_check_file(&answer, &rows[i].wanted, &err);
-        if (s != (rows[i].is_right ? LDB_OK : LDB_IO))
-            fail_msg("%s: %s", rows[i].name, err.message);
-        if (rows[i].is_right && answer.head.size != rows[i].size)
-            fail_msg("%s: %llu bytes", rows[i].name,
+        must_read(file_answers[i].head, &answer);
+        s = repl_http_answer_check_file(&answer, &file_answers[i].wanted, &err);
+        if (s != (file_answers[i].is_right ? LDB_OK : LDB_IO))
+            fail_msg("%s: %s", file_answers[i].name, err.message);
+        if (file_answers[i].is_right &&
+            answer.head.size != file_answers[i].size)
+            fail_msg("%s: %llu bytes", file_answers[i].name,
                      (unsigned long long)answer.head.size);
     }
 }

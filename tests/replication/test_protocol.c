@@ -118,8 +118,10 @@ static void replace(const char *text, const char *from, const char *to,
     const char *at = strstr(text, from);
     struct ldb_error err = {0};
 
-    if (at == NULL)
+    if (at == NULL) {
         fail_msg("no %s in %s", from, text);
+        return; /* never: for who analyses it */
+    }
     assert_ldb_ok(
         ldb_buf_assign(out, ldb_slice_make(text, (size_t)(at - text))), &err);
     assert_ldb_ok(ldb_buf_append(out, ldb_slice_str(to)), &err);
@@ -218,129 +220,129 @@ static void every_member_is_missed(void **state)
     }
 }
 
+static const struct {
+    unsigned kind;
+    const char *from;
+    const char *to;
+    const char *message; /* NULL: taken all the same */
+} wrong_documents[] = {
+    {STATE, "\"protocol\":1", "\"protocol\":0",
+     "state: protocol is not a version"},
+    {STATE, PROTOCOL_CLUSTER, "0001", "state: cluster_id is not 32 hex digits"},
+    {STATE, PROTOCOL_CLUSTER, "",
+     "state: cluster_id is empty, and there are epochs"},
+    {STATE, PROTOCOL_NODE, "", "state: node_id is not 32 hex digits"},
+    {STATE, "\"follower\"", "\"observer\"",
+     "state: role is not leader or follower"},
+    {STATE, "\"follower\"", "\"leader\"", NULL},
+    {STATE, "http://", "http:\\n",
+     "state: leader is too long, or not printable ASCII"},
+    {STATE, "\"number\":2", "\"number\":1",
+     "state: epochs[1] is not the next epoch"},
+    {STATE, "\"number\":2", "\"number\":3", NULL},
+    {STATE, "4294967306", "9", "state: epochs[1] is not the next epoch"},
+    {STATE, "4294967306", "72057594037927936",
+     "state: epochs[1].base is not a number from 0 to "
+     "72057594037927935"},
+    {STATE, "00000000000000ff", "ff",
+     "state: epochs[0].id is not 16 hex digits"},
+    {STATE, "\"number\":9", "\"number\":7",
+     "state: journals[1].number is not a later journal's"},
+    {STATE, "\"number\":7", "\"number\":0",
+     "state: journals[0].number is not a later journal's"},
+    {STATE, "\"sealed\":true,\"archived\":false",
+     "\"sealed\":false,\"archived\":false",
+     "state: journals[2] follows on an open journal"},
+    {STATE, "\"sealed\":true,\"archived\":true",
+     "\"sealed\":false,\"archived\":true",
+     "state: journals[0].digest is one of an open journal"},
+    {STATE, "\"sealed\":false", "\"sealed\":true", NULL},
+    {STATE, "\"first\":21", "\"first\":20",
+     "state: journals[1].first is a sequence of an earlier journal"},
+    {STATE, "\"first\":1,", "\"first\":0,",
+     "state: journals[0].first is a sequence of an earlier journal"},
+    {STATE, "\"first\":31,\"last\":30", "\"first\":31,\"last\":29",
+     "state: journals[2].last lies before the first"},
+    {STATE, "\"first\":31,\"last\":30",
+     "\"first\":31,\"last\":72057594037927935", NULL},
+    {STATE, PROTOCOL_DIGEST, "f0",
+     "state: journals[0].digest is not 32 hex digits"},
+    {STATE, "\"digest\":\"" PROTOCOL_DIGEST "\"", "\"digest\":null", NULL},
+    {STATE, "\"bytes\":100", "\"bytes\":-1",
+     "state: journals[0].bytes is not a number from 0 to "
+     "9223372036854775807"},
+    {STATE, "\"offset\":101", "\"offset\":\"101\"",
+     "state: durable.offset is not a number from 0 to "
+     "9223372036854775807"},
+    {STATE, "\"block_restart_interval\":16",
+     "\"block_restart_interval\":2147483648",
+     "state: table_options.block_restart_interval is not a number from "
+     "0 to 2147483647"},
+    {STATE, "leveldb.BytewiseComparator", "caf\\u00e9",
+     "state: table_options.comparator is too long, or not printable "
+     "ASCII"},
+    {ACK, PROTOCOL_NODE, "../../../../../../../../etc/passwd",
+     "ack: node_id is not 32 hex digits"},
+    {ACK, "\"number\":2", "\"number\":0", NULL},
+    {ACK, "streaming", "", "ack: state is empty"},
+    {ACK, "streaming", "a b", "ack: state is not a word of a-z and '-'"},
+    {ACK, "streaming", "set-aside", NULL},
+    {ACK, "\"offset\":50", "\"offset\":102",
+     "ack: synced lies behind what is written"},
+    {ACK, "\"sequence\":25", "\"sequence\":31",
+     "ack: synced lies behind what is written"},
+    {ACK, "\"journal\":9,\"offset\":50", "\"journal\":10,\"offset\":5",
+     "ack: synced lies behind what is written"},
+    {ACK, "\"journal\":9,\"offset\":50", "\"journal\":8,\"offset\":500", NULL},
+    {ACK, "\"tables\":{", "\"tables\":[],\"x\":{",
+     "ack: tables is not an object"},
+    {HEARTBEAT, "\"number\":2", "\"number\":0", "heartbeat: epoch is none"},
+    {HEARTBEAT, "true", "1", "heartbeat: slot_lost is not true or false"},
+    {REQUEST, "\"protocol\":1,", "", NULL},
+    {REQUEST, "\"protocol\":1,", "\"protocol\":0,",
+     "checkpoint request: protocol is not a version"},
+    {REQUEST, "\"id\":17,", "",
+     "checkpoint request: release names no checkpoint"},
+    {REQUEST, "\"id\":17,\"release\":true", "\"id\":17", NULL},
+    {REQUEST, "true", "\"yes\"",
+     "checkpoint request: release is not true or false"},
+    {CHECKPOINT, "\"id\":17", "\"id\":0", "checkpoint: id is 0"},
+    {CHECKPOINT, "000004.sst", "../../x.sst",
+     "checkpoint: files[0].name is no table's"},
+    {CHECKPOINT, "000004.sst", "000004.log",
+     "checkpoint: files[0].name is no table's"},
+    {CHECKPOINT, "000004.sst", "4.sst",
+     "checkpoint: files[0].name is no table's"},
+    {CHECKPOINT, "000004.sst", "CURRENT",
+     "checkpoint: files[0].name is no table's"},
+    {CHECKPOINT, "000011.ldb", "000004.ldb",
+     "checkpoint: files[1].name is not a later table's"},
+    {CHECKPOINT, "\"files\":[{", "\"files\":[7,{",
+     "checkpoint: files[0] is not an object"},
+    {CHECKPOINT, PROTOCOL_DIGEST, "F0E0D0C0B0A090807060504030201000",
+     "checkpoint: files[0].digest is not 32 hex digits"},
+};
+
 static void what_is_wrong_is_refused(void **state)
 {
-    static const struct {
-        unsigned kind;
-        const char *from;
-        const char *to;
-        const char *message; /* NULL: taken all the same */
-    } rows[] = {
-        {STATE, "\"protocol\":1", "\"protocol\":0",
-         "state: protocol is not a version"},
-        {STATE, PROTOCOL_CLUSTER, "0001",
-         "state: cluster_id is not 32 hex digits"},
-        {STATE, PROTOCOL_CLUSTER, "",
-         "state: cluster_id is empty, and there are epochs"},
-        {STATE, PROTOCOL_NODE, "", "state: node_id is not 32 hex digits"},
-        {STATE, "\"follower\"", "\"observer\"",
-         "state: role is not leader or follower"},
-        {STATE, "\"follower\"", "\"leader\"", NULL},
-        {STATE, "http://", "http:\\n",
-         "state: leader is too long, or not printable ASCII"},
-        {STATE, "\"number\":2", "\"number\":1",
-         "state: epochs[1] is not the next epoch"},
-        {STATE, "\"number\":2", "\"number\":3", NULL},
-        {STATE, "4294967306", "9", "state: epochs[1] is not the next epoch"},
-        {STATE, "4294967306", "72057594037927936",
-         "state: epochs[1].base is not a number from 0 to "
-         "72057594037927935"},
-        {STATE, "00000000000000ff", "ff",
-         "state: epochs[0].id is not 16 hex digits"},
-        {STATE, "\"number\":9", "\"number\":7",
-         "state: journals[1].number is not a later journal's"},
-        {STATE, "\"number\":7", "\"number\":0",
-         "state: journals[0].number is not a later journal's"},
-        {STATE, "\"sealed\":true,\"archived\":false",
-         "\"sealed\":false,\"archived\":false",
-         "state: journals[2] follows on an open journal"},
-        {STATE, "\"sealed\":true,\"archived\":true",
-         "\"sealed\":false,\"archived\":true",
-         "state: journals[0].digest is one of an open journal"},
-        {STATE, "\"sealed\":false", "\"sealed\":true", NULL},
-        {STATE, "\"first\":21", "\"first\":20",
-         "state: journals[1].first is a sequence of an earlier journal"},
-        {STATE, "\"first\":1,", "\"first\":0,",
-         "state: journals[0].first is a sequence of an earlier journal"},
-        {STATE, "\"first\":31,\"last\":30", "\"first\":31,\"last\":29",
-         "state: journals[2].last lies before the first"},
-        {STATE, "\"first\":31,\"last\":30",
-         "\"first\":31,\"last\":72057594037927935", NULL},
-        {STATE, PROTOCOL_DIGEST, "f0",
-         "state: journals[0].digest is not 32 hex digits"},
-        {STATE, "\"digest\":\"" PROTOCOL_DIGEST "\"", "\"digest\":null", NULL},
-        {STATE, "\"bytes\":100", "\"bytes\":-1",
-         "state: journals[0].bytes is not a number from 0 to "
-         "9223372036854775807"},
-        {STATE, "\"offset\":101", "\"offset\":\"101\"",
-         "state: durable.offset is not a number from 0 to "
-         "9223372036854775807"},
-        {STATE, "\"block_restart_interval\":16",
-         "\"block_restart_interval\":2147483648",
-         "state: table_options.block_restart_interval is not a number from "
-         "0 to 2147483647"},
-        {STATE, "leveldb.BytewiseComparator", "caf\\u00e9",
-         "state: table_options.comparator is too long, or not printable "
-         "ASCII"},
-        {ACK, PROTOCOL_NODE, "../../../../../../../../etc/passwd",
-         "ack: node_id is not 32 hex digits"},
-        {ACK, "\"number\":2", "\"number\":0", NULL},
-        {ACK, "streaming", "", "ack: state is empty"},
-        {ACK, "streaming", "a b", "ack: state is not a word of a-z and '-'"},
-        {ACK, "streaming", "set-aside", NULL},
-        {ACK, "\"offset\":50", "\"offset\":102",
-         "ack: synced lies behind what is written"},
-        {ACK, "\"sequence\":25", "\"sequence\":31",
-         "ack: synced lies behind what is written"},
-        {ACK, "\"journal\":9,\"offset\":50", "\"journal\":10,\"offset\":5",
-         "ack: synced lies behind what is written"},
-        {ACK, "\"journal\":9,\"offset\":50", "\"journal\":8,\"offset\":500",
-         NULL},
-        {ACK, "\"tables\":{", "\"tables\":[],\"x\":{",
-         "ack: tables is not an object"},
-        {HEARTBEAT, "\"number\":2", "\"number\":0", "heartbeat: epoch is none"},
-        {HEARTBEAT, "true", "1", "heartbeat: slot_lost is not true or false"},
-        {REQUEST, "\"protocol\":1,", "", NULL},
-        {REQUEST, "\"protocol\":1,", "\"protocol\":0,",
-         "checkpoint request: protocol is not a version"},
-        {REQUEST, "\"id\":17,", "",
-         "checkpoint request: release names no checkpoint"},
-        {REQUEST, "\"id\":17,\"release\":true", "\"id\":17", NULL},
-        {REQUEST, "true", "\"yes\"",
-         "checkpoint request: release is not true or false"},
-        {CHECKPOINT, "\"id\":17", "\"id\":0", "checkpoint: id is 0"},
-        {CHECKPOINT, "000004.sst", "../../x.sst",
-         "checkpoint: files[0].name is no table's"},
-        {CHECKPOINT, "000004.sst", "000004.log",
-         "checkpoint: files[0].name is no table's"},
-        {CHECKPOINT, "000004.sst", "4.sst",
-         "checkpoint: files[0].name is no table's"},
-        {CHECKPOINT, "000004.sst", "CURRENT",
-         "checkpoint: files[0].name is no table's"},
-        {CHECKPOINT, "000011.ldb", "000004.ldb",
-         "checkpoint: files[1].name is not a later table's"},
-        {CHECKPOINT, "\"files\":[{", "\"files\":[7,{",
-         "checkpoint: files[0] is not an object"},
-        {CHECKPOINT, PROTOCOL_DIGEST, "F0E0D0C0B0A090807060504030201000",
-         "checkpoint: files[0].digest is not 32 hex digits"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct kind *kind = &kinds[rows[i].kind];
+    for (size_t i = 0; i < sizeof(wrong_documents) / sizeof(wrong_documents[0]);
+         i++) {
+        const struct kind *kind = &kinds[wrong_documents[i].kind];
         struct ldb_buf text = LDB_BUF_INIT(1 << 20);
         struct ldb_buf again = LDB_BUF_INIT(1 << 20);
         struct ldb_error err = {0};
         enum ldb_status s;
 
-        replace(kind->text, rows[i].from, rows[i].to, &text);
+        replace(kind->text, wrong_documents[i].from, wrong_documents[i].to,
+                &text);
         s = kind->read(ldb_slice_of_buf(&text), &err, &again);
-        if (rows[i].message == NULL
+        if (wrong_documents[i].message == NULL
                 ? s != LDB_OK
                 : s != LDB_CORRUPTION ||
-                      strcmp(err.message, rows[i].message) != 0)
-            fail_msg("row %zu, %s for %s: %s, %s", i, rows[i].to, rows[i].from,
-                     ldb_status_text(s), err.message);
+                      strcmp(err.message, wrong_documents[i].message) != 0)
+            fail_msg("row %zu, %s for %s: %s, %s", i, wrong_documents[i].to,
+                     wrong_documents[i].from, ldb_status_text(s), err.message);
         ldb_buf_release(&text);
         ldb_buf_release(&again);
     }

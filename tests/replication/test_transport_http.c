@@ -73,7 +73,9 @@ static void open_transport(struct fixture *f)
 {
     assert_ldb_ok(repl_http_peer_create(&f->options, &f->err, &f->peer),
                   &f->err);
-    assert_ldb_ok(f->peer->open(f->peer, &f->err, &f->t), &f->err);
+    assert_non_null(f->peer);
+    if (f->peer != NULL) /* for who analyses it */
+        assert_ldb_ok(f->peer->open(f->peer, &f->err, &f->t), &f->err);
 }
 
 static enum ldb_status call(struct fixture *f, const char *path,
