@@ -282,14 +282,14 @@ enum ldb_status svc_change_promote(void *context,
                                    struct api_role_result *out)
 {
     struct svc_node *node = context;
-    enum ldb_status s = svc_node_begin_change(node, err);
+    enum ldb_status s = svc_turn_begin(&node->turn, err);
 
     if (s != LDB_OK)
         return s;
     s = promote(node, request->force, err);
     if (s == LDB_OK)
         svc_change_result(node, "promoted", out);
-    svc_node_end_change(node);
+    svc_turn_end(&node->turn);
     return s;
 }
 
@@ -389,13 +389,13 @@ enum ldb_status svc_change_demote(void *context,
                                   struct api_role_result *out)
 {
     struct svc_node *node = context;
-    enum ldb_status s = svc_node_begin_change(node, err);
+    enum ldb_status s = svc_turn_begin(&node->turn, err);
 
     if (s != LDB_OK)
         return s;
     s = demote(node, request, err);
     if (s == LDB_OK)
         svc_change_result(node, "demoted", out);
-    svc_node_end_change(node);
+    svc_turn_end(&node->turn);
     return s;
 }

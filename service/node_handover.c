@@ -301,7 +301,7 @@ enum ldb_status svc_change_handover(void *context,
                                     struct api_role_result *out)
 {
     struct svc_node *node = context;
-    enum ldb_status s = svc_node_begin_change(node, err);
+    enum ldb_status s = svc_turn_begin(&node->turn, err);
     uint64_t epoch = 0;
 
     if (s != LDB_OK)
@@ -311,6 +311,6 @@ enum ldb_status svc_change_handover(void *context,
         svc_change_result(node, "handed-over", out);
         out->epoch = epoch; /* it may not have come here yet */
     }
-    svc_node_end_change(node);
+    svc_turn_end(&node->turn);
     return s;
 }

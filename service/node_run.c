@@ -32,37 +32,6 @@ uint64_t svc_node_now_us(const struct svc_node *node)
     return node->env->ops->monotonic_us(node->env);
 }
 
-/* ---- changes ---- */
-
-enum ldb_status svc_node_begin_change(struct svc_node *node,
-                                      struct ldb_error *err)
-{
-    enum ldb_status s = LDB_OK;
-
-    ldb_mutex_lock(&node->mu);
-    if (node->is_draining)
-        s = LDB_CLOSED;
-    else if (node->is_changing)
-        s = LDB_STALLED;
-    else
-        node->is_changing = true;
-    ldb_mutex_unlock(&node->mu);
-    if (s == LDB_CLOSED)
-        return ldb_error_set(err, s, "the server stops");
-    if (s == LDB_STALLED)
-        return ldb_error_set(err, s, "another change is under way");
-    return LDB_OK;
-}
-
-void svc_node_end_change(struct svc_node *node)
-{
-    ldb_mutex_lock(&node->mu);
-    assert(node->is_changing);
-    node->is_changing = false;
-    ldb_cond_broadcast(&node->changed);
-    ldb_mutex_unlock(&node->mu);
-}
-
 /* ---- the gate ---- */
 
 static void log_waiting(struct svc_node *node, uint64_t waited_us)
@@ -271,6 +240,7 @@ static void destroy(struct svc_node *node)
     svc_peers_destroy(node->peers);
     repl_epoch_history_release(&node->history);
     repl_node_release(&node->repl);
+    svc_turn_release(&node->turn);
     ldb_cond_release(&node->changed);
     ldb_mutex_release(&node->mu);
     ldb_mem_free(node);
@@ -290,6 +260,7 @@ enum ldb_status svc_node_open(const struct svc_config *config,
     node->context = context;
     ldb_mutex_init(&node->mu);
     ldb_cond_init(&node->changed);
+    svc_turn_init(&node->turn);
     context->node_ops = &node_ops;
     context->node = node;
     s = svc_peers_create(config, env, err, &node->peers);
@@ -344,14 +315,14 @@ enum ldb_status svc_node_reload(struct svc_node *node, struct ldb_error *err)
 
 void svc_node_tick(struct svc_node *node)
 {
-    /* While another change is under way there is nothing to look after. */
-    if (svc_node_begin_change(node, NULL) != LDB_OK)
+    /* While it is changed there is nothing to look after. */
+    if (!svc_turn_begin_tending(&node->turn))
         return;
     if (node->role.now.role == REPL_ROLE_FOLLOWER)
         svc_follow_tick(node);
     else if (node->db != NULL)
         svc_lead_tick(node);
-    svc_node_end_change(node);
+    svc_turn_end_tending(&node->turn);
 }
 
 /* ---- the end ---- */
@@ -362,16 +333,8 @@ void svc_node_drain(struct svc_node *node)
     node->is_draining = true;
     ldb_cond_broadcast(&node->changed);
     ldb_mutex_unlock(&node->mu);
+    svc_turn_finish(&node->turn);
     svc_peers_interrupt(node->peers);
-}
-
-/* One that goes on ends soon: it asks whether the server stops. */
-static void wait_for_change(struct svc_node *node)
-{
-    ldb_mutex_lock(&node->mu);
-    while (node->is_changing)
-        ldb_cond_wait(&node->changed, &node->mu);
-    ldb_mutex_unlock(&node->mu);
 }
 
 enum ldb_status svc_node_close(struct svc_node *node, struct ldb_error *err)
@@ -387,7 +350,7 @@ enum ldb_status svc_node_close(struct svc_node *node, struct ldb_error *err)
 
     svc_node_drain(node);
     svc_search_stop(node);
-    wait_for_change(node);
+    svc_turn_wait(&node->turn); /* what goes on asks whether we drain */
     svc_follow_stop(node);
     /* Exchanges that waited for a write come out when the server is destroyed:
      * they touch nothing of it any more. */

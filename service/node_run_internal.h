@@ -6,7 +6,7 @@
  * Locking of struct svc_node: constant: config to peers, url from start on.
  * Own synchronisation: http, an atomic (release, acquire), and what the context
  * points to. Guarded by mu: what says so. All else belongs to who has the
- * change (is_changing), or opens or closes the node; but while a follower runs,
+ * turn, or opens or closes the node; but while a follower runs,
  * repl, db and what belongs to a rebuild are its thread's.
  *
  * mu comes before the locks of api/'s lists, and after the follower's own:
@@ -26,6 +26,7 @@
 #include "replication/role_file.h"
 #include "service/node_run.h"
 #include "service/peers.h"
+#include "service/turn.h"
 #include "storage/base/mutex.h"
 
 struct repl_build;
@@ -40,9 +41,9 @@ struct svc_node {
     char url[REPL_URL_SIZE]; /* ours, as others reach it; "": unknown */
     _Atomic(struct svc_http_server *) http;
 
+    struct svc_turn turn;
     struct ldb_mutex mu;
     struct ldb_cond changed;    /* something guarded by mu */
-    bool is_changing;           /* guarded by mu */
     bool is_draining;           /* guarded by mu */
     struct repl_identity shown; /* guarded by mu: ids as texts of context */
     struct repl_epoch_history history; /* guarded by mu: as it was published */
@@ -82,12 +83,6 @@ struct svc_node {
 };
 
 /* ---- node_run.c ---- */
-
-/* The change is the caller's until end_change(). Errors: STALLED: another one
- * is under way; CLOSED: the server stops. */
-LDB_MUST_CHECK enum ldb_status svc_node_begin_change(struct svc_node *node,
-                                                     struct ldb_error *err);
-void svc_node_end_change(struct svc_node *node);
 
 /*
  * Closes the gate and waits until nobody is inside; the database is the

@@ -182,7 +182,7 @@ static void search(struct svc_node *node)
     look(node, current, &found);
     if (found.url[0] == '\0' || strcmp(found.url, current) == 0)
         return;
-    if (svc_node_begin_change(node, NULL) != LDB_OK)
+    if (!svc_turn_begin_tending(&node->turn))
         return; /* somebody else knows better */
     api_role_leader_url(node->context->role, now);
     if (node->role.now.role == REPL_ROLE_FOLLOWER &&
@@ -190,7 +190,7 @@ static void search(struct svc_node *node)
         s = svc_change_leader(node, found.url, &err);
         log_found(&found, s == LDB_OK ? NULL : &err);
     }
-    svc_node_end_change(node);
+    svc_turn_end_tending(&node->turn);
 }
 
 /* Whether the leader is away for so long that it is time to look. */

@@ -50,11 +50,6 @@ def change(server, what, document):
     return answer.json()
 
 
-def sequence_of(server):
-    with Client(server) as client:
-        return client.get('/stats').json()['sequence']
-
-
 def follower(folder, name, leader, *flags):
     return Server(os.path.join(folder, name), '--role', 'follower',
                   '--leader', url_of(leader), *flags)
