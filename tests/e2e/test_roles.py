@@ -180,6 +180,37 @@ def handover_case(folder):
             f'{refused} refused, {doubtful} in doubt')
 
 
+def ack_of(state):
+    """Of a follower that has, synced, what the leader had then."""
+    return {
+        'protocol': 1, 'node_id': '0123456789abcdef' * 2,
+        'url': 'http://127.0.0.1:1',
+        'epoch': {key: state['epochs'][-1][key] for key in ('number', 'id')},
+        'written': state['durable'], 'synced': state['durable'],
+        'applied': state['durable'], 'manifest': state['manifest'],
+        'state': 'streaming',
+        'tables': {'built': 0, 'fetched': 0, 'mismatched': 0},
+    }
+
+
+def heir_behind_case(folder):
+    """Who lacks a write does not get to lead, and writes go on."""
+    with Server(os.path.join(folder, 'a')) as a, Client(a) as client:
+        expect_equal(client.put(b'first', b'1', '?sync=true').status, 204,
+                     'first PUT')
+        ack = ack_of(client.get('/v1/replication/state').json())
+        expect_equal(client.put(b'second', b'2').status, 204, 'second PUT')
+        answer = post(a, '/v1/replication/ack', ack)
+        expect_equal(answer.status, 200, f'ack: {answer}')
+        answer = post(a, '/v1/admin/handover',
+                      {'to': ack['node_id'], 'timeout': '300ms'})
+        expect_equal(answer.status, 503, f'{answer}')
+        expect('in time: nothing has changed' in answer.json()['detail'],
+               f'{answer}')
+        expect_equal(client.put(b'third', b'3').status, 204, 'third PUT')
+        expect_equal(client.get('/readyz').json()['role'], 'leader', 'role')
+
+
 def lost_leader_case(folder):
     """The leader is killed; its follower is promoted by force, and survives a
     kill itself; the old leader comes back as a follower."""
@@ -251,6 +282,7 @@ def forward_case(folder):
 def main():
     suite = Suite()
     suite.run('handing over while clients write', handover_case)
+    suite.run('an heir that is behind', heir_behind_case)
     suite.run('a leader that is lost', lost_leader_case)
     suite.run('a load through a follower', forward_case)
     return suite.finish()
