@@ -51,7 +51,7 @@ static enum ldb_status judge(const struct svc_node *node, const char *url,
             "%.150s knows epoch %" PRIu64 ", and %s only %" PRIu64
             ": start it with --role follower",
             url, theirs->number, node->config->data_dir, number);
-    if (theirs->number == number && theirs->id != last->id)
+    if (last != NULL && theirs->number == number && theirs->id != last->id)
         return ldb_error_set(err, LDB_PRECONDITION,
                              "%.150s and %s are in epoch %" PRIu64
                              ", which was begun twice: choose one of them",
