@@ -321,7 +321,8 @@ static void accepting_waits_until_the_lanes_are_empty(void **state)
 
     (void)state;
     assert_ldb_ok(accept_letters("a"), &err);
-    for (int lane = 0; lane < REPL_LANE_COUNT; lane++) {
+    for (unsigned i = 0; i < REPL_LANE_COUNT; i++) {
+        enum repl_lane lane = (enum repl_lane)i;
         uint64_t begun = posix->ops->monotonic_us(posix);
 
         atomic_store_explicit(&is_done, false, memory_order_relaxed);
