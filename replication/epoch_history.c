@@ -32,6 +32,17 @@ bool repl_epoch_follows(const struct repl_epoch *before,
            (epoch->number > before->number && epoch->base > before->base);
 }
 
+ldb_sequence
+repl_epoch_history_last_entry(const struct repl_epoch_history *history,
+                              ldb_sequence sequence)
+{
+    for (size_t i = history->count; i > 0; i--) {
+        if (history->items[i - 1].base == sequence)
+            sequence = history->items[i - 1].previous_last;
+    }
+    return sequence;
+}
+
 enum ldb_status
 repl_epoch_history_next(const struct repl_epoch_history *history,
                         struct ldb_env *env, ldb_sequence last, bool is_fresh,

@@ -43,6 +43,15 @@ LDB_MUST_CHECK bool repl_epoch_follows(const struct repl_epoch *before,
                                        const struct repl_epoch *epoch);
 
 /*
+ * The last sequence up to that one which can be an entry's. A database that has
+ * begun an epoch and written nothing in it is at the epoch's base: its last
+ * entry is of the epoch before.
+ */
+ldb_sequence
+repl_epoch_history_last_entry(const struct repl_epoch_history *history,
+                              ldb_sequence sequence);
+
+/*
  * Makes the epoch that follows, without adding it. last: the last sequence
  * that recovery found. is_fresh: the folder was empty, so that epoch 1 begins
  * at 0. Errors: NOT_SUPPORTED when sequence numbers run out; IO (random).

@@ -66,7 +66,7 @@ repl_follower_accept(struct repl_follower *follower,
 
 /*
  * Waits until all up to the sequence is synced here, which is that of an entry:
- * the base of an epoch without one never is (repl_promotion_last_entry()).
+ * the base of an epoch without one never is (repl_epoch_history_last_entry()).
  * Errors: STALLED: not within timeout_us; CLOSED: it stopped.
  */
 LDB_MUST_CHECK enum ldb_status

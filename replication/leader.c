@@ -212,12 +212,7 @@ ldb_sequence repl_leader_last_entry(struct repl_leader *leader,
                                     ldb_sequence sequence)
 {
     ldb_mutex_lock(&leader->mu);
-    for (size_t i = leader->history.count; i-- > 0;) {
-        const struct repl_epoch *epoch = &leader->history.items[i];
-
-        if (epoch->base == sequence && epoch->previous_last < sequence)
-            sequence = epoch->previous_last;
-    }
+    sequence = repl_epoch_history_last_entry(&leader->history, sequence);
     ldb_mutex_unlock(&leader->mu);
     return sequence;
 }

@@ -23,16 +23,6 @@ static enum ldb_status refuse(struct ldb_error *err, const char *format, ...)
     return ldb_error_set(err, LDB_PRECONDITION, "%s", text);
 }
 
-ldb_sequence repl_promotion_last_entry(const struct repl_epoch_history *history,
-                                       ldb_sequence sequence)
-{
-    for (size_t i = history->count; i > 0; i--) {
-        if (history->items[i - 1].base == sequence)
-            sequence = history->items[i - 1].previous_last;
-    }
-    return sequence;
-}
-
 /* ---- may it lead? ---- */
 
 /* The leader that was has stepped down: is it for us to go on? */
@@ -41,8 +31,8 @@ static enum ldb_status judge_follower(const struct repl_promotion *p,
 {
     const struct repl_state *leader = p->leader;
     ldb_sequence theirs =
-        repl_promotion_last_entry(&leader->history, leader->last_sequence);
-    ldb_sequence ours = repl_promotion_last_entry(p->history, p->last);
+        repl_epoch_history_last_entry(&leader->history, leader->last_sequence);
+    ldb_sequence ours = repl_epoch_history_last_entry(p->history, p->last);
 
     if (p->is_forced)
         return LDB_OK;

@@ -36,14 +36,6 @@ struct repl_promotion {
 };
 
 /*
- * The last sequence up to that one which can be an entry's. A database that has
- * begun an epoch and written nothing in it is at the epoch's base: its last
- * entry is of the epoch before.
- */
-ldb_sequence repl_promotion_last_entry(const struct repl_epoch_history *history,
-                                       ldb_sequence sequence);
-
-/*
  * OK: it may lead. PRECONDITION: why not, and what to do. A leader that answers
  * is never passed over by force: it has to step down.
  */

@@ -106,10 +106,10 @@ size_t repl_slots_synced(struct repl_slots *slots, ldb_sequence *out,
 /*
  * A few times a second, one caller, not on a loop; durable->sequence is that of
  * an entry, here and below: a leader's jumps to the base of its epoch before it
- * has any (repl_promotion_last_entry()). Looks which slots are lost now, notes
- * for lag_us what is durable, and stores what has changed, which waits for the
- * disk. Errors: those of repl_sidecar_write(): it is tried again, a second
- * later at the soonest; NO_MEMORY.
+ * has any (repl_epoch_history_last_entry()). Looks which slots are lost now,
+ * notes for lag_us what is durable, and stores what has changed, which waits
+ * for the disk. Errors: those of repl_sidecar_write(): it is tried again, a
+ * second later at the soonest; NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_slots_tick(struct repl_slots *slots, const struct ldb_position *durable,

@@ -154,7 +154,8 @@ static enum ldb_status stop_writes(struct svc_node *node, struct ldb_error *err,
         ; /* they are submitting */
     s = svc_lead_settle(node, err, out_last);
     if (s == LDB_OK)
-        *out_last = repl_promotion_last_entry(&node->repl.history, *out_last);
+        *out_last =
+            repl_epoch_history_last_entry(&node->repl.history, *out_last);
     return s;
 }
 

@@ -126,10 +126,10 @@ static void a_base_without_a_write_is_no_write(void **state)
     struct ldb_error err = {0};
 
     (void)state;
-    assert_int_equal(repl_promotion_last_entry(&history, 9000), 100);
-    assert_int_equal(repl_promotion_last_entry(&history, 9001), 9001);
-    assert_int_equal(repl_promotion_last_entry(&history, 5001), 5001);
-    assert_int_equal(repl_promotion_last_entry(&history, 0), 0);
+    assert_int_equal(repl_epoch_history_last_entry(&history, 9000), 100);
+    assert_int_equal(repl_epoch_history_last_entry(&history, 9001), 9001);
+    assert_int_equal(repl_epoch_history_last_entry(&history, 5001), 5001);
+    assert_int_equal(repl_epoch_history_last_entry(&history, 0), 0);
     assert_ldb_ok(repl_promotion_judge(&p, &err), &err);
     leader.last_sequence = 9001;
     assert_ldb_status(LDB_PRECONDITION, repl_promotion_judge(&p, &err), NULL);
