@@ -144,6 +144,17 @@ static void submit(struct api_exchange *x, const char *kind,
                                                 .context = change});
 }
 
+/* The request was read into change (NULL: there was no memory), or answered as
+ * not ok. */
+static void submit_or_release(struct api_exchange *x, bool is_ok,
+                              const char *kind, struct change *change)
+{
+    if (is_ok)
+        submit(x, kind, change);
+    else if (change != NULL)
+        release_change(change);
+}
+
 void api_promote_finish(struct api_exchange *x)
 {
     static const char *const names[] = {"force", NULL};
@@ -157,12 +168,9 @@ void api_promote_finish(struct api_exchange *x)
     is_ok = change != NULL &&
             take_bool(x, document, "force", &change->request.force);
     json_decref(document);
-    if (is_ok) {
+    if (is_ok)
         change->run = x->context->node_ops->promote;
-        submit(x, "promote", change);
-    } else if (change != NULL) {
-        release_change(change);
-    }
+    submit_or_release(x, is_ok, "promote", change);
 }
 
 void api_demote_finish(struct api_exchange *x)
@@ -180,12 +188,9 @@ void api_demote_finish(struct api_exchange *x)
             (json_object_get(document, "leader") == NULL ||
              take_to(x, document, "leader", &change->request));
     json_decref(document);
-    if (is_ok) {
+    if (is_ok)
         change->run = x->context->node_ops->demote;
-        submit(x, "demote", change);
-    } else if (change != NULL) {
-        release_change(change);
-    }
+    submit_or_release(x, is_ok, "demote", change);
 }
 
 void api_handover_finish(struct api_exchange *x)
@@ -203,10 +208,7 @@ void api_handover_finish(struct api_exchange *x)
                                   &change->request.timeout_us) &&
             take_authorization(x, &change->request);
     json_decref(document);
-    if (is_ok) {
+    if (is_ok)
         change->run = x->context->node_ops->handover;
-        submit(x, "handover", change);
-    } else if (change != NULL) {
-        release_change(change);
-    }
+    submit_or_release(x, is_ok, "handover", change);
 }

@@ -102,7 +102,7 @@ static void urgent_ones_come_first_each_in_its_turn(void **state)
     for (uint64_t i = 1; i <= 5; i++)
         repl_digest_table_queue(&table, add(i, 10), i == 4);
     assert_int_equal(5, table.queued);
-    /* Asked for now, the one in the middle and then the first; again it stays
+    /* The one in the middle is asked for, then the first; again it stays
      * where it is. */
     repl_digest_table_queue(&table, find(2, 10), true);
     repl_digest_table_queue(&table, find(4, 10), true);
