@@ -47,6 +47,14 @@ def curl(server, path, *arguments, token=None):
     return int(status), problem
 
 
+def expect_row(what, got, wanted):
+    """Holds an answer, and prints it as a row of the table of them all."""
+    status, problem = got if isinstance(got, tuple) else (got, None)
+    shown = 'no answer' if status == 0 else f'{status} {problem or ""}'
+    print(f'# | {what} | {shown.strip()} |')
+    expect_equal(got, wanted, what)
+
+
 def scopes_case(folder):
     tokens = os.path.join(folder, 'tokens')
     write_tokens(tokens, '# who may what\n',
@@ -84,9 +92,9 @@ def scopes_case(folder):
     ]
     with Server(os.path.join(folder, 'data'), '--tokens', tokens) as server:
         for path, arguments, token, status, problem in rows:
-            got = curl(server, path, *arguments, token=token)
-            expect_equal(got, (status, problem),
-                         f'{path} {arguments} with {token}')
+            expect_row(' '.join((path, *arguments, 'with', token or 'no token')),
+                       curl(server, path, *arguments, token=token),
+                       (status, problem))
         log = server.log()
         with open(f'/proc/{server.pid()}/cmdline', 'rb') as file:
             arguments = file.read()
@@ -116,21 +124,21 @@ def reload_case(folder):
     tokens = os.path.join(folder, 'tokens')
     write_tokens(tokens, line('one', 'secret-one', 'read'))
     with Server(os.path.join(folder, 'data'), '--tokens', tokens) as server:
-        expect_equal(curl(server, '/stats', token='secret-one')[0], 200,
-                     'the first token')
+        expect_row('the first token',
+                   curl(server, '/stats', token='secret-one')[0], 200)
         write_tokens(tokens, line('two', 'secret-two', 'read'))
-        expect_equal(curl(server, '/stats', token='secret-one')[0], 200,
-                     'before HUP')
+        expect_row('it is gone from the file, before HUP',
+                   curl(server, '/stats', token='secret-one')[0], 200)
         os.kill(server.pid(), signal.SIGHUP)
         await_status(server, '/stats', 'secret-two', 200)
-        expect_equal(curl(server, '/stats', token='secret-one')[0], 401,
-                     'the token that is gone')
+        expect_row('it is gone from the file, after HUP',
+                   curl(server, '/stats', token='secret-one')[0], 401)
         # A file that cannot be read changes nothing.
         write_tokens(tokens, 'two nonsense\n')
         os.kill(server.pid(), signal.SIGHUP)
         await_log(server, 'reload-failed')
-        expect_equal(curl(server, '/stats', token='secret-two')[0], 200,
-                     'after a reload that failed')
+        expect_row('the token of before a reload that failed',
+                   curl(server, '/stats', token='secret-two')[0], 200)
     return None
 
 
@@ -231,8 +239,9 @@ def tls_case(folder):
         expect('address="https://' in server.log(),
                f'no https in {server.log()}')
         for arguments, options, status in rows:
-            expect_equal(tls_curl(server, folder, *arguments, **options),
-                         status, f'{arguments} {options}')
+            expect_row(' '.join(('https', *arguments, *options.values())),
+                       tls_curl(server, folder, *arguments, **options),
+                       status)
     return f'{len(rows)} requests'
 
 
@@ -242,40 +251,42 @@ def client_certificate_case(folder):
     with TlsServer(folder, '--tls-client-ca',
                    os.path.join(folder, 'ca.pem')) as server:
         for client, status in rows:
-            expect_equal(tls_curl(server, folder, client=client), status,
-                         f'a client with {client}')
+            expect_row(f'a client\'s certificate: {client or "none"}',
+                       tls_curl(server, folder, client=client), status)
     # With tokens as well, both are needed.
     tokens = os.path.join(folder, 'tokens')
     write_tokens(tokens, line('one', 'secret-one', 'read'))
     bearer = ('-H', 'Authorization: Bearer secret-one')
     with TlsServer(folder, '--tls-client-ca', os.path.join(folder, 'ca.pem'),
                    '--tokens', tokens) as server:
-        expect_equal(tls_curl(server, folder, *bearer), 0, 'a token alone')
-        expect_equal(tls_curl(server, folder, client='client'), 401,
-                     'a certificate alone')
-        expect_equal(tls_curl(server, folder, *bearer, client='client'), 404,
-                     'both')
+        expect_row('a token alone where both are needed',
+                   tls_curl(server, folder, *bearer), 0)
+        expect_row('a certificate alone where both are needed',
+                   tls_curl(server, folder, client='client'), 401)
+        expect_row('token and certificate',
+                   tls_curl(server, folder, *bearer, client='client'), 404)
     return f'{len(rows) + 3} requests'
 
 
 def tls_reload_case(folder):
     make_certificates(folder)
     with TlsServer(folder) as server:
-        expect_equal(tls_curl(server, folder), 404, 'the first certificate')
+        expect_row('the first certificate', tls_curl(server, folder), 404)
         os.remove(os.path.join(folder, 'server.key'))
         make_certificate(folder, 'server', 'other-ca',
                          'ip_address = "127.0.0.1"', 'tls_www_server',
                          'signing_key', 'expiration_days = 30')
         os.kill(server.pid(), signal.SIGHUP)
         await_log(server, 'certificate-loaded')
-        expect_equal(tls_curl(server, folder, ca='other-ca'), 404,
-                     'the new certificate')
-        expect_equal(tls_curl(server, folder), 0, 'the old one')
+        expect_row('the certificate that HUP brought',
+                   tls_curl(server, folder, ca='other-ca'), 404)
+        expect_row('the old authority, after HUP',
+                   tls_curl(server, folder), 0)
         os.remove(os.path.join(folder, 'server.key'))
         os.kill(server.pid(), signal.SIGHUP)
         await_log(server, 'reload-failed')
-        expect_equal(tls_curl(server, folder, ca='other-ca'), 404,
-                     'after a reload that failed')
+        expect_row('the certificate of before a reload that failed',
+                   tls_curl(server, folder, ca='other-ca'), 404)
     return None
 
 
