@@ -80,6 +80,13 @@ struct api_process_figures {
     uint64_t log_lines_dropped;   /* for want of room */
 };
 
+/* What is kept in leveld/diverged/, as it was counted last; relaxed. */
+struct api_diverged_counts {
+    _Atomic(uint64_t) rewinds;
+    _Atomic(uint64_t) files;
+    _Atomic(uint64_t) bytes;
+};
+
 /*
  * Locking: all fields are constant while exchanges run, but the atomics, and
  * db, which is constant to who is inside the gate.
@@ -107,6 +114,7 @@ struct api_context {
      * lead; it serves its folder read-only. */
     struct repl_leader *leader;
     struct repl_digest_index *digests;
+    struct api_diverged_counts diverged; /* diverged.h */
     struct api_limits limits;
     uint64_t started_us;      /* monotonic, when init was called */
     uint64_t started_wall_us; /* the same, since 1970 */

@@ -179,6 +179,12 @@ enum api_unit {
       "Files that could not be digested.")                                     \
     X(DIGESTS_UNSTORED, "leveld_digest_store_failures_total", COUNTER,         \
       AS_IT_IS, "Times that digests could not be stored.")                     \
+    X(DIVERGED_REWINDS, "leveld_diverged_rewinds", GAUGE, AS_IT_IS,            \
+      "Times that the node gave up what it alone had, of which some is kept.") \
+    X(DIVERGED_FILES, "leveld_diverged_files", GAUGE, AS_IT_IS,                \
+      "Files that are kept of it until somebody removes them.")                \
+    X(DIVERGED_BYTES, "leveld_diverged_bytes", GAUGE, AS_IT_IS,                \
+      "Bytes of them.")                                                        \
     X(MEMTABLE_BYTES, "leveld_memtable_bytes", GAUGE, AS_IT_IS,                \
       "Memory of the memtable.")                                               \
     X(IMMUTABLES, "leveld_immutable_memtables", GAUGE, AS_IT_IS,               \

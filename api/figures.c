@@ -216,6 +216,10 @@ static const struct api_figure figures_table[] = {
            DIGESTS_FAILED, NULL),
     ROW_IF(DIGESTS, "replication.digests", "store_failures",
            digests.store_failures, DIGESTS_UNSTORED, NULL),
+    ROW("replication.diverged", "rewinds", diverged_rewinds, DIVERGED_REWINDS,
+        NULL),
+    ROW("replication.diverged", "files", diverged_files, DIVERGED_FILES, NULL),
+    ROW("replication.diverged", "bytes", diverged_bytes, DIVERGED_BYTES, NULL),
     ROW("admin", "tasks_queued", tasks.queued, TASKS, "state=\"queued\""),
     ROW("admin", "tasks_running", tasks.running, TASKS, "state=\"running\""),
     ROW("admin", "tasks_ended", tasks.ended, TASKS_ENDED, NULL),
@@ -368,6 +372,11 @@ static void gather_engine(const struct api_context *context,
         hit_rate(stats->table_cache_hits, stats->table_cache_misses);
 }
 
+static uint64_t load(const _Atomic(uint64_t) *count)
+{
+    return atomic_load_explicit(count, memory_order_relaxed);
+}
+
 void api_figures_gather(const struct api_context *context,
                         struct api_figures *out)
 {
@@ -385,6 +394,9 @@ void api_figures_gather(const struct api_context *context,
         .delete_range_keys = LDB_DELETE_RANGE_KEYS_MAX,
         .reserve_bytes = context->disk_reserve_bytes,
         .replicas_min = context->replicas_min,
+        .diverged_rewinds = load(&context->diverged.rewinds),
+        .diverged_files = load(&context->diverged.files),
+        .diverged_bytes = load(&context->diverged.bytes),
         .has_process = context->process_figures != NULL,
     };
     out->ready = out->reason == NULL;

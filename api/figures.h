@@ -54,6 +54,10 @@ struct api_figures {
     bool has_digests; /* it has a folder of its own */
     struct repl_digest_index_figures digests;
 
+    uint64_t diverged_rewinds; /* of what leveld/diverged/ keeps */
+    uint64_t diverged_files;
+    uint64_t diverged_bytes;
+
     bool has_free_bytes; /* the system tells */
     uint64_t free_bytes;
     uint64_t reserve_bytes;

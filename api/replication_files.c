@@ -1,12 +1,11 @@
 #include "api/replication_files.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "api/byte_range.h"
 #include "api/context.h"
 #include "api/db_gate.h"
+#include "api/file_part.h"
 #include "api/params.h"
 #include "api/problem.h"
 #include "api/replication.h"
@@ -117,18 +116,6 @@ static bool parse_query(struct api_exchange *x, struct file_query *out)
         api_answer_problemf(x, API_PROBLEM_MALFORMED,
                             "the file's name cannot be decoded");
     return decoded == API_DECODE_OK;
-}
-
-/* A name means the same bytes for ever, as far as they go. */
-static const char *make_tag(struct api_exchange *x, const char *name,
-                            uint64_t len)
-{
-    size_t size = strlen(name) + API_NUMBER_TEXT_SIZE + 4;
-    char *tag = ldb_arena_alloc(x->arena, size);
-
-    if (tag != NULL)
-        (void)snprintf(tag, size, "\"%s-%" PRIu64 "\"", name, len);
-    return tag;
 }
 
 /* What the answer says of the file. tag: NULL: of a growing one. */
@@ -246,76 +233,26 @@ void api_replication_files_resume(struct api_exchange *x)
 
 /* ---- GET ---- */
 
-static void answer_outside(struct api_exchange *x, uint64_t len)
-{
-    struct api_problem problem = {.kind = API_PROBLEM_MALFORMED, .status = 416};
-
-    if (!api_header_printf(x, "Content-Range", "bytes */%" PRIu64, len)) {
-        api_answer_no_memory(x);
-        return;
-    }
-    api_problem_detail(&problem, "the file has %" PRIu64 " bytes now", len);
-    api_answer_problem(x, &problem);
-}
-
-/* What of the file is asked for. */
-struct part {
-    unsigned status;
-    uint64_t start;
-    uint64_t len; /* when it is not followed */
-};
-
-/* One range, of the file as it was when the client saw it. */
-static enum api_byte_range find_range(struct api_exchange *x, const char *tag,
-                                      uint64_t len, struct part *part)
-{
-    unsigned sent = 0;
-    struct ldb_slice range = x->ops->header(x, "Range", &sent);
-    struct ldb_slice if_range = x->ops->header(x, "If-Range", NULL);
-
-    if (sent != 1 || (if_range.data != NULL &&
-                      !ldb_slice_equal(if_range, ldb_slice_str(tag))))
-        return API_RANGE_WHOLE;
-    return api_byte_range_parse(range, len, &part->start, &part->len);
-}
-
 /* False: answered. */
 static bool choose_part(struct api_exchange *x, const struct file_query *query,
                         const struct repl_served_head *head, const char *tag,
-                        struct part *out)
+                        struct api_file_part *out)
 {
-    enum api_byte_range kind;
-
-    *out = (struct part){.status = 200, .len = head->len};
-    if (query->has_from || query->follows) {
-        out->start = query->from;
-        if (query->from <= head->len) {
-            out->len = head->len - query->from;
-            return true;
-        }
-        answer_outside(x, head->len);
+    if (!query->has_from && !query->follows)
+        return api_file_part_find(x, tag, head->len, out);
+    if (query->from > head->len) {
+        api_file_answer_outside(x, head->len);
         return false;
     }
-    kind = find_range(x, tag, head->len, out);
-    if (kind == API_RANGE_OUTSIDE) {
-        answer_outside(x, head->len);
-        return false;
-    }
-    if (kind == API_RANGE_WHOLE)
-        return true;
-    out->status = 206;
-    if (api_header_printf(x, "Content-Range",
-                          "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, out->start,
-                          out->start + out->len - 1, head->len))
-        return true;
-    api_answer_no_memory(x);
-    return false;
+    *out = (struct api_file_part){
+        .status = 200, .start = query->from, .len = head->len - query->from};
+    return true;
 }
 
 /* Takes file over. */
 static void answer_stream(struct api_exchange *x,
                           const struct file_query *query,
-                          const struct part *part,
+                          const struct api_file_part *part,
                           struct repl_served_file *file)
 {
     struct file_stream *s = ldb_mem_zalloc(1, sizeof(*s));
@@ -351,7 +288,7 @@ static void answer_get(struct api_exchange *x, const struct file_query *query,
 {
     const struct repl_digest_file asked = digest_file(head);
     struct ldb_digest digest;
-    struct part part;
+    struct api_file_part part;
 
     if ((head->is_sealed &&
          repl_digest_index_get(x->context->digests, &asked, &digest) &&
@@ -364,18 +301,6 @@ static void answer_get(struct api_exchange *x, const struct file_query *query,
 }
 
 /* ---- both ---- */
-
-/* If-None-Match has the tag, which is in quotes, so that it is found wherever
- * it stands in a list; or any. */
-static bool is_unchanged(struct api_exchange *x, const char *tag)
-{
-    struct ldb_slice value = x->ops->header(x, "If-None-Match", NULL);
-
-    if (value.data == NULL || tag == NULL)
-        return false;
-    return ldb_slice_equal(value, ldb_slice_str("*")) ||
-           memmem(value.data, value.len, tag, strlen(tag)) != NULL;
-}
 
 void api_replication_files_finish(struct api_exchange *x)
 {
@@ -400,13 +325,13 @@ void api_replication_files_finish(struct api_exchange *x)
     }
     repl_served_file_head(file, &head);
     if (!query.follows) {
-        tag = make_tag(x, repl_served_file_name(file), head.len);
+        tag = api_file_tag(x, repl_served_file_name(file), head.len);
         if (tag == NULL)
             api_answer_no_memory(x);
     }
     if (x->response.ready || !add_headers(x, leader, &head, tag)) {
         repl_served_file_close(file);
-    } else if (is_unchanged(x, tag)) {
+    } else if (api_file_is_unchanged(x, tag)) {
         repl_served_file_close(file);
         api_answer_empty(x, 304);
     } else if (x->method == API_HEAD) {

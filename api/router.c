@@ -13,6 +13,7 @@
 #include "api/dashboard.h"
 #include "api/db_gate.h"
 #include "api/digest.h"
+#include "api/diverged.h"
 #include "api/followers.h"
 #include "api/forward.h"
 #include "api/health.h"
@@ -366,6 +367,33 @@ static const struct api_route routes[] = {
         .database = true,
         .scope = API_SCOPE_ADMIN,
         .finish = api_follower_remove_finish,
+    },
+    {
+        .name = "GET /v1/replication/diverged",
+        .path = "/v1/replication/diverged",
+        .methods = GET_HEAD,
+        .scope = API_SCOPE_REPLICATE,
+        .finish = api_diverged_list_finish,
+        .resume = api_diverged_resume,
+        .abandon = api_diverged_abandon,
+    },
+    {
+        .name = "GET /v1/replication/diverged/{name}",
+        .path = "/v1/replication/diverged/",
+        .is_prefix = true,
+        .methods = GET_HEAD,
+        .scope = API_SCOPE_REPLICATE,
+        .finish = api_diverged_get_finish,
+    },
+    {
+        .name = "DELETE /v1/replication/diverged/{name}",
+        .path = "/v1/replication/diverged/",
+        .is_prefix = true,
+        .methods = API_METHOD_BIT(API_DELETE),
+        .scope = API_SCOPE_ADMIN,
+        .finish = api_diverged_remove_finish,
+        .resume = api_diverged_resume,
+        .abandon = api_diverged_abandon,
     },
     {
         .name = "GET /stats",

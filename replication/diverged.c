@@ -130,22 +130,33 @@ static int compare_files(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+/* Their lengths; one that was removed since is left out. */
 static enum ldb_status measure_files(struct listing *listing,
                                      struct ldb_error *err)
 {
     struct repl_diverged *found = &listing->found;
+    struct ldb_error why = {0};
     enum ldb_status s = LDB_OK;
+    size_t kept = 0;
 
     for (size_t i = 0; s == LDB_OK && i < found->file_count; i++) {
         struct repl_diverged_file *file = &found->files[i];
         char *path = path_of(listing->dir, file->name);
 
-        s = path == NULL ? ldb_error_no_memory(err)
-                         : listing->env->ops->file_size(listing->env, path, err,
-                                                        &file->bytes);
+        s = path == NULL ? ldb_error_no_memory(&why)
+                         : listing->env->ops->file_size(listing->env, path,
+                                                        &why, &file->bytes);
         ldb_mem_free(path);
-        found->bytes += file->bytes;
+        if (s == LDB_OK) {
+            found->bytes += file->bytes;
+            found->files[kept++] = *file;
+        } else if (s == LDB_NOT_FOUND) {
+            s = LDB_OK;
+        }
     }
+    found->file_count = kept;
+    if (s != LDB_OK && err != NULL)
+        *err = why;
     return s;
 }
 
@@ -175,6 +186,32 @@ static enum ldb_status list_files(struct listing *listing,
         qsort(found->files, found->file_count, sizeof(*found->files),
               compare_files);
     return measure_files(listing, err);
+}
+
+bool repl_diverged_after(const struct repl_diverged *diverged, const char *name,
+                         size_t *out_index)
+{
+    struct repl_diverged_file last = {0};
+    size_t i = 0;
+
+    if (!parse_name(name, &last.rewind))
+        return false;
+    (void)snprintf(last.name, sizeof(last.name), "%s", name);
+    while (i < diverged->file_count &&
+           compare_files(&diverged->files[i], &last) <= 0)
+        i++;
+    *out_index = i;
+    return true;
+}
+
+const struct repl_rewind *
+repl_diverged_rewind(const struct repl_diverged *diverged, uint64_t id)
+{
+    for (size_t i = 0; i < diverged->rewind_count; i++) {
+        if (diverged->rewinds[i].id == id)
+            return &diverged->rewinds[i];
+    }
+    return NULL;
 }
 
 /* ---- leveld/rewinds ---- */

@@ -10,12 +10,13 @@
  *     leveld/diverged/R-NNNNNN.ldb    a table, of a folder of which nothing is
  *                                     known (.sst alike)
  *
- * so every file is one that `leveld dump` and both libraries read. Entries up
+ * so every file is one that `leveld dump` and both libraries read once it is
+ * called NNNNNN.log or NNNNNN.ldb. Entries up
  * to the rewind's fork are the other history's too. A file there is whole, and
  * does not change.
  *
- * Thread-safety: functions of their arguments; one that changes a folder's
- * diverged files has one caller at a time.
+ * Thread-safety: functions of their arguments. What sets aside has one caller
+ * at a time; what lists, opens and removes may go on beside it.
  */
 #ifndef REPLICATION_DIVERGED_H
 #define REPLICATION_DIVERGED_H
@@ -97,6 +98,14 @@ LDB_MUST_CHECK enum ldb_status repl_diverged_list(struct ldb_env *env,
                                                   struct repl_diverged *out);
 /* A zeroed one is fine. */
 void repl_diverged_release(struct repl_diverged *diverged);
+
+/* Of the first file behind name in their order, whether one of that name is
+ * there or not. False: none can have that name. */
+LDB_MUST_CHECK bool repl_diverged_after(const struct repl_diverged *diverged,
+                                        const char *name, size_t *out_index);
+/* NULL: nothing is known of it. */
+const struct repl_rewind *
+repl_diverged_rewind(const struct repl_diverged *diverged, uint64_t id);
 
 /*
  * Opens a file for reading by its name, which may come from outside: any that

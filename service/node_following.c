@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/diverged.h"
 #include "api/feeds.h"
 #include "api/role.h"
 #include "api/sequence_wait.h"
@@ -348,6 +349,7 @@ static enum ldb_status build_anew(struct svc_node *node,
         log_built(node, build, begun_us);
     }
     repl_build_destroy(build);
+    api_diverged_count(node->context);
     return s;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/diverged.h"
 #include "api/feeds.h"
 #include "api/role.h"
 #include "api/sequence_wait.h"
@@ -276,6 +277,7 @@ enum ldb_status svc_node_open(const struct svc_config *config,
         destroy(node);
         return s;
     }
+    api_diverged_count(context);
     *out = node;
     return LDB_OK;
 }

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
 from leveld import (BATCH, JSON, NDJSON, Client, Server, Skip, Suite, expect,
-                    expect_equal)
+                    expect_equal, keep_aside)
 
 try:
     import jsonschema
@@ -326,6 +326,33 @@ REQUESTS = (
      {}),
     ('DELETE', '/v1/replication/followers/{id}', '/v1/replication/followers/x',
      404, None, {}),
+    ('GET', '/v1/replication/diverged', '/v1/replication/diverged?limit=2',
+     200, None, {}),
+    ('GET', '/v1/replication/diverged',
+     '/v1/replication/diverged?after=2-000012.log', 200, None, {}),
+    ('GET', '/v1/replication/diverged', '/v1/replication/diverged?after=x', 400,
+     None, {}),
+    ('HEAD', '/v1/replication/diverged', '/v1/replication/diverged', 200, None,
+     {}),
+    ('GET', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/1-000004.log', 200, None, {}),
+    ('GET', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/1-000004.log', 206, None,
+     {'Range': 'bytes=0-1'}),
+    ('GET', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/1-000004.log', 304, None,
+     {'If-None-Match': '*'}),
+    ('GET', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/1-000004.log', 416, None,
+     {'Range': 'bytes=99-'}),
+    ('GET', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/LOCK', 404, None, {}),
+    ('HEAD', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/1-000004.log', 200, None, {}),
+    ('DELETE', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/1-000004.log', 204, None, {}),
+    ('DELETE', '/v1/replication/diverged/{name}',
+     '/v1/replication/diverged/1-000004.log', 404, None, {}),
     ('POST', '/v1/snapshots/{id}', '/v1/snapshots/ID', 200, b'', {}),
     ('DELETE', '/v1/snapshots/{id}', '/v1/snapshots/ID', 204, None, {}),
     ('DELETE', '/v1/snapshots/{id}', '/v1/snapshots/ID', 410, None, {}),
@@ -438,6 +465,7 @@ def answers_case(folder):
             Client(server) as client:
         document = Document(fetch(client))
         client.put(b'a', b'in the snapshot')
+        keep_aside(server.data)
         fill = Fill(client)
         for method, path, target, status, body, headers in REQUESTS:
             body = fill.body(body)

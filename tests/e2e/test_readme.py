@@ -10,7 +10,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import ROOT, Server, Skip, Suite, expect, expect_equal
+from leveld import (ROOT, Server, Skip, Suite, expect, expect_equal,
+                    keep_aside)
 
 PAGES = ['README.md', 'docs/http_api.md']
 
@@ -66,6 +67,7 @@ def page_case(folder, page):
     setup, count = '', 0
     with Server(os.path.join(folder, 'data'), '--checkpoint-dir',
                 os.path.join(folder, 'copies')) as server:
+        keep_aside(server.data)
         for command in commands:
             if not command.startswith('curl '):
                 setup += command + '\n'

@@ -173,6 +173,80 @@ static void a_rewind_goes_with_its_last_file_and_its_id_stays_used(void **state)
     assert_int_equal(3, begin());
 }
 
+static void assert_after(const struct repl_diverged *all, const char *name,
+                         size_t index)
+{
+    size_t found = SIZE_MAX;
+
+    assert_true(repl_diverged_after(all, name, &found));
+    assert_int_equal(index, found);
+}
+
+static void the_list_goes_on_behind_any_name(void **state)
+{
+    struct repl_diverged all;
+    size_t index;
+
+    (void)state;
+    put("000012.log", "twelve");
+    (void)begin();
+    assert_int_equal(LDB_OK, take(2, "000012.log"));
+    assert_int_equal(LDB_OK, take(10, "000012.log"));
+    assert_int_equal(LDB_OK, take(1, "000012.log"));
+    list(&all);
+    assert_after(&all, "1-000011.log", 0);
+    assert_after(&all, "1-000012.log", 1);
+    assert_after(&all, "1-entries.log", 1);
+    assert_after(&all, "2-000012.log", 2);
+    assert_after(&all, "9-000012.log", 2);
+    assert_after(&all, "10-000012.log", 3);
+    assert_false(repl_diverged_after(&all, "", &index));
+    assert_false(repl_diverged_after(&all, "1-CURRENT", &index));
+    assert_int_equal(100, repl_diverged_rewind(&all, 1)->fork);
+    assert_null(repl_diverged_rewind(&all, 2));
+    repl_diverged_release(&all);
+}
+
+/* ---- beside a removal ---- */
+
+static void remove_it(void *context, enum env_fault_kind kind, const char *path)
+{
+    struct env_fault *fault = context;
+    struct ldb_error err = {0};
+
+    if (kind != ENV_FAULT_FILE_SIZE || strstr(path, "2-000012.log") == NULL)
+        return;
+    env_fault_set_call_hook(fault, NULL, NULL);
+    assert_ldb_ok(
+        repl_diverged_remove(env, SIDECAR_ENV_DIR, "2-000012.log", &err), &err);
+}
+
+static void one_that_is_removed_meanwhile_is_left_out(void **state)
+{
+    struct ldb_env *kept = env;
+    struct env_fault *fault = env_fault_create(NULL);
+    struct ldb_error err = {0};
+    struct repl_diverged all;
+
+    (void)state;
+    env = env_fault_env(fault);
+    assert_ldb_ok(ldb_env_create_folder(env, SIDECAR_ENV_DIR, &err), &err);
+    assert_ldb_ok(repl_sidecar_make_folder(env, SIDECAR_ENV_DIR, &err), &err);
+    put("000012.log", "twelve");
+    for (unsigned i = 1; i <= 3; i++)
+        assert_int_equal(LDB_OK, take(begin(), "000012.log"));
+    env_fault_set_call_hook(fault, remove_it, fault);
+    list(&all);
+    assert_int_equal(2, all.file_count);
+    assert_string_equal("1-000012.log", all.files[0].name);
+    assert_string_equal("3-000012.log", all.files[1].name);
+    assert_int_equal(2, all.rewind_count);
+    assert_int_equal(12, all.bytes);
+    repl_diverged_release(&all);
+    env_fault_destroy(fault);
+    env = kept;
+}
+
 static void names_from_outside_lead_nowhere_else(void **state)
 {
     static const char *const names[] = {
@@ -331,6 +405,8 @@ int main(void)
         TEST(what_is_taken_is_listed_and_can_be_read),
         TEST(taking_again_is_fine_but_not_other_bytes),
         TEST(a_rewind_goes_with_its_last_file_and_its_id_stays_used),
+        TEST(the_list_goes_on_behind_any_name),
+        TEST(one_that_is_removed_meanwhile_is_left_out),
         TEST(names_from_outside_lead_nowhere_else),
         TEST(more_rewinds_than_may_be_are_refused),
         TEST(damage_of_the_list_is_told),

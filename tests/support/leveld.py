@@ -344,6 +344,37 @@ def exchange_raw(server, request, timeout=ANSWER_LIMIT):
 
 # ---- batches ----
 
+def crc32c(data):
+    """The checksum of ours and of both libraries, unmasked."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def write_sidecar(data, name, lines, version=1):
+    """A file of leveld/ in the folder, as leveld itself writes it."""
+    text = f'leveld-{name} {version}\n'.encode('ascii') + lines
+    os.makedirs(os.path.join(data, 'leveld'), exist_ok=True)
+    with open(os.path.join(data, 'leveld', name), 'wb') as file:
+        file.write(text + f'crc32c {crc32c(text):08x}\n'.encode('ascii'))
+
+
+def keep_aside(data):
+    """Diverged files of three rewinds in the folder; what the third was is not
+    known."""
+    folder = os.path.join(data, 'leveld', 'diverged')
+    os.makedirs(folder)
+    for name in ('1-000004.log', '2-000012.log', '3-entries.log'):
+        with open(os.path.join(folder, name), 'wb') as file:
+            file.write(b'as it was')
+    write_sidecar(data, 'rewinds',
+                  b'rewind 1 4 000000000000000a 100 120 1234567\n'
+                  b'rewind 2 5 000000000000000b 130 130 7654321\n')
+
+
 def varint(number):
     out = bytearray()
     while number >= 0x80:
