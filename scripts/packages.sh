@@ -3,7 +3,8 @@
 #   build   compile leveld         test   compile and run its tests
 #   ci      both compilers, sanitizers, fuzzing, format and lint, and the one
 #           server that tests are made with
-#   bench   the benchmark clients (no servers)
+#   bench   the benchmark clients, and the one server that replication is held
+#           against
 # Programs whose package would start a service (and start it again at each
 # boot) are unpacked into build/tools instead, unless they are there already.
 # Does nothing, quickly, when all are there. As root, or through sudo; without
@@ -19,7 +20,8 @@ test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
 ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
     ca-certificates"
 ci_tools="prometheus"
-bench="wrk make libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
+bench="wrk make curl libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
+bench_tools="nginx"
 
 names=
 tools=
@@ -29,9 +31,12 @@ for set in "$@"; do
     test) names="$names $test" ;;
     ci)
         names="$names $ci"
-        tools=$ci_tools
+        tools="$tools $ci_tools"
         ;;
-    bench) names="$names $bench" ;;
+    bench)
+        names="$names $bench"
+        tools="$tools $bench_tools"
+        ;;
     *)
         echo "packages.sh: no set named $set" >&2
         exit 2
@@ -63,6 +68,7 @@ unpacked=$(dirname "$0")/../build/tools
 missing_tools=
 for name in $tools; do
     command -v "$name" >/dev/null || [ -x "$unpacked/usr/bin/$name" ] ||
+        [ -x "$unpacked/usr/sbin/$name" ] ||
         missing_tools="$missing_tools $name"
 done
 [ -n "$missing$missing_tools" ] || exit 0
