@@ -208,12 +208,22 @@ static void compare_files(struct comparison *c)
     }
 }
 
+/* Whether every epoch known here is one of the leader's: only then does its
+ * list go on from ours (epoch_gate.h). */
+static bool is_past_of_theirs(const struct comparison *c)
+{
+    return c->common == c->ours->history.count;
+}
+
 /* Nothing was ever written here, so nothing can be lost. */
 static void compare_nothing(struct comparison *c)
 {
     const struct repl_state *theirs = c->theirs;
 
-    if (theirs->journal_count > 0 && theirs->journals[0].first <= 1)
+    if (!is_past_of_theirs(c))
+        decide(c, REPL_VERDICT_CONTAINED, 0,
+               "nothing is here yet but an epoch that is not the leader's");
+    else if (theirs->journal_count > 0 && theirs->journals[0].first <= 1)
         decide(c, REPL_VERDICT_BEHIND, 0,
                "nothing is here yet, the leader has its first journal");
     else
@@ -278,6 +288,11 @@ void repl_compare(const struct repl_holdings *ours,
                "sequences above %" PRIu64 " up to %" PRIu64
                " are not in the leader's history",
                fork, c.last);
+    else if (!is_past_of_theirs(&c))
+        decide(&c, REPL_VERDICT_CONTAINED, c.last,
+               "epoch %" PRIu64
+               ", of which nothing is here, is not in the leader's history",
+               ours->history.items[c.common].number);
     else
         compare_files(&c);
 }

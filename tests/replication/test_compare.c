@@ -23,6 +23,12 @@ static struct repl_epoch epochs_b[] = {
     {.number = 2, .id = 0xb2, .previous_last = 80, .base = 80 + SKIP},
 };
 
+/* A third one that never heard of that. */
+static struct repl_epoch epochs_d[] = {
+    {.number = 1, .id = 0xa1, .previous_last = 0, .base = 0},
+    {.number = 3, .id = 0xd3, .previous_last = 90, .base = 90 + 2 * SKIP},
+};
+
 static struct repl_epoch epochs_c[] = {
     {.number = 1, .id = 0xc1, .previous_last = 0, .base = 0},
 };
@@ -360,6 +366,21 @@ static const struct row rows[] = {
      .their_manifest_len = 300,
      .kind = REPL_VERDICT_CONTAINED,
      .fork = 100},
+    {"knows an epoch of a leader that is gone, and has nothing of it",
+     epochs_b,
+     2,
+     65,
+     {JOURNAL(7, 300, 61, 65)},
+     8,
+     300,
+     .proof = ALIKE,
+     .their_epochs = epochs_d,
+     .their_epoch_count = 2,
+     .their_last = 95 + 2 * SKIP,
+     .their_manifest = 8,
+     .their_manifest_len = 300,
+     .kind = REPL_VERDICT_CONTAINED,
+     .fork = 65},
     {"the leader is in a lower epoch",
      epochs_a,
      3,
@@ -533,6 +554,18 @@ static const struct row rows[] = {
      .their_last = 90,
      .has_all_journals = true,
      .kind = REPL_VERDICT_BEHIND},
+    {"an empty database that knows an epoch of a leader that is gone",
+     epochs_b,
+     2,
+     0,
+     {EMPTY(1)},
+     0,
+     100,
+     .their_epochs = epochs_d,
+     .their_epoch_count = 2,
+     .their_last = 95 + 2 * SKIP,
+     .has_all_journals = true,
+     .kind = REPL_VERDICT_CONTAINED},
 };
 
 static const struct repl_identity cluster_1 = {
