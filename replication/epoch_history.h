@@ -18,11 +18,18 @@
 #define REPL_EPOCH_SKIP (UINT64_C(1) << 32)
 
 struct repl_epoch {
-    uint64_t number; /* from 1, one higher each */
+    uint64_t number; /* from 1; higher than that of the one before */
     uint64_t id;     /* random: equal numbers, other ids: a split brain */
     ldb_sequence previous_last; /* last sequence found of the epoch before */
     ldb_sequence base;          /* its first sequence is base + 1 */
     uint64_t first_journal;     /* the journal its first write goes to */
+};
+
+/* What a new epoch has to be at least, because of what is known elsewhere;
+ * zeroed: what follows on the history. */
+struct repl_epoch_floor {
+    uint64_t number;
+    ldb_sequence base;
 };
 
 struct repl_epoch_history {

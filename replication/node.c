@@ -77,9 +77,10 @@ static bool is_untouched(const struct repl_node *node,
            found->tail_bytes == 0;
 }
 
-/* floor: of its base; 0: none. */
+/* floor: NULL: none. */
 static enum ldb_status add_epoch(struct repl_node *node, ldb_sequence last,
-                                 bool is_fresh, ldb_sequence floor,
+                                 bool is_fresh,
+                                 const struct repl_epoch_floor *floor,
                                  uint64_t first_journal, struct ldb_error *err,
                                  struct repl_epoch *out_epoch)
 {
@@ -88,8 +89,10 @@ static enum ldb_status add_epoch(struct repl_node *node, ldb_sequence last,
 
     s = repl_epoch_history_next(&node->history, node->env, last, is_fresh,
                                 first_journal, err, &epoch);
-    if (s == LDB_OK && epoch.base < floor)
-        epoch.base = floor;
+    if (s == LDB_OK && floor != NULL && epoch.base < floor->base)
+        epoch.base = floor->base;
+    if (s == LDB_OK && floor != NULL && epoch.number < floor->number)
+        epoch.number = floor->number;
     if (s == LDB_OK)
         s = repl_epoch_history_append(&node->history, &epoch, err);
     if (s != LDB_OK)
@@ -139,8 +142,8 @@ enum ldb_status repl_node_begin(struct repl_node *node,
         *out_is_new = false;
         return LDB_OK;
     }
-    s = add_epoch(node, found->last_sequence, is_fresh, 0, first_journal, err,
-                  out_epoch);
+    s = add_epoch(node, found->last_sequence, is_fresh, NULL, first_journal,
+                  err, out_epoch);
     if (s == LDB_OK && !node->has_identity)
         s = make_identity(node, err);
     if (s == LDB_OK)
@@ -153,19 +156,19 @@ enum ldb_status repl_node_begin_epoch(struct repl_node *node, ldb_sequence last,
                                       struct ldb_error *err,
                                       struct repl_epoch *out_epoch)
 {
-    return add_epoch(node, last, false, 0, first_journal, err, out_epoch);
+    return add_epoch(node, last, false, NULL, first_journal, err, out_epoch);
 }
 
 enum ldb_status repl_node_begin_promoted(struct repl_node *node,
                                          const struct ldb_recovery *found,
-                                         ldb_sequence floor,
+                                         const struct repl_epoch_floor *floor,
                                          uint64_t first_journal,
                                          struct ldb_error *err,
                                          struct repl_epoch *out_epoch)
 {
     enum ldb_status s = repl_sidecar_make_folder(node->env, node->dir, err);
 
-    assert(floor <= LDB_SEQUENCE_MAX);
+    assert(floor->base <= LDB_SEQUENCE_MAX);
     if (s == LDB_OK)
         s = repl_clean_stop_remove(node->env, node->dir, err);
     if (s != LDB_OK)

@@ -65,13 +65,12 @@ repl_node_begin(struct repl_node *node, const struct ldb_recovery *found,
 
 /*
  * The same for a folder that was a follower's and is to lead: a new epoch
- * always, and its base is floor at least (replication/promotion.h).
+ * always, not below the floor (replication/promotion.h).
  */
-LDB_MUST_CHECK enum ldb_status
-repl_node_begin_promoted(struct repl_node *node,
-                         const struct ldb_recovery *found, ldb_sequence floor,
-                         uint64_t first_journal, struct ldb_error *err,
-                         struct repl_epoch *out_epoch);
+LDB_MUST_CHECK enum ldb_status repl_node_begin_promoted(
+    struct repl_node *node, const struct ldb_recovery *found,
+    const struct repl_epoch_floor *floor, uint64_t first_journal,
+    struct ldb_error *err, struct repl_epoch *out_epoch);
 
 /*
  * Before a folder is opened as a twin: makes leveld/, and removes the mark,

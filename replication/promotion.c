@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "replication/role_file.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/version/file_names.h"
@@ -21,6 +22,34 @@ static enum ldb_status refuse(struct ldb_error *err, const char *format, ...)
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     return ldb_error_set(err, LDB_PRECONDITION, "%s", text);
+}
+
+/* ---- what others know ---- */
+
+static void raise_to(uint64_t *highest, uint64_t value)
+{
+    if (*highest < value)
+        *highest = value;
+}
+
+void repl_hearsay_add(struct repl_hearsay *heard, const char *url,
+                      const struct repl_state *state)
+{
+    const struct repl_epoch *last = repl_epoch_history_last(&state->history);
+
+    raise_to(&heard->sequence, state->last_sequence);
+    raise_to(&heard->file_number, state->manifest_number);
+    raise_to(&heard->file_number, state->durable.journal);
+    for (size_t i = 0; i < state->journal_count; i++)
+        raise_to(&heard->file_number, state->journals[i].number);
+    if (last == NULL)
+        return;
+    raise_to(&heard->epoch, last->number);
+    raise_to(&heard->sequence, last->base);
+    if (state->role == REPL_ROLE_LEADER && last->number > heard->leads_in) {
+        repl_role_url_copy(url, heard->leads);
+        heard->leads_in = last->number;
+    }
 }
 
 /* ---- may it lead? ---- */
@@ -70,9 +99,26 @@ static enum ldb_status judge_state(const struct repl_promotion *p,
     return judge_follower(p, err);
 }
 
+/* Somebody else leads already, and this node has not heard of it. */
+static enum ldb_status judge_others(const struct repl_promotion *p,
+                                    struct ldb_error *err)
+{
+    const struct repl_epoch *ours = repl_epoch_history_last(p->history);
+
+    if (p->heard.leads[0] == '\0' ||
+        (ours != NULL && p->heard.leads_in < ours->number))
+        return LDB_OK;
+    return refuse(err, "%.150s leads in epoch %" PRIu64 ": follow it",
+                  p->heard.leads, p->heard.leads_in);
+}
+
 enum ldb_status repl_promotion_judge(const struct repl_promotion *promotion,
                                      struct ldb_error *err)
 {
+    enum ldb_status s = judge_others(promotion, err);
+
+    if (s != LDB_OK)
+        return s;
     if (promotion->leader != NULL)
         return judge_state(promotion, err);
     if (promotion->is_forced)
@@ -86,34 +132,54 @@ enum ldb_status repl_promotion_judge(const struct repl_promotion *promotion,
                   promotion->leader_url);
 }
 
-/* ---- sequences ---- */
+/* ---- the epoch ---- */
 
-enum ldb_status
-repl_promotion_base_floor(const struct repl_promotion *promotion,
-                          struct ldb_env *env, struct ldb_error *err,
-                          ldb_sequence *out)
+static enum ldb_status choose_skips(const struct repl_promotion *promotion,
+                                    struct ldb_env *env, struct ldb_error *err,
+                                    uint64_t *out)
 {
-    ldb_sequence said = promotion->last;
-    uint64_t skips = 1;
-    uint8_t random;
+    const unsigned choices =
+        REPL_PROMOTION_SKIPS_MAX - REPL_PROMOTION_SKIPS_MIN + 1;
+    uint8_t random = 0;
     enum ldb_status s;
 
-    if (said < promotion->last_heard)
-        said = promotion->last_heard;
-    if (promotion->leader != NULL && said < promotion->leader->last_sequence)
-        said = promotion->leader->last_sequence;
-    if (promotion->is_forced) {
-        s = env->ops->random_bytes(env, &random, 1, err);
-        if (s != LDB_OK)
-            return s;
-        skips += random;
-    }
-    static_assert(REPL_PROMOTION_SKIPS_MAX == UINT8_MAX + 1, "one random byte");
-    if (said > LDB_SEQUENCE_MAX - skips * REPL_EPOCH_SKIP)
+    static_assert(REPL_PROMOTION_SKIPS_MAX <= UINT8_MAX + 1, "one random byte");
+    *out = 1;
+    if (promotion->leader != NULL)
+        return LDB_OK; /* it has said where it is */
+    s = env->ops->random_bytes(env, &random, 1, err);
+    if (s == LDB_OK)
+        *out = REPL_PROMOTION_SKIPS_MIN + random % choices;
+    return s;
+}
+
+enum ldb_status
+repl_promotion_epoch_floor(const struct repl_promotion *promotion,
+                           struct ldb_env *env, struct ldb_error *err,
+                           struct repl_epoch_floor *out)
+{
+    const struct repl_epoch *last = repl_epoch_history_last(promotion->history);
+    struct repl_epoch_floor floor = {
+        .number = last == NULL ? 0 : last->number,
+        .base = promotion->last,
+    };
+    uint64_t skips;
+    enum ldb_status s = choose_skips(promotion, env, err, &skips);
+
+    if (s != LDB_OK)
+        return s;
+    raise_to(&floor.number, promotion->heard.epoch);
+    raise_to(&floor.base, promotion->last_heard);
+    raise_to(&floor.base, promotion->heard.sequence);
+    if (promotion->leader != NULL)
+        raise_to(&floor.base, promotion->leader->last_sequence);
+    if (floor.base > LDB_SEQUENCE_MAX - skips * REPL_EPOCH_SKIP)
         return ldb_error_set(err, LDB_NOT_SUPPORTED,
                              "no sequence numbers are left above %" PRIu64,
-                             said);
-    *out = said + skips * REPL_EPOCH_SKIP;
+                             floor.base);
+    floor.number += skips;
+    floor.base += skips * REPL_EPOCH_SKIP;
+    *out = floor;
     return LDB_OK;
 }
 

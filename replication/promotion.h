@@ -15,11 +15,31 @@
 #define REPL_PROMOTION_FILES (UINT64_C(1) << 20)
 
 /*
- * Of a forced promotion the base lies so many times REPL_EPOCH_SKIP above what
- * is known, at random: two nodes that are both forced at one time hardly get
- * the same. Up to 2^40 in all.
+ * Where the old leader does not answer nobody knows how often it was started
+ * anew since it was heard, one epoch and REPL_EPOCH_SKIP each time. So number
+ * and base lie so many of those above what is known, at random between the two:
+ * above what the old leader has reached, and two nodes that are promoted at one
+ * time hardly get the same. Chosen: up to 2^40 sequences in all.
  */
+#define REPL_PROMOTION_SKIPS_MIN 65
 #define REPL_PROMOTION_SKIPS_MAX 256
+
+/*
+ * What other nodes than the leader that was know of. One of them may have
+ * followed a leader of which this node never heard: what that one has given out
+ * must not be given out again. Zeroed: nothing.
+ */
+struct repl_hearsay {
+    uint64_t epoch;            /* the highest number */
+    ldb_sequence sequence;     /* the highest base or last sequence */
+    uint64_t file_number;      /* the highest */
+    char leads[REPL_URL_SIZE]; /* one that leads; "": none */
+    uint64_t leads_in;         /* its epoch */
+};
+
+/* A node at url says so of itself. */
+void repl_hearsay_add(struct repl_hearsay *heard, const char *url,
+                      const struct repl_state *state);
 
 struct repl_promotion {
     bool is_forced; /* an operator said: although it may lose writes */
@@ -33,22 +53,25 @@ struct repl_promotion {
     /* ---- the leader that was ---- */
     const char *leader_url;          /* "": none was known */
     const struct repl_state *leader; /* NULL: it does not answer */
+
+    struct repl_hearsay heard; /* of the other nodes */
 };
 
 /*
  * OK: it may lead. PRECONDITION: why not, and what to do. A leader that answers
- * is never passed over by force: it has to step down.
+ * is never passed over by force, unless its epoch is below ours: it has to step
+ * down.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_promotion_judge(const struct repl_promotion *promotion,
                      struct ldb_error *err);
 
-/* What the new epoch's base has to be at least. Errors: NOT_SUPPORTED: sequence
+/* What the new epoch has to be at least. Errors: NOT_SUPPORTED: sequence
  * numbers are used up; IO (random). */
 LDB_MUST_CHECK enum ldb_status
-repl_promotion_base_floor(const struct repl_promotion *promotion,
-                          struct ldb_env *env, struct ldb_error *err,
-                          ldb_sequence *out);
+repl_promotion_epoch_floor(const struct repl_promotion *promotion,
+                           struct ldb_env *env, struct ldb_error *err,
+                           struct repl_epoch_floor *out);
 
 /*
  * What numbers of files have to be at least: REPL_PROMOTION_FILES above all in

@@ -79,10 +79,11 @@ static bool parse(struct ldb_slice lines, struct repl_role_file *out)
         return true;
     out->is_promotion_open = true;
     return repl_words_next(&lines, &words) &&
-           repl_words_are(&words, "promotion", 3) &&
-           ldb_parse_u64(words.word[1], &out->base_floor) &&
-           ldb_parse_u64(words.word[2], &out->file_floor) &&
-           out->base_floor <= LDB_SEQUENCE_MAX &&
+           repl_words_are(&words, "promotion", 4) &&
+           ldb_parse_u64(words.word[1], &out->epoch_floor.number) &&
+           ldb_parse_u64(words.word[2], &out->epoch_floor.base) &&
+           ldb_parse_u64(words.word[3], &out->file_floor) &&
+           out->epoch_floor.base <= LDB_SEQUENCE_MAX &&
            out->file_floor <= LDB_FILE_NUMBER_MAX &&
            out->now.role == REPL_ROLE_LEADER && lines.len == 0;
 }
@@ -133,8 +134,9 @@ enum ldb_status repl_role_file_store(struct ldb_env *env, const char *dir,
     if (s == LDB_OK)
         s = print_assignment(&lines, "configured", &file->configured);
     if (s == LDB_OK && file->is_promotion_open)
-        s = ldb_buf_printf(&lines, "promotion %" PRIu64 " %" PRIu64 "\n",
-                           file->base_floor, file->file_floor);
+        s = ldb_buf_printf(
+            &lines, "promotion %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+            file->epoch_floor.number, file->epoch_floor.base, file->file_floor);
     if (s != LDB_OK)
         s = ldb_error_no_memory(err);
     else

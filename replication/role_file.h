@@ -24,8 +24,8 @@ struct repl_role_file {
     struct repl_assignment now;
     struct repl_assignment configured; /* what the flags said */
     bool is_promotion_open;
-    ldb_sequence base_floor; /* open: the epoch's base, at least, */
-    uint64_t file_floor;     /* and numbers of files */
+    struct repl_epoch_floor epoch_floor; /* open: of the epoch, */
+    uint64_t file_floor;                 /* and of numbers of files */
 };
 
 /* Whether the text can be stored: no blank, no control character, short

@@ -139,13 +139,42 @@ struct old_leader {
     bool is_reached;
     struct repl_state state;
     ldb_sequence last_heard;
-    uint64_t file_number; /* the highest heard of */
+    uint64_t file_number;      /* the highest heard of */
+    struct repl_hearsay heard; /* of the others */
 };
 
 static void note_number(struct old_leader *old, uint64_t number)
 {
     if (number > old->file_number)
         old->file_number = number;
+}
+
+/*
+ * What the other nodes know: one may have followed a leader that is gone and
+ * that we have never heard of. Where the old leader answers it is asked alone:
+ * nobody was promoted over it, and a handover does not wait for silent ones.
+ */
+static void ask_others(struct svc_node *node, struct old_leader *old)
+{
+    char cluster_id[REPL_ID_SIZE];
+    char url[REPL_URL_SIZE];
+    size_t at = 0;
+
+    ldb_mutex_lock(&node->mu);
+    memcpy(cluster_id, node->shown.cluster_id, sizeof cluster_id);
+    ldb_mutex_unlock(&node->mu);
+    while (svc_peers_next(node->peers, &at, url)) {
+        struct repl_state other = {0};
+
+        if (strcmp(url, old->url) == 0 || strcmp(url, node->url) == 0 ||
+            svc_peers_state(node->peers, url, NULL, &other) != LDB_OK)
+            continue;
+        if (cluster_id[0] != '\0' &&
+            strcmp(other.identity.cluster_id, cluster_id) == 0)
+            repl_hearsay_add(&old->heard, url, &other);
+        repl_state_release(&other);
+    }
+    note_number(old, old->heard.file_number);
 }
 
 static void ask_old_leader(struct svc_node *node, struct old_leader *out)
@@ -161,8 +190,10 @@ static void ask_old_leader(struct svc_node *node, struct old_leader *out)
         note_number(out, stats.heartbeat.durable.journal);
     }
     if (out->url[0] == '\0' ||
-        svc_peers_state(node->peers, out->url, NULL, &out->state) != LDB_OK)
+        svc_peers_state(node->peers, out->url, NULL, &out->state) != LDB_OK) {
+        ask_others(node, out);
         return;
+    }
     out->is_reached = true;
     note_number(out, out->state.manifest_number);
     note_number(out, out->state.durable.journal);
@@ -208,6 +239,7 @@ static enum ldb_status decide_promotion(struct svc_node *node, bool is_forced,
         .last_heard = old->last_heard,
         .leader_url = old->url,
         .leader = old->is_reached ? &old->state : NULL,
+        .heard = old->heard,
     };
     enum ldb_status s = check_twin(node, err);
 
@@ -221,8 +253,8 @@ static enum ldb_status decide_promotion(struct svc_node *node, bool is_forced,
     };
     s = repl_promotion_judge(&promotion, err);
     if (s == LDB_OK)
-        s = repl_promotion_base_floor(&promotion, node->env, err,
-                                      &out->base_floor);
+        s = repl_promotion_epoch_floor(&promotion, node->env, err,
+                                       &out->epoch_floor);
     if (s == LDB_OK)
         s = repl_promotion_file_floor(node->env, node->config->data_dir,
                                       old->file_number, err, &out->file_floor);

@@ -90,7 +90,7 @@ static enum ldb_status begin_epoch(struct svc_node *node, struct ldb_error *err)
     ldb_stats(node->db, &stats);
     if (node->role.is_promotion_open) {
         s = repl_node_begin_promoted(&node->repl, &node->recovery,
-                                     node->role.base_floor,
+                                     &node->role.epoch_floor,
                                      stats.journal_number, err, &node->epoch);
         node->is_new_epoch = true;
     } else {

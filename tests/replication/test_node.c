@@ -275,8 +275,9 @@ static void a_new_follower_has_a_node_id_that_is_not_stored(void **state)
 
 static void a_promotion_begins_an_epoch_above_its_floor(void **state)
 {
-    const ldb_sequence low = 60;
-    const ldb_sequence high = 50 + 7 * REPL_EPOCH_SKIP;
+    const struct repl_epoch_floor low = {.number = 2, .base = 60};
+    const struct repl_epoch_floor high = {.number = 9,
+                                          .base = 50 + 7 * REPL_EPOCH_SKIP};
     struct repl_node node = {0};
     struct repl_epoch epoch;
     struct ldb_error err = {0};
@@ -284,20 +285,20 @@ static void a_promotion_begins_an_epoch_above_its_floor(void **state)
     (void)state;
     first_life();
     load(&node); /* as its clean stop left it, and all the same */
-    assert_int_equal(
-        LDB_OK, repl_node_begin_promoted(&node, &as_put, low, 9, &err, &epoch));
+    assert_int_equal(LDB_OK, repl_node_begin_promoted(&node, &as_put, &low, 9,
+                                                      &err, &epoch));
     assert_int_equal(2, epoch.number);
     assert_int_equal(50, epoch.previous_last);
     assert_int_equal(50 + REPL_EPOCH_SKIP, epoch.base);
     assert_int_equal(9, epoch.first_journal);
-    assert_int_equal(LDB_OK, repl_node_begin_promoted(&node, &as_put, high, 12,
+    assert_int_equal(LDB_OK, repl_node_begin_promoted(&node, &as_put, &high, 12,
                                                       &err, &epoch));
-    assert_int_equal(3, epoch.number);
-    assert_true(epoch.base == high);
+    assert_int_equal(9, epoch.number);
+    assert_true(epoch.base == high.base);
     repl_node_release(&node);
     load(&node);
     assert_false(node.has_mark);
-    assert_int_equal(3, repl_epoch_history_last(&node.history)->number);
+    assert_int_equal(9, repl_epoch_history_last(&node.history)->number);
     repl_node_release(&node);
 }
 

@@ -135,73 +135,159 @@ static void a_base_without_a_write_is_no_write(void **state)
     assert_ldb_status(LDB_PRECONDITION, repl_promotion_judge(&p, &err), NULL);
 }
 
-/* ---- sequences ---- */
+/* ---- others ---- */
 
-static ldb_sequence floor_of(const struct repl_promotion *p,
-                             struct clock_env *clock)
+static struct repl_state
+state_of_other(enum repl_role role, struct repl_epoch *epoch, ldb_sequence last)
+{
+    return (struct repl_state){
+        .role = role,
+        .history = {.items = epoch, .count = 1},
+        .last_sequence = last,
+    };
+}
+
+static void the_highest_of_what_others_say_counts(void **state)
+{
+    struct repl_epoch first = {.number = 7, .base = 5000};
+    struct repl_epoch second = {.number = 9, .base = 900};
+    struct repl_journal_entry journals[] = {{.number = 20}, {.number = 31}};
+    struct repl_state b = state_of_other(REPL_ROLE_FOLLOWER, &first, 100);
+    struct repl_state c = state_of_other(REPL_ROLE_LEADER, &second, 950);
+    const struct repl_state nobody = {.manifest_number = 2};
+    struct repl_hearsay heard = {0};
+
+    (void)state;
+    repl_hearsay_add(&heard, "http://d:1", &nobody);
+    assert_int_equal(heard.epoch, 0);
+    assert_int_equal(heard.file_number, 2);
+    b.manifest_number = 25;
+    repl_hearsay_add(&heard, "http://b:1", &b);
+    assert_int_equal(heard.epoch, 7);
+    assert_int_equal(heard.sequence, 5000);
+    assert_int_equal(heard.file_number, 25);
+    assert_string_equal(heard.leads, "");
+    c.journals = journals;
+    c.journal_count = 2;
+    repl_hearsay_add(&heard, "http://c:1/", &c);
+    assert_int_equal(heard.epoch, 9);
+    assert_int_equal(heard.sequence, 5000);
+    assert_int_equal(heard.file_number, 31);
+    assert_string_equal(heard.leads, "http://c:1");
+    assert_int_equal(heard.leads_in, 9);
+    c.durable.journal = 40;
+    repl_hearsay_add(&heard, "http://c:1", &c);
+    assert_int_equal(heard.file_number, 40);
+}
+
+/* Our epoch is 3. */
+static void one_that_leads_already_is_to_be_followed(void **state)
+{
+    static const struct {
+        uint64_t leads_in;
+        enum ldb_status status;
+    } rows[] = {{2, LDB_OK}, {3, LDB_PRECONDITION}, {4, LDB_PRECONDITION}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct repl_promotion p = {.history = &ours,
+                                   .is_forced = true,
+                                   .leader_url = "http://a:1",
+                                   .url = OURS};
+        struct ldb_error err = {0};
+
+        (void)snprintf(p.heard.leads, sizeof p.heard.leads, "http://c:1");
+        p.heard.leads_in = rows[i].leads_in;
+        assert_ldb_status(rows[i].status, repl_promotion_judge(&p, &err), NULL);
+        if (rows[i].status != LDB_OK)
+            assert_ldb_message("http://c:1 leads in epoch", &err);
+    }
+}
+
+/* ---- the epoch ---- */
+
+static struct repl_epoch_floor floor_of(const struct repl_promotion *p,
+                                        struct clock_env *clock)
 {
     struct ldb_error err = {0};
-    ldb_sequence floor = 0;
+    struct repl_epoch_floor floor = {0};
 
-    assert_ldb_ok(repl_promotion_base_floor(p, &clock->env, &err, &floor),
+    assert_ldb_ok(repl_promotion_epoch_floor(p, &clock->env, &err, &floor),
                   &err);
     return floor;
 }
 
-static void the_base_lies_above_all_that_was_said(void **state)
+static void the_epoch_lies_above_all_that_was_said(void **state)
 {
     const struct leader_row row = {REPL_ROLE_FOLLOWER, "", 3, 300};
-    struct repl_promotion p = {.last = 100, .last_heard = 200};
+    struct repl_promotion p = {
+        .history = &ours, .last = 100, .last_heard = 200};
     struct repl_epoch epoch;
     struct repl_state leader;
     struct clock_env clock;
 
     (void)state;
     clock_env_init(&clock, 0);
-    assert_true(floor_of(&p, &clock) == 200 + REPL_EPOCH_SKIP);
     fill_state(&row, &epoch, &leader);
     p.leader = &leader;
-    assert_true(floor_of(&p, &clock) == 300 + REPL_EPOCH_SKIP);
+    assert_true(floor_of(&p, &clock).base == 300 + REPL_EPOCH_SKIP);
+    assert_int_equal(floor_of(&p, &clock).number, 4);
     p.last = 400;
-    assert_true(floor_of(&p, &clock) == 400 + REPL_EPOCH_SKIP);
+    assert_true(floor_of(&p, &clock).base == 400 + REPL_EPOCH_SKIP);
+    p.last_heard = 500;
+    assert_true(floor_of(&p, &clock).base == 500 + REPL_EPOCH_SKIP);
+    p.heard.sequence = 600;
+    p.heard.epoch = 12;
+    assert_true(floor_of(&p, &clock).base == 600 + REPL_EPOCH_SKIP);
+    assert_int_equal(floor_of(&p, &clock).number, 13);
 }
 
-static void forced_it_lies_at_random(void **state)
+/* Nobody knows how often the old leader was started anew. */
+static void without_the_leader_it_lies_far_above_at_random(void **state)
 {
-    struct repl_promotion p = {.last = 100, .is_forced = true};
-    ldb_sequence first = 0;
+    struct repl_promotion p = {
+        .history = &ours, .last = 100, .is_forced = true};
+    uint64_t first = 0;
     unsigned others = 0;
     struct clock_env clock;
 
     (void)state;
     clock_env_init(&clock, 0);
     for (unsigned i = 0; i < 50; i++) {
-        ldb_sequence floor = floor_of(&p, &clock);
+        struct repl_epoch_floor floor = floor_of(&p, &clock);
+        uint64_t skips = (floor.base - 100) / REPL_EPOCH_SKIP;
 
-        assert_true(floor >= 100 + REPL_EPOCH_SKIP);
-        assert_true(floor <= 100 + (UINT64_C(1) << 40));
-        assert_int_equal((floor - 100) % REPL_EPOCH_SKIP, 0);
-        first = i == 0 ? floor : first;
-        others += floor != first;
+        assert_int_equal((floor.base - 100) % REPL_EPOCH_SKIP, 0);
+        assert_in_range(skips, REPL_PROMOTION_SKIPS_MIN,
+                        REPL_PROMOTION_SKIPS_MAX);
+        assert_int_equal(floor.number, 3 + skips);
+        first = i == 0 ? skips : first;
+        others += skips != first;
     }
     assert_true(others > 25);
 }
 
 static void sequences_that_are_used_up_are_told(void **state)
 {
-    struct repl_promotion p = {.last = LDB_SEQUENCE_MAX - REPL_EPOCH_SKIP};
-    ldb_sequence floor = 1;
+    const struct leader_row row = {REPL_ROLE_FOLLOWER, "", 3, 0};
+    struct repl_promotion p = {.history = &ours,
+                               .last = LDB_SEQUENCE_MAX - REPL_EPOCH_SKIP};
+    struct repl_epoch_floor floor = {.base = 1};
+    struct repl_epoch epoch;
+    struct repl_state leader;
     struct clock_env clock;
     struct ldb_error err = {0};
 
     (void)state;
     clock_env_init(&clock, 0);
-    assert_true(floor_of(&p, &clock) == LDB_SEQUENCE_MAX);
+    fill_state(&row, &epoch, &leader);
+    p.leader = &leader;
+    assert_true(floor_of(&p, &clock).base == LDB_SEQUENCE_MAX);
     p.last++;
     assert_ldb_status(LDB_NOT_SUPPORTED,
-                      repl_promotion_base_floor(&p, &clock.env, &err, &floor),
+                      repl_promotion_epoch_floor(&p, &clock.env, &err, &floor),
                       NULL);
-    assert_int_equal(floor, 1);
+    assert_int_equal(floor.base, 1);
 }
 
 /* ---- files ---- */
@@ -323,8 +409,10 @@ int main(void)
         cmocka_unit_test(a_leader_that_answers_decides_with),
         cmocka_unit_test(one_that_does_not_answer_takes_force),
         cmocka_unit_test(a_base_without_a_write_is_no_write),
-        cmocka_unit_test(the_base_lies_above_all_that_was_said),
-        cmocka_unit_test(forced_it_lies_at_random),
+        cmocka_unit_test(the_highest_of_what_others_say_counts),
+        cmocka_unit_test(one_that_leads_already_is_to_be_followed),
+        cmocka_unit_test(the_epoch_lies_above_all_that_was_said),
+        cmocka_unit_test(without_the_leader_it_lies_far_above_at_random),
         cmocka_unit_test(sequences_that_are_used_up_are_told),
         cmocka_unit_test(files_are_numbered_above_all_that_are_known),
         cmocka_unit_test(file_numbers_that_are_used_up_are_told),

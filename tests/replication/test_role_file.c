@@ -49,7 +49,7 @@ static void what_is_stored_comes_back(void **state)
         {.now = {.role = REPL_ROLE_LEADER},
          .configured = {.role = REPL_ROLE_LEADER},
          .is_promotion_open = true,
-         .base_floor = LDB_SEQUENCE_MAX,
+         .epoch_floor = {.number = 70, .base = LDB_SEQUENCE_MAX},
          .file_floor = 1 << 20},
     };
     struct repl_role_file loaded;
@@ -116,20 +116,24 @@ static void lines_that_are_no_role_are_corruption(void **state)
         enum ldb_status status;
     } rows[] = {
         {"now leader -\nconfigured leader -\n", LDB_OK},
-        {"now leader -\nconfigured follower x\npromotion 1 2\n", LDB_OK},
+        {"now leader -\nconfigured follower x\npromotion 3 1 2\n", LDB_OK},
         {"now leader -\n", LDB_CORRUPTION},
         {"configured leader -\nnow leader -\n", LDB_CORRUPTION},
         {"now other -\nconfigured leader -\n", LDB_CORRUPTION},
         {"now leader\nconfigured leader -\n", LDB_CORRUPTION},
         {"now leader -\nconfigured leader -\nx\n", LDB_CORRUPTION},
-        {"now leader -\nconfigured leader -\npromotion 1\n", LDB_CORRUPTION},
-        {"now leader -\nconfigured leader -\npromotion 1 2\nx y\n",
+        {"now leader -\nconfigured leader -\npromotion 3 1\n", LDB_CORRUPTION},
+        {"now leader -\nconfigured leader -\npromotion x 1 2\n",
          LDB_CORRUPTION},
-        {"now follower x\nconfigured leader -\npromotion 1 2\n",
+        {"now leader -\nconfigured leader -\npromotion 3 1 2\nx y\n",
          LDB_CORRUPTION},
-        {"now leader -\nconfigured leader -\npromotion 72057594037927936 2\n",
+        {"now follower x\nconfigured leader -\npromotion 3 1 2\n",
          LDB_CORRUPTION},
-        {"now leader -\nconfigured leader -\npromotion 1 9223372036854775808\n",
+        {"now leader -\nconfigured leader -\n"
+         "promotion 3 72057594037927936 2\n",
+         LDB_CORRUPTION},
+        {"now leader -\nconfigured leader -\n"
+         "promotion 3 1 9223372036854775808\n",
          LDB_CORRUPTION},
     };
 
@@ -216,7 +220,7 @@ static void a_promotion_that_was_begun_is_ended(void **state)
     const struct repl_role_file open = {.now = leads,
                                         .configured = follows_a,
                                         .is_promotion_open = true,
-                                        .base_floor = 7,
+                                        .epoch_floor = {5, 7},
                                         .file_floor = 9};
     struct repl_role_file decided;
 
@@ -225,7 +229,8 @@ static void a_promotion_that_was_begun_is_ended(void **state)
     decided = decide(&follows_b, true);
     assert_int_equal(decided.now.role, REPL_ROLE_LEADER);
     assert_true(decided.is_promotion_open);
-    assert_int_equal(decided.base_floor, 7);
+    assert_int_equal(decided.epoch_floor.number, 5);
+    assert_int_equal(decided.epoch_floor.base, 7);
     assert_int_equal(decided.file_floor, 9);
 }
 

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "replication/node.h"
+#include "replication/promotion.h"
 #include "replication/role_file.h"
 #include "replication/sidecar.h"
 #include "tests/support/service_run.h"
@@ -276,11 +277,12 @@ static void a_leader_that_is_gone_takes_force(void **state)
     await(&b, "second", "2");
     service_run_stop(&a);
     refuse(&b, "promote", NULL, "does not answer");
-    assert_int_equal(change(&b, "promote", "{\"force\":true}"), 2);
+    assert_true(change(&b, "promote", "{\"force\":true}") >
+                REPL_PROMOTION_SKIPS_MIN);
     assert_true(service_run_leads(&b));
     assert_true(service_run_has(&b, "second", "2"));
     after = service_run_put(&b, "third", "3");
-    assert_true(after > before + REPL_EPOCH_SKIP);
+    assert_true(after > before + REPL_PROMOTION_SKIPS_MIN * REPL_EPOCH_SKIP);
     assert_int_equal((after - 1 - before) % REPL_EPOCH_SKIP, 0);
 }
 
@@ -325,7 +327,7 @@ static void a_promotion_that_was_cut_short_is_ended_at_the_start(void **state)
         .now.role = REPL_ROLE_LEADER,
         .configured.role = REPL_ROLE_FOLLOWER,
         .is_promotion_open = true,
-        .base_floor = 5 * REPL_EPOCH_SKIP,
+        .epoch_floor = {.number = 4, .base = 5 * REPL_EPOCH_SKIP},
         .file_floor = UINT64_C(1) << 21,
     };
     struct repl_role_file after;
@@ -339,7 +341,7 @@ static void a_promotion_that_was_cut_short_is_ended_at_the_start(void **state)
     assert_int_equal(LDB_OK, repl_role_file_store(b.env, b.dir, &file, NULL));
     follow(&b, &a);
     assert_true(service_run_leads(&b));
-    assert_int_equal(service_run_epoch(&b), 2);
+    assert_int_equal(service_run_epoch(&b), 4);
     assert_true(service_run_put(&b, "k", "v") > 5 * REPL_EPOCH_SKIP);
     assert_int_equal(LDB_OK, repl_role_file_load(b.env, b.dir, NULL, &after));
     assert_false(after.is_promotion_open);
@@ -374,22 +376,80 @@ static void a_leader_of_before_follows_and_loses_its_own(void **state)
     service_run_start(&a, "--role=follower", flag, NULL);
     await(&a, "second", "2");
     assert_false(service_run_has(&a, "lost", "1"));
-    assert_int_equal(service_run_epoch(&a), 2);
+    assert_int_equal(service_run_epoch(&a), service_run_epoch(&b));
+}
+
+/* It has begun epochs of which nobody heard; the new leader's is above them. */
+static void a_leader_started_anew_unheard_follows(void **state)
+{
+    (void)state;
+    start_pair();
+    service_run_stop(&b);
+    for (unsigned i = 0; i < 5; i++) {
+        service_run_crash(&a);
+        service_run_start(&a, NULL);
+        (void)service_run_put(&a, "lost", "1");
+    }
+    assert_true(service_run_epoch(&a) > 5);
+    service_run_stop(&a);
+    follow(&b, &a);
+    (void)change(&b, "promote", "{\"force\":true}");
+    (void)service_run_put(&b, "second", "2");
+    follow(&a, &b);
+    await(&a, "second", "2");
+    assert_false(service_run_has(&a, "lost", "1"));
+}
+
+/* c has followed b, which a never heard of: a begins above what c knows. */
+static void a_promotion_asks_the_others_too(void **state)
+{
+    char peers[160];
+    uint64_t passed;
+    uint64_t sequence;
+    uint64_t epoch;
+
+    (void)state;
+    start_pair();
+    follow(&c, &a);
+    await(&c, "first", "1");
+    service_run_stop(&a);
+    passed = change(&b, "promote", "{\"force\":true}");
+    (void)snprintf(peers, sizeof peers, "{\"leader\":\"%s\"}", b.url);
+    (void)change(&c, "demote", peers);
+    sequence = service_run_put(&b, "second", "2");
+    await(&c, "second", "2");
+    /* a follows nobody that answers, and has not heard of b's epoch. */
+    (void)snprintf(peers, sizeof peers, "--peers=%s,%s", b.url, c.url);
+    service_run_start(&a, "--role=follower", "--leader=http://127.0.0.1:1",
+                      peers, NULL);
+    refuse(&a, "promote", "{\"force\":true}", "leads");
+    service_run_stop(&b);
+    epoch = change(&a, "promote", "{\"force\":true}");
+    assert_true(epoch > passed);
+    assert_true(service_run_put(&a, "third", "3") >
+                sequence + REPL_PROMOTION_SKIPS_MIN * REPL_EPOCH_SKIP);
+    (void)snprintf(peers, sizeof peers, "{\"leader\":\"%s\"}", a.url);
+    (void)change(&c, "demote", peers);
+    await(&c, "third", "3");
+    assert_false(service_run_has(&c, "second", "2"));
 }
 
 static void a_node_does_not_lead_when_a_peer_is_ahead(void **state)
 {
     char peers[96];
+    char epoch[32];
     struct ldb_error err = {0};
 
     (void)state;
     start_pair();
     service_run_stop(&a);
-    (void)change(&b, "promote", "{\"force\":true}");
+    (void)snprintf(
+        epoch, sizeof epoch, "epoch %llu",
+        (unsigned long long)change(&b, "promote", "{\"force\":true}"));
     (void)snprintf(peers, sizeof peers, "--peers=%s", b.url);
     assert_int_equal(LDB_PRECONDITION,
                      service_run_try_start(&a, &err, peers, NULL));
-    assert_non_null(strstr(err.message, "epoch 2"));
+    assert_non_null(strstr(err.message, epoch));
     /* An empty folder neither. */
     assert_int_equal(LDB_PRECONDITION,
                      service_run_try_start(&c, &err, peers, NULL));
@@ -534,6 +594,8 @@ int main(void)
         TEST(a_promotion_that_was_cut_short_is_ended_at_the_start),
         TEST(an_empty_folder_is_not_promoted),
         TEST(a_leader_of_before_follows_and_loses_its_own),
+        TEST(a_leader_started_anew_unheard_follows),
+        TEST(a_promotion_asks_the_others_too),
         TEST(a_node_does_not_lead_when_a_peer_is_ahead),
         TEST(a_leader_steps_down_to_follow),
         TEST(handing_over_loses_nothing),
