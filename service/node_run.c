@@ -168,13 +168,13 @@ void svc_node_take_db(struct svc_node *node)
 
 /* ---- opening ---- */
 
-static void log_role(const struct svc_node *node)
+static void log_role(const struct svc_node *node, const char *event,
+                     const char *reason)
 {
     struct svc_log_line line;
 
-    svc_log_begin(&line, SVC_LOG_WARN, "role-kept");
-    svc_log_text(&line, "reason",
-                 "decided at run time; a changed --role or --leader wins");
+    svc_log_begin(&line, SVC_LOG_WARN, event);
+    svc_log_text(&line, "reason", reason);
     svc_log_text(&line, "role",
                  node->role.now.role == REPL_ROLE_LEADER ? "leader"
                                                          : "follower");
@@ -202,23 +202,8 @@ static enum ldb_status decide(struct svc_node *node, struct ldb_error *err)
     if (s == LDB_OK && is_kept &&
         (node->role.now.role != flags.role ||
          strcmp(node->role.now.leader_url, flags.leader_url) != 0))
-        log_role(node);
-    return s;
-}
-
-static enum ldb_status open_leading(struct svc_node *node,
-                                    struct ldb_error *err)
-{
-    enum ldb_status s = LDB_OK;
-
-    if (!node->config->read_only)
-        s = svc_node_load(node, err);
-    if (s == LDB_OK && !node->config->read_only)
-        s = svc_search_check(node, err);
-    if (s == LDB_OK)
-        s = svc_lead_open(node, err);
-    if (s == LDB_OK)
-        svc_lead_show(node);
+        log_role(node, "role-kept",
+                 "decided at run time; a changed --role or --leader wins");
     return s;
 }
 
@@ -233,6 +218,42 @@ static enum ldb_status open_following(struct svc_node *node,
 
     if (s == LDB_OK)
         svc_follow_show(node);
+    return s;
+}
+
+/* What was decided at run time is over: another node was promoted since. The
+ * flags name this one a follower, and hold again. */
+static enum ldb_status yield(struct svc_node *node, struct ldb_error *err)
+{
+    const struct repl_assignment configured = node->role.configured;
+    enum ldb_status s =
+        repl_role_file_remove(node->env, node->config->data_dir, err);
+
+    if (s != LDB_OK)
+        return s;
+    node->role =
+        (struct repl_role_file){.now = configured, .configured = configured};
+    log_role(node, "role-passed-over",
+             "another node leads in a later epoch, or has");
+    return open_following(node, err);
+}
+
+static enum ldb_status open_leading(struct svc_node *node,
+                                    struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+
+    if (!node->config->read_only)
+        s = svc_node_load(node, err);
+    if (s == LDB_OK && node->role.configured.role == REPL_ROLE_FOLLOWER &&
+        svc_search_is_passed_over(node))
+        return yield(node, err);
+    if (s == LDB_OK && !node->config->read_only)
+        s = svc_search_check(node, err);
+    if (s == LDB_OK)
+        s = svc_lead_open(node, err);
+    if (s == LDB_OK)
+        svc_lead_show(node);
     return s;
 }
 

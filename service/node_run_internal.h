@@ -169,6 +169,10 @@ svc_follow_state(void *context, struct ldb_error *err, struct repl_state *out);
  * loaded. PRECONDITION: which one is. */
 LDB_MUST_CHECK enum ldb_status svc_search_check(struct svc_node *node,
                                                 struct ldb_error *err);
+/* Of one that was promoted while it ran, whose flags name it a follower: others
+ * have gone past that, as the node that the flags name, or a peer, is in a
+ * later epoch. node->repl is loaded. */
+bool svc_search_is_passed_over(struct svc_node *node);
 /* The thread that looks for another leader while the one it follows is away.
  * stop: started or not. */
 LDB_MUST_CHECK enum ldb_status svc_search_start(struct svc_node *node,

@@ -88,6 +88,36 @@ enum ldb_status svc_search_check(struct svc_node *node, struct ldb_error *err)
     return s;
 }
 
+/* Whether the node at url is in a later epoch of our cluster. */
+static bool is_ahead(struct svc_node *node, const char *url)
+{
+    const struct repl_node *ours = &node->repl;
+    const struct repl_epoch *last = repl_epoch_history_last(&ours->history);
+    struct repl_state other = {0};
+    const struct repl_epoch *theirs;
+    bool is_it;
+
+    if (url[0] == '\0' || last == NULL || !ours->has_identity ||
+        svc_peers_state(node->peers, url, NULL, &other) != LDB_OK)
+        return false;
+    theirs = repl_epoch_history_last(&other.history);
+    is_it = theirs != NULL && theirs->number > last->number &&
+            strcmp(ours->identity.cluster_id, other.identity.cluster_id) == 0;
+    repl_state_release(&other);
+    return is_it;
+}
+
+bool svc_search_is_passed_over(struct svc_node *node)
+{
+    bool is_it = is_ahead(node, node->role.configured.leader_url);
+    char url[REPL_URL_SIZE];
+    size_t at = 0;
+
+    while (!is_it && svc_peers_next(node->peers, &at, url))
+        is_it = is_ahead(node, url);
+    return is_it;
+}
+
 /* ---- while the leader is away ---- */
 
 struct found {

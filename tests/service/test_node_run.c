@@ -434,6 +434,29 @@ static void a_promotion_asks_the_others_too(void **state)
     assert_false(service_run_has(&c, "second", "2"));
 }
 
+/* The flags name it a follower, as they did before it was promoted. */
+static void one_that_was_passed_over_follows_again(void **state)
+{
+    (void)state;
+    start_pair();
+    service_run_stop(&a);
+    (void)change(&b, "promote", "{\"force\":true}");
+    (void)service_run_put(&b, "second", "2");
+    follow(&a, &b);
+    await(&a, "second", "2");
+    service_run_stop(&b);
+    (void)change(&a, "promote", "{\"force\":true}");
+    (void)service_run_put(&a, "third", "3");
+    follow(&b, &a);
+    assert_false(service_run_leads(&b));
+    await(&b, "third", "3");
+    /* For good. */
+    service_run_stop(&b);
+    service_run_stop(&a);
+    follow(&b, &a);
+    assert_false(service_run_leads(&b));
+}
+
 static void a_node_does_not_lead_when_a_peer_is_ahead(void **state)
 {
     char peers[96];
@@ -596,6 +619,7 @@ int main(void)
         TEST(a_leader_of_before_follows_and_loses_its_own),
         TEST(a_leader_started_anew_unheard_follows),
         TEST(a_promotion_asks_the_others_too),
+        TEST(one_that_was_passed_over_follows_again),
         TEST(a_node_does_not_lead_when_a_peer_is_ahead),
         TEST(a_leader_steps_down_to_follow),
         TEST(handing_over_loses_nothing),
