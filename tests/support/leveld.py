@@ -86,8 +86,9 @@ class Server:
     As a context it is stopped at the end, which must succeed, or killed when
     an error passes through (and the end of its log is printed)."""
 
-    def __init__(self, data, *flags, wrapper=(), env=None, log=None):
+    def __init__(self, data, *flags, wrapper=(), env=None, log=None, listen=0):
         self.data = data
+        self.listen = listen  # a port; 0: any that is free
         self.flags = list(flags)
         self.wrapper = list(wrapper)
         self.env = dict(os.environ, **(env or {}))
@@ -96,22 +97,23 @@ class Server:
         self.port = None
         self.is_stopped = False
 
-    def start(self):
+    def start(self, until='/readyz'):
+        """Returns when that path answers 200."""
         if not os.path.exists(BIN):
             raise Failure(f'no program {BIN}: build it or set LEVELD_BIN')
         with open(self.log_path, 'ab') as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(
                 self.wrapper + [BIN, 'serve', '--data', self.data,
-                                '--listen', '127.0.0.1:0'] + self.flags,
+                                '--listen', f'127.0.0.1:{self.listen}']
+                + self.flags,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self.env, start_new_session=True)
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit:
-            found = re.search(r'127\.0\.0\.1:([1-9]\d*)', self.log())
-            if found:
-                self.port = int(found.group(1))
-                self.wait_ready(limit)
+            self.port = self.listen or self.logged_port()
+            if self.port:
+                self.wait_ready(limit, until)
                 return self
             if self.process.poll() is not None:
                 raise Failure(f'leveld ended with {self.process.returncode}:'
@@ -120,14 +122,19 @@ class Server:
         self.kill()
         raise Failure(f'no start-up line in {START_LIMIT} s:\n{self.log()}')
 
-    def wait_ready(self, limit):
+    def logged_port(self):
+        """Of the start-up line; None: it is not there yet."""
+        found = re.search(r'127\.0\.0\.1:([1-9]\d*)', self.log())
+        return int(found.group(1)) if found else None
+
+    def wait_ready(self, limit, until):
         while True:
             try:
                 with Client(self) as client:
-                    answer = client.get('/readyz')
+                    answer = client.get(until)
                 if answer.status == 200:
                     return
-                last = f'/readyz {answer.status} {answer.body!r}'
+                last = f'{until} {answer.status} {answer.body!r}'
             except OSError as error:
                 last = str(error)
             if self.process.poll() is not None or time.monotonic() > limit:

@@ -1,0 +1,252 @@
+"""A leader and its followers on loopback, each a process with an address that
+it keeps, killed and started again; and what their folders hold: byte for byte,
+and as the reference programs and we read it.
+"""
+import collections
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import time
+
+from leveld import (ANSWER_LIMIT, BIN, CPP, GO, JSON, ORACLE_LIMIT, Client,
+                    Digest, Failure, Server, expect, expect_equal,
+                    oracle_content, oracle_digest, oracle_ok)
+
+# Seconds for what takes a moment when all is well.
+LIMIT = 180
+
+FILES = re.compile(r'\d+\.(log|ldb|sst)|MANIFEST-\d+|CURRENT')
+
+
+def wait_until(what, check, limit=LIMIT):
+    """check() is true when it is so; else it may be a text that says why not.
+    """
+    end = time.monotonic() + limit
+    while True:
+        said = check()
+        if said and not isinstance(said, str):
+            return
+        if time.monotonic() > end:
+            raise Failure(f'{what}: not within {limit} s: {said}')
+        time.sleep(0.01)
+
+
+def take_port():
+    """One that nobody has, and that no outgoing connection gets while the node
+    is down."""
+    with open('/proc/sys/net/ipv4/ip_local_port_range',
+              encoding='ascii') as ports:
+        lowest = int(ports.read().split()[0])
+    for _ in range(1000):
+        port = random.SystemRandom().randrange(10000, max(lowest, 10001))
+        with socket.socket() as probe:
+            try:
+                probe.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        return port
+    raise Failure('no free port')
+
+
+class Node:
+    """One folder with its process, when that runs. follows: the node that it
+    was told to follow; None: it leads."""
+
+    def __init__(self, folder, name):
+        self.name = name
+        self.data = os.path.join(folder, name)
+        self.port = take_port()
+        self.url = f'http://127.0.0.1:{self.port}'
+        self.server = None
+        self.follows = None
+        self.others = []
+
+    def start(self, *flags, follows=None):
+        """A leader that is ready, or a follower that answers."""
+        self.follows = follows
+        role = ['--role', 'leader'] if follows is None else \
+            ['--role', 'follower', '--leader', follows.url]
+        peers = ','.join(node.url for node in self.others)
+        self.server = Server(self.data, *role, '--peers', peers, *flags,
+                             listen=self.port)
+        self.server.start('/readyz' if follows is None else '/healthz')
+
+    def is_running(self):
+        return self.server is not None
+
+    def kill(self):
+        """SIGKILL; it must have lived."""
+        server, self.server = self.server, None
+        ended = server.process.poll()
+        server.kill()
+        expect(ended is None, f'{self.name} ended by itself: {ended}\n'
+                              f'{server.log()[-4000:]}')
+
+    def get(self, path, headers=None):
+        with Client(self.server) as client:
+            return client.get(path, headers)
+
+    def document(self, path):
+        answer = self.get(path)
+        expect_equal(answer.status, 200, f'{path} of {self.name}: {answer}')
+        return answer.json()
+
+    def change(self, what, document):
+        """POST /v1/admin/<what>; its answer."""
+        with Client(self.server) as client:
+            return client.request(
+                'POST', f'/v1/admin/{what}', json.dumps(document),
+                {'Content-Type': JSON,
+                 'Leveld-Timeout': f'{ANSWER_LIMIT // 2}s'})
+
+    def content(self):
+        """What it serves now."""
+        with Client(self.server) as client:
+            return dict(client.ndjson())
+
+    def has(self, sequence):
+        """True, or a text: what it says instead."""
+        answer = self.get('/v1/kv/none', {
+            'Leveld-Min-Sequence': str(sequence), 'Leveld-Timeout': '1s'})
+        return answer.status == 404 and answer.problem() == 'not-found' or \
+            f'{self.name}: {answer}'
+
+    def log(self):
+        """Of all its runs."""
+        with open(self.data + '.server-log', 'rb') as log:
+            return log.read().decode('utf-8', 'replace')
+
+
+def make_nodes(folder, names):
+    nodes = [Node(folder, name) for name in names]
+    for node in nodes:
+        node.others = [other for other in nodes if other is not node]
+    return nodes
+
+
+def end_nodes(nodes):
+    for node in nodes:
+        if node.server is not None:
+            node.server.kill()
+
+
+# ---- folders, byte for byte ----
+
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def fingerprint(data):
+    """{name: sha256} of the database's files; None: one went while we read."""
+    try:
+        return {name: sha256_of(os.path.join(data, name))
+                for name in sorted(os.listdir(data)) if FILES.fullmatch(name)}
+    except FileNotFoundError:
+        return None
+
+
+def are_twins(nodes):
+    """True, or a text that says how their folders differ."""
+    first = fingerprint(nodes[0].data)
+    for node in nodes[1:]:
+        other = fingerprint(node.data)
+        if first is None or other is None:
+            return 'files come and go'
+        differing = sorted(
+            f'{name} ({first.get(name, "absent")[:8]} {nodes[0].name}, '
+            f'{other.get(name, "absent")[:8]} {node.name})'
+            for name in first.keys() | other.keys()
+            if first.get(name) != other.get(name))
+        if differing:
+            return ', '.join(differing[:8])
+    return True
+
+
+def digests_of(nodes):
+    """GET /v1/digest of each, which is one: True, or a text."""
+    found = [node.document('/v1/digest') for node in nodes]
+    return all(one == found[0] for one in found) or str(found)
+
+
+def find_journal(data, name):
+    for path in (os.path.join(data, name),
+                 os.path.join(data, 'leveld', 'archive', name)):
+        try:
+            with open(path, 'rb') as file:
+                return file.read()
+        except FileNotFoundError:
+            pass
+    return None
+
+
+def check_prefixes(copy, data):
+    """The journals and the MANIFEST of a folder that was copied are prefixes
+    of those that the leader has in data, and tables are the same. Files that
+    the leader has no more prove nothing. How many were compared."""
+    count = 0
+    for name in os.listdir(copy):
+        if not FILES.fullmatch(name) or name == 'CURRENT':
+            continue
+        theirs = find_journal(data, name)
+        if theirs is None:
+            continue
+        with open(os.path.join(copy, name), 'rb') as file:
+            ours = file.read()
+        if name.endswith('.ldb') or name.endswith('.sst'):
+            # What the kill cut short while it was written is named by no
+            # version: the reference programs would say so.
+            expect(ours == theirs[:len(ours)], f'{name} is not the leader\'s')
+        else:
+            expect(ours == theirs[:len(ours)],
+                   f'{name} of {len(ours)} bytes is no prefix of the '
+                   f'leader\'s, of {len(theirs)}')
+        count += 1
+    return count
+
+
+# ---- folders, as they are read ----
+
+# content: {key: value}; last: the last sequence.
+Opened = collections.namedtuple('Opened', 'content last')
+
+
+def run_offline(*args):
+    done = subprocess.run([BIN, *args], capture_output=True, check=False,
+                          timeout=ORACLE_LIMIT, stdin=subprocess.DEVNULL)
+    expect(done.returncode == 0,
+           f'leveld {" ".join(args)}: {done.returncode}\n'
+           f'{done.stdout[-2000:].decode("utf-8", "replace")}\n'
+           f'{done.stderr[-2000:].decode("utf-8", "replace")}')
+    return done.stdout.decode('ascii', 'replace')
+
+
+def open_copy(copy):
+    """Both reference programs and we open a folder as kill -9 has left it, and
+    find the same."""
+    for name in (GO, CPP):
+        oracle_ok(name, 'check', copy, '--strict', 'default')
+    content = oracle_content(CPP, copy)
+    digest = Digest.of_dict(content)
+    expect_equal(oracle_digest(GO, copy), digest, 'ldbgo against ldbcpp')
+    run_offline('check', copy)
+    ours = run_offline('dump', copy, '--digest').splitlines()[-1]
+    expect_equal(Digest.parse(ours), digest, 'leveld against ldbcpp')
+    return Opened(content, json.loads(
+        run_offline('stats', copy, '--json'))['sequence'])
+
+
+def copy_folder(node, folder):
+    """A copy of a dead node's, to be looked at; it replaces an earlier one."""
+    copy = os.path.join(folder, 'copy')
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(node.data, copy)
+    return copy
