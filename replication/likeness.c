@@ -11,7 +11,8 @@ struct likeness {
     const char *name;
     struct ldb_slice ours; /* the bytes to compare */
     size_t seen;           /* of them, and they are the same */
-    bool is_unlike;
+    bool is_unlike;        /* the next one is not, */
+    uint8_t theirs;        /* but this */
 };
 
 /* ---- ours ---- */
@@ -89,14 +90,18 @@ static enum ldb_status see_bytes(void *context, struct ldb_slice bytes,
     struct likeness *likeness = context;
     size_t left = likeness->ours.len - likeness->seen;
     size_t n = bytes.len < left ? bytes.len : left;
+    size_t same = 0;
 
     (void)err;
-    if (n > 0 &&
-        memcmp(likeness->ours.data + likeness->seen, bytes.data, n) != 0) {
+    while (same < n &&
+           likeness->ours.data[likeness->seen + same] == bytes.data[same])
+        same++;
+    likeness->seen += same;
+    if (same < n) {
         likeness->is_unlike = true;
+        likeness->theirs = bytes.data[same];
         return LDB_CANCELLED;
     }
-    likeness->seen += n;
     return likeness->seen == likeness->ours.len ? LDB_CANCELLED : LDB_OK;
 }
 
@@ -139,6 +144,31 @@ static enum ldb_status compare_theirs(struct likeness *likeness,
     return s;
 }
 
+/*
+ * A byte that differs is looked at twice: all of our history may be given up
+ * for it, and no checksum goes over what is compared here. One that was changed
+ * on its way is another the second time.
+ */
+static enum ldb_status compare_twice(struct likeness *likeness, uint64_t offset,
+                                     struct ldb_error *err,
+                                     enum repl_likeness *out)
+{
+    struct likeness again = *likeness;
+    enum repl_likeness found = REPL_LIKENESS_UNKNOWN;
+    enum ldb_status s = compare_theirs(likeness, offset, err, &found);
+
+    if (s == LDB_OK && likeness->is_unlike)
+        s = compare_theirs(&again, offset, err, &found);
+    if (s == LDB_OK && again.is_unlike &&
+        (again.seen != likeness->seen || again.theirs != likeness->theirs))
+        s = ldb_error_set(err, LDB_IO,
+                          "%s: bytes near %" PRIu64 " came in two ways",
+                          likeness->name, offset + again.seen);
+    if (s == LDB_OK)
+        *out = found;
+    return s;
+}
+
 enum ldb_status repl_likeness_of(const struct repl_likeness_source *source,
                                  const char *name, uint64_t len,
                                  struct ldb_error *err, enum repl_likeness *out)
@@ -154,7 +184,7 @@ enum ldb_status repl_likeness_of(const struct repl_likeness_source *source,
     }
     s = read_ours(&likeness, len - n, n, &scratch, err);
     if (s == LDB_OK)
-        s = compare_theirs(&likeness, len - n, err, out);
+        s = compare_twice(&likeness, len - n, err, out);
     ldb_buf_release(&scratch);
     return s;
 }

@@ -29,7 +29,8 @@ struct repl_likeness_source {
  * bytes, or it has fewer.
  *
  * Errors: those of the transport's get; PRECONDITION: the node leads in another
- * epoch by now; CORRUPTION: ours is shorter; NOT_FOUND: it is gone; NO_MEMORY.
+ * epoch by now; CORRUPTION: ours is shorter; NOT_FOUND: it is gone; IO too:
+ * bytes were changed on their way; NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_likeness_of(const struct repl_likeness_source *source, const char *name,

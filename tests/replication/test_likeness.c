@@ -18,6 +18,9 @@ struct fake {
     enum ldb_status fails;
     uint64_t asked_from;
     uint64_t gets;
+    uint64_t flip_at; /* see give() */
+    uint64_t flips;
+    bool flips_move;
 };
 
 static struct ldb_env *env;
@@ -26,6 +29,20 @@ static struct repl_likeness_source source;
 static const struct repl_epoch epoch_3 = {.number = 3, .id = 30};
 static struct ldb_error err;
 static uint8_t large[REPL_LIKENESS_BYTES + 5000];
+
+/* The byte at fake.flip_at is another one in the first fake.flips gets; at
+ * another place in each, when they move. */
+static enum ldb_status give(const struct repl_get *get, uint64_t at, size_t n,
+                            struct ldb_error *error)
+{
+    uint64_t flip_at = fake.flip_at + (fake.flips_move ? fake.gets : 0);
+    uint8_t piece[1000];
+
+    memcpy(piece, fake.bytes.data + at, n);
+    if (fake.gets <= fake.flips && flip_at >= at && flip_at < at + n)
+        piece[flip_at - at] ^= 1;
+    return get->bytes(get->context, ldb_slice_make(piece, n), error);
+}
 
 static enum ldb_status fake_get(struct repl_transport *t,
                                 const struct repl_get *get,
@@ -49,8 +66,7 @@ static enum ldb_status fake_get(struct repl_transport *t,
     while (s == LDB_OK && at < fake.bytes.len) {
         size_t n = fake.bytes.len - at < 1000 ? fake.bytes.len - at : 1000;
 
-        s = get->bytes(get->context, ldb_slice_make(fake.bytes.data + at, n),
-                       error);
+        s = give(get, at, n, error);
         at += n;
     }
     return s;
@@ -105,6 +121,34 @@ static void a_prefix_is_alike(void **state)
     assert_int_equal(REPL_ALIKE, likeness_of(1));
     put(DIR "/000007.log", ldb_slice_make(large, sizeof(large)));
     assert_int_equal(REPL_ALIKE, likeness_of(sizeof(large)));
+}
+
+static void a_byte_changed_on_its_way_is_looked_at_again(void **state)
+{
+    enum repl_likeness likeness = REPL_LIKENESS_UNKNOWN;
+
+    (void)state;
+    put(DIR "/000007.log", ldb_slice_make(large, 5000));
+    fake.flip_at = 3210;
+    fake.flips = 1;
+    assert_int_equal(REPL_ALIKE, likeness_of(5000));
+    assert_int_equal(fake.gets, 2);
+
+    /* Each time another one: nobody knows. */
+    fake.gets = 0;
+    fake.flips = 2;
+    fake.flips_move = true;
+    assert_ldb_status(
+        LDB_IO, repl_likeness_of(&source, "000007.log", 5000, &err, &likeness),
+        &err);
+    assert_ldb_message("came in two ways", &err);
+    assert_int_equal(REPL_LIKENESS_UNKNOWN, likeness);
+
+    /* The same one twice: it is theirs. */
+    fake.gets = 0;
+    fake.flips_move = false;
+    assert_int_equal(REPL_UNLIKE, likeness_of(5000));
+    assert_int_equal(fake.gets, 2);
 }
 
 static void only_the_last_bytes_are_asked_for(void **state)
@@ -241,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_prefix_is_alike),
+        TEST(a_byte_changed_on_its_way_is_looked_at_again),
         TEST(only_the_last_bytes_are_asked_for),
         TEST(one_other_byte_is_unlike),
         TEST(more_than_it_has_is_unlike),
