@@ -34,7 +34,7 @@ struct repl_served_files {
     struct ldb_db *db;
     struct ldb_env *env;
     char *dir;
-    struct ldb_retained *retained;
+    struct ldb_retained *retained;        /* NULL: of a twin */
     struct repl_checkpoints *checkpoints; /* NULL: none */
     _Atomic(uint64_t) open;
     _Atomic(uint64_t) opened_total;
@@ -68,21 +68,12 @@ struct repl_served_file {
     struct repl_served_file *next;
 };
 
-enum ldb_status repl_served_files_create(struct ldb_db *db, struct ldb_env *env,
-                                         const char *dir,
-                                         struct repl_checkpoints *checkpoints,
-                                         struct ldb_error *err,
-                                         struct repl_served_files **out)
+static enum ldb_status create(const struct repl_served_files *of,
+                              const char *dir, struct ldb_error *err,
+                              struct repl_served_files **out)
 {
-    struct ldb_retained *retained = ldb_db_retained(db);
-    struct repl_served_files *files;
+    struct repl_served_files *files = ldb_mem_zalloc(1, sizeof(*files));
 
-    if (retained == NULL)
-        return ldb_error_set(err, LDB_READ_ONLY,
-                             "%s: opened read-only, or a twin: it has no "
-                             "journals of its own",
-                             dir);
-    files = ldb_mem_zalloc(1, sizeof(*files));
     if (files == NULL)
         return ldb_error_no_memory(err);
     files->dir = ldb_mem_strdup(dir);
@@ -90,13 +81,46 @@ enum ldb_status repl_served_files_create(struct ldb_db *db, struct ldb_env *env,
         ldb_mem_free(files);
         return ldb_error_no_memory(err);
     }
-    files->db = db;
-    files->env = env;
-    files->retained = retained;
-    files->checkpoints = checkpoints;
+    files->db = of->db;
+    files->env = of->env;
+    files->retained = of->retained;
+    files->checkpoints = of->checkpoints;
     ldb_mutex_init(&files->mu);
     *out = files;
     return LDB_OK;
+}
+
+enum ldb_status repl_served_files_create(struct ldb_db *db, struct ldb_env *env,
+                                         const char *dir,
+                                         struct repl_checkpoints *checkpoints,
+                                         struct ldb_error *err,
+                                         struct repl_served_files **out)
+{
+    const struct repl_served_files of = {
+        .db = db,
+        .env = env,
+        .retained = ldb_db_retained(db),
+        .checkpoints = checkpoints,
+    };
+
+    if (of.retained == NULL)
+        return ldb_error_set(err, LDB_READ_ONLY,
+                             "%s: opened read-only, or a twin: it has no "
+                             "journals of its own",
+                             dir);
+    return create(&of, dir, err, out);
+}
+
+enum ldb_status repl_served_files_create_twin(struct ldb_db *db,
+                                              struct ldb_env *env,
+                                              const char *dir,
+                                              struct ldb_error *err,
+                                              struct repl_served_files **out)
+{
+    const struct repl_served_files of = {.db = db, .env = env};
+
+    assert(ldb_db_retained(db) == NULL);
+    return create(&of, dir, err, out);
 }
 
 void repl_served_files_destroy(struct repl_served_files *files)
@@ -262,7 +286,8 @@ static enum ldb_status open_table(struct repl_served_file *file,
 
 static enum ldb_status open_journal(struct repl_served_file *file)
 {
-    if (!ldb_retained_pin(file->files->retained, &file->pin, file->head.number))
+    if (file->files->retained == NULL ||
+        !ldb_retained_pin(file->files->retained, &file->pin, file->head.number))
         return LDB_NOT_FOUND;
     look(file);
     return LDB_OK;
@@ -270,6 +295,8 @@ static enum ldb_status open_journal(struct repl_served_file *file)
 
 static enum ldb_status open_manifest(struct repl_served_file *file)
 {
+    if (file->files->retained == NULL)
+        return LDB_NOT_FOUND;
     look(file);
     return file->head.is_over ? LDB_NOT_FOUND : LDB_OK;
 }
@@ -388,7 +415,8 @@ void repl_served_file_close(struct repl_served_file *file)
     ldb_mutex_unlock(&files->mu);
     if (file->is_watching)
         ldb_watch_end(files->db);
-    ldb_retained_unpin(files->retained, &file->pin);
+    if (files->retained != NULL)
+        ldb_retained_unpin(files->retained, &file->pin);
     if (file->file != NULL)
         ldb_sequential_close(file->file);
     leave(files);

@@ -37,6 +37,12 @@ LDB_MUST_CHECK enum ldb_status
 repl_served_files_create(struct ldb_db *db, struct ldb_env *env,
                          const char *dir, struct repl_checkpoints *checkpoints,
                          struct ldb_error *err, struct repl_served_files **out);
+/* The same of a twin, which has tables alone to show: to who lost his own. Its
+ * journals and MANIFEST are its leader's. Errors: NO_MEMORY. */
+LDB_MUST_CHECK enum ldb_status
+repl_served_files_create_twin(struct ldb_db *db, struct ldb_env *env,
+                              const char *dir, struct ldb_error *err,
+                              struct repl_served_files **out);
 /* No file is open. NULL is fine. */
 void repl_served_files_destroy(struct repl_served_files *files);
 

@@ -13,6 +13,7 @@
 
 #include "storage/base/mem.h"
 #include "storage/base/mutex.h"
+#include "storage/twin.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/leader_fixture.h"
 #include "tests/support/mem_fault.h"
@@ -731,6 +732,64 @@ static void a_database_that_only_reads_serves_no_files(void **state)
     db_fixture_close(f->base);
 }
 
+static enum ldb_status open_of_twin(struct repl_served_files *files,
+                                    enum ldb_file_type type, uint64_t number,
+                                    struct ldb_error *err,
+                                    struct repl_served_file **out)
+{
+    return repl_served_file_open(files, ldb_slice_str(name_of(type, number)),
+                                 err, out);
+}
+
+/* Journals and MANIFEST are its leader's to show. */
+static void a_twin_serves_its_tables_alone(void **state)
+{
+    struct leader_fixture *f = *state;
+    uint64_t table = leader_fixture_flush_one(f, "a");
+    struct repl_served_files *files = NULL;
+    struct repl_served_file *file = NULL;
+    struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
+    struct ldb_twin_state at;
+    struct ldb_db *twin = NULL;
+    uint8_t chunk[4096];
+    size_t len = 0;
+
+    (void)leader_fixture_put(f, "b", "2");
+    leader_fixture_stop(f);
+    assert_ldb_ok(
+        ldb_twin_open(DB_FIXTURE_DIR, &f->base->options, NULL, &f->err, &twin),
+        &f->err);
+    ldb_twin_state(twin, &at);
+    assert_true(at.journal_count > 0);
+    assert_ldb_ok(repl_served_files_create_twin(twin, f->env, DB_FIXTURE_DIR,
+                                                &f->err, &files),
+                  &f->err);
+    assert_ldb_status(LDB_NOT_FOUND,
+                      open_of_twin(files, LDB_FILE_JOURNAL,
+                                   at.journals[0].number, &f->err, &file),
+                      &f->err);
+    assert_ldb_status(LDB_NOT_FOUND,
+                      open_of_twin(files, LDB_FILE_MANIFEST, at.manifest_number,
+                                   &f->err, &file),
+                      &f->err);
+    assert_ldb_ok(open_of_twin(files, LDB_FILE_TABLE, table, &f->err, &file),
+                  &f->err);
+    assert_true(head_of(file).is_sealed);
+    assert_ldb_ok(repl_served_file_seek(file, 0, &f->err), &f->err);
+    do {
+        assert_ldb_ok(
+            repl_served_file_read(file, sizeof(chunk), chunk, &f->err, &len),
+            &f->err);
+        assert_ldb_ok(ldb_buf_append(&bytes, ldb_slice_make(chunk, len)), NULL);
+    } while (len > 0);
+    assert_int_equal(head_of(file).len, bytes.len);
+    expect_bytes(f, name_of(LDB_FILE_TABLE, table), &bytes);
+    repl_served_file_close(file);
+    repl_served_files_destroy(files);
+    assert_ldb_ok(ldb_close(twin, &f->err), &f->err);
+    ldb_buf_release(&bytes);
+}
+
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, leader_fixture_setup,                \
                                     leader_fixture_teardown)
@@ -759,6 +818,7 @@ int main(void)
         TEST(who_follows_gets_all_of_each_journal),
         TEST(no_write_is_missed_by_who_begins_to_wait),
         TEST(a_database_that_only_reads_serves_no_files),
+        TEST(a_twin_serves_its_tables_alone),
     };
 
     return cmocka_run_group_tests_name("served_file", tests, NULL, NULL);
