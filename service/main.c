@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "service/cmd_dump.h"
+#include "service/cmd_health.h"
 #include "service/cmd_offline.h"
 #include "service/cmd_serve.h"
 #include "service/version.h"
@@ -21,6 +22,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"serve", svc_cmd_serve, "serve a database over HTTP (serve --help)"},
+    {"health", svc_cmd_health, "ask a server whether it is fit to serve"},
     {"check", svc_cmd_check, "check every byte of a closed database"},
     {"dump", svc_cmd_dump, "list what a folder, or one file of it, holds"},
     {"repair", svc_cmd_repair, "make a damaged folder one that opens"},
