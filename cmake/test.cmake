@@ -11,9 +11,13 @@ set(LEVELD_TEST_ENVIRONMENT
     "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
 
 # Seconds after which a test hangs: it is not for what is slow, as a sanitizer
-# build on a busy machine is. Tests that start processes or walk many files (CI
+# build on a busy machine is, and more than a test itself waits for anything
+# (tests/support/patience.h). Tests that start processes or walk many files (CI
 # runs them at full length) get the longer one.
 set(LEVELD_SHORT 600)
+if(SANITIZE)
+    set(LEVELD_SHORT 1200)
+endif()
 set(LEVELD_LONG 1800)
 set(LEVELD_LONG_TESTS "^(e2e|interop|fault|crash|property|sim)/")
 

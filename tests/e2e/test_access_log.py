@@ -9,17 +9,15 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import Client, Failure, Server, Suite, expect, expect_equal
-
-# Seconds. Chosen: many times what it takes.
-LIMIT = 60
+from leveld import (PATIENCE, Client, Failure, Server, Suite, expect,
+                    expect_equal)
 
 
 def wait_for(what, is_true):
-    limit = time.monotonic() + LIMIT
+    limit = time.monotonic() + PATIENCE
     while not is_true():
         if time.monotonic() > limit:
-            raise Failure(f'{what}: not within {LIMIT} s')
+            raise Failure(f'{what}: not within {PATIENCE} s')
         time.sleep(0.005)
 
 

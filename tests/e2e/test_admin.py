@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (JSON, NDJSON, Client, Digest, Server, Suite,
+from leveld import (JSON, NDJSON, PATIENCE, Client, Digest, Server, Suite,
                     check_with_both, expect, expect_equal, lines_of,
                     need_oracles)
 
@@ -46,7 +46,7 @@ def post(client, name, body=None, headers=None):
 
 def wait_task(client, name, states):
     """The task's document, once it is in one of the states."""
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + PATIENCE
     while True:
         answer = client.get('/v1/admin/tasks/' + name)
         expect_equal(answer.status, 200, 'GET of the task')
@@ -155,10 +155,10 @@ def stop_case(folder):
             load(client)
         watcher = threading.Thread(target=watch, args=(server,))
         watcher.start()
-        expect(begun.wait(60), 'no line')
+        expect(begun.wait(PATIENCE), 'no line')
         started = time.monotonic()
         server.stop()
-        watcher.join(60)
+        watcher.join(PATIENCE)
         took = time.monotonic() - started
     expect('error' in lines[-1] or lines[-1].get('state') == 'cancelled',
            f'last line {lines[-1]}')

@@ -22,7 +22,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (NDJSON, Client, Failure, Server, Suite, expect,
+from leveld import (NDJSON, PATIENCE, Client, Failure, Server, Suite, expect,
                     expect_equal, lines_of)
 
 EVENTS = 'text/event-stream'
@@ -120,7 +120,7 @@ class Consumer:
 
     def follow(self, server, rng, limit):
         """A live feed until it has given limit changes, or is cut."""
-        with Client(server, timeout=20) as client:
+        with Client(server) as client:
             headers = {'Accept': EVENTS}
             target = '/v1/changes?encoding=base64'
             if rng.random() < 0.5:
@@ -147,7 +147,7 @@ class Consumer:
 
     def read_lines(self, server, limit=None):
         """True: it went to the end of what is durable."""
-        with Client(server, timeout=20) as client:
+        with Client(server) as client:
             query = f'since={self.at}&encoding=base64'
             if limit:
                 query += f'&limit={limit}'
@@ -170,7 +170,7 @@ class Consumer:
                 count += 1
 
     def read_page(self, server, limit):
-        with Client(server, timeout=20) as client:
+        with Client(server) as client:
             answer = client.get(f'/v1/changes?since={self.at}&limit={limit}'
                                 '&encoding=base64')
         expect_equal(answer.status, 200, f'page {answer.body[:300]!r}')
@@ -226,7 +226,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            with Client(self.server, timeout=30) as client:
+            with Client(self.server) as client:
                 while not self.stops.is_set():
                     self.write_one(client)
         except CUT:
@@ -245,7 +245,7 @@ class Writers:
         for writer in self.all:
             writer.stops.set()
         for writer in self.all:
-            writer.join(60)
+            writer.join(PATIENCE)
             expect(not writer.is_alive(), 'a writer hangs')
             if writer.failure:
                 raise writer.failure

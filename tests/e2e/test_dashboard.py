@@ -12,7 +12,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import Client, Server, Skip, Suite, expect, expect_equal
+from leveld import (PATIENCE, Client, Server, Skip, Suite, expect,
+                    expect_equal)
 
 # Bytes of the page at most.
 SIZE = 20 << 10
@@ -184,7 +185,7 @@ def script_case(folder):
     done = subprocess.run(
         ['node', *(paths[name] for name in
                    ('browser.js', 'page.html', 'answers.json'))],
-        check=False, capture_output=True, timeout=60)
+        check=False, capture_output=True, timeout=PATIENCE)
     expect_equal(done.returncode, 0, f'node: {done.stderr.decode()}')
     got = json.loads(done.stdout)
     expect('token' in got['first'], f'without a token: {got["first"]}')

@@ -24,9 +24,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (CPP, GO, Client, Digest, Failure, Server, Suite, expect,
-                    expect_equal, need_oracles, oracle_content, oracle_digest,
-                    oracle_ok, short)
+from leveld import (CPP, GO, PATIENCE, Client, Digest, Failure, Server, Suite,
+                    expect, expect_equal, need_oracles, oracle_content,
+                    oracle_digest, oracle_ok, short)
 
 KEYS = 40        # a client's keys for single writes
 GROUPS = 5       # its groups of keys for batches
@@ -84,7 +84,7 @@ class Writer(threading.Thread):
     def run(self):
         client = None
         try:
-            client = Client(self.server, timeout=30)
+            client = Client(self.server)
             while not self.killed.is_set():
                 send, ops = self.next_write()
                 self.pending = dict(ops)
@@ -201,7 +201,7 @@ def kill_case(folder, cycles, seed, clients):
         finally:
             server.kill()
         for writer in writers:
-            writer.join(60)
+            writer.join(PATIENCE)
             expect(not writer.is_alive(), 'a writer hangs after the kill')
         try:
             expect(ended is None, f'leveld ended by itself: {ended}')
@@ -238,7 +238,7 @@ def clean_stop_case(folder, seed, clients):
         stopping.set()
         server.stop()
     for writer in writers:
-        writer.join(60)
+        writer.join(PATIENCE)
     content, digest = oracles_agree(data)
     oracle_ok(GO, 'check', data)
     settle_all(writers, content)

@@ -16,12 +16,8 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (ROOT, Client, Failure, Server, Suite, expect, expect_equal,
-                    tool)
-
-# Seconds for Prometheus to start and to have scraped. Chosen: many times what
-# it took beside a full build.
-SCRAPE_LIMIT = 90
+from leveld import (PATIENCE, ROOT, Client, Failure, Server, Suite, expect,
+                    expect_equal, tool)
 
 WRITES = 7
 
@@ -53,7 +49,7 @@ def promtool_case(folder):
     expect_equal(answer.headers['content-type'],
                  'text/plain; version=0.0.4; charset=utf-8', 'Content-Type')
     done = subprocess.run([promtool, 'check', 'metrics'], input=answer.body,
-                          capture_output=True, timeout=60, check=False)
+                          capture_output=True, timeout=PATIENCE, check=False)
     expect_equal((done.returncode, done.stdout, done.stderr), (0, b'', b''),
                  'promtool check metrics')
     return f'{len(answer.body)} bytes'
@@ -105,10 +101,10 @@ class Prometheus:
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             os.kill(self.process.pid, signal.SIGKILL)
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
 
     def log(self):
         with open(self.log_path, 'rb') as log:
@@ -117,7 +113,7 @@ class Prometheus:
     def ask(self, path, **query):
         url = (f'http://127.0.0.1:{self.port}/api/v1/{path}?'
                + urllib.parse.urlencode(query))
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return json.load(answer)['data']
 
     def value(self, expression):
@@ -128,7 +124,7 @@ class Prometheus:
 
     def wait_value(self, expression, is_right, what):
         """A scrape that came too late leaves none until the next one."""
-        limit = time.monotonic() + SCRAPE_LIMIT
+        limit = time.monotonic() + PATIENCE
         last = None
         while time.monotonic() < limit:
             if self.process.poll() is not None:

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (ROOT, Server, Skip, Suite, expect, expect_equal,
+from leveld import (PATIENCE, ROOT, Server, Skip, Suite, expect, expect_equal,
                     keep_aside)
 
 PAGES = ['README.md', 'docs/http_api.md']
@@ -45,7 +45,7 @@ def commands_of(text):
 def run_command(folder, setup, command, port):
     script = f'{setup}\n{command}'.replace('127.0.0.1:8080',
                                            f'127.0.0.1:{port}')
-    done = subprocess.run(['sh', '-c', script], cwd=folder, timeout=120,
+    done = subprocess.run(['sh', '-c', script], cwd=folder, timeout=PATIENCE,
                           env=dict(os.environ, CURL_HOME=folder,
                                    HOME=folder), check=False,
                           capture_output=True, stdin=subprocess.DEVNULL)

@@ -13,12 +13,12 @@
 #include "storage/base/mutex.h"
 #include "storage/version/current_file.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/patience.h"
 #include "tests/support/service_run.h"
 
 #define NODE      "e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1"
 #define FILE_MAX  ((size_t)64 << 20)
 #define FOLDER    "copy"
-#define WAIT_US   (UINT64_C(60) * 1000000)
 #define FLUSHES   3
 #define PUTS_EACH 50
 
@@ -317,7 +317,7 @@ static uint64_t wait_for_more(struct follower *follower, uint64_t len)
     ldb_mutex_lock(&follower->taken.mu);
     while (follower->taken.dry_len <= len && is_in_time)
         is_in_time = ldb_cond_wait_for(&follower->taken.changed,
-                                       &follower->taken.mu, WAIT_US);
+                                       &follower->taken.mu, PATIENCE_US);
     dry_len = follower->taken.dry_len;
     ldb_mutex_unlock(&follower->taken.mu);
     assert_true(is_in_time);

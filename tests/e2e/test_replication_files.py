@@ -30,6 +30,8 @@ WRITERS = 3
 KEYS = 500
 # Small memtables: a journal every few hundred writes.
 FLAGS = ('--write-buffer', '64KiB', '--sync-interval', '5ms')
+# Of a write that is to be answered, whoever holds it up.
+PATIENT = {'Leveld-Timeout': '5m'}
 
 
 # ---- what the server says ----
@@ -365,7 +367,8 @@ def write_concern_case(folder):
                      'conflict', 'without a follower')
         with Acker(server):
             for n in range(50):
-                answer = client.put(b'a', b'%d' % n, '?replicas=1')
+                answer = client.request('PUT', '/v1/kv/a?replicas=1',
+                                        b'%d' % n, PATIENT)
                 expect_equal(answer.status, 204, 'with a follower')
         answer = client.request('PUT', '/v1/kv/a?replicas=1', b'late',
                                 {'Leveld-Timeout': '10ms'})
@@ -382,7 +385,8 @@ def write_concern_case(folder):
                                 {'Leveld-Timeout': '10ms'})
         expect_equal(answer.status, 504, 'after a restart')
         with Acker(server):
-            expect_equal(client.put(b'b', b'2').status, 204, 'with its word')
+            answer = client.request('PUT', '/v1/kv/b', b'2', PATIENT)
+            expect_equal(answer.status, 204, 'with its word')
         expect_equal(client.request(
             'DELETE', f'/v1/replication/followers/{FOLLOWER}').status, 204,
             'DELETE follower')

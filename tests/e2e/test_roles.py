@@ -12,11 +12,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (JSON, NDJSON, Client, Digest, Failure, Server, Suite,
-                    expect, expect_equal, is_sanitized)
-
-# Seconds for what takes a moment when all is well.
-LIMIT = 120
+from leveld import (JSON, NDJSON, PATIENCE, Client, Digest, Failure, Server,
+                    Suite, expect, expect_equal, is_sanitized)
 
 
 def url_of(server):
@@ -24,10 +21,10 @@ def url_of(server):
 
 
 def wait_until(what, check):
-    limit = time.monotonic() + LIMIT
+    limit = time.monotonic() + PATIENCE
     while not check():
         if time.monotonic() > limit:
-            raise Failure(f'{what}: not within {LIMIT} s')
+            raise Failure(f'{what}: not within {PATIENCE} s')
         time.sleep(0.01)
 
 
@@ -40,7 +37,7 @@ def has(server, key, value):
 def post(server, path, document):
     with Client(server) as client:
         return client.request('POST', path, json.dumps(document),
-                              {'Content-Type': JSON, 'Leveld-Timeout': '60s'})
+                              {'Content-Type': JSON, 'Leveld-Timeout': '5m'})
 
 
 def change(server, what, document):
@@ -71,7 +68,7 @@ class Writer(threading.Thread):
 
     def put(self, key, value):
         connection = http.client.HTTPConnection('127.0.0.1', self.port,
-                                                timeout=LIMIT)
+                                                timeout=PATIENCE)
         try:
             connection.request('PUT', f'/v1/kv/{key}', value)
             response = connection.getresponse()
@@ -117,7 +114,7 @@ def start_writers(ports):
 def stop_writers(stopping, writers):
     stopping.set()
     for writer in writers:
-        writer.join(LIMIT)
+        writer.join(PATIENCE)
         expect(not writer.is_alive(), 'a writer hangs')
         if writer.failure is not None:
             raise writer.failure
@@ -161,7 +158,8 @@ def handover_case(folder):
                     len(w.done) for w in writers) > before + 50)
                 wait_until('the other follows', lambda: is_followed_by(
                     leader, other))
-                node = change(leader, 'handover', {'to': url_of(other)})
+                node = change(leader, 'handover', {'to': url_of(other),
+                                                   'timeout': '5m'})
                 expect_equal(node['role'], 'follower', 'role after it')
                 leader, other = other, leader
                 epochs.append(node['epoch'])

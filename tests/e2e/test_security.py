@@ -13,10 +13,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import BIN, Failure, Server, Skip, Suite, expect, expect_equal
-
-# Seconds until a reload must be over.
-RELOAD_LIMIT = 20
+from leveld import (BIN, PATIENCE, Failure, Server, Skip, Suite, expect,
+                    expect_equal)
 
 
 def line(name, secret, scopes, prefix=None):
@@ -37,9 +35,9 @@ def curl(server, path, *arguments, token=None):
         raise Skip('curl is not installed')
     credentials = ['-H', f'Authorization: Bearer {token}'] if token else []
     done = subprocess.run(
-        ['curl', '-s', '-m', '60', '-w', '\n%{http_code}', *credentials,
-         *arguments, f'http://127.0.0.1:{server.port}{path}'],
-        check=True, capture_output=True, timeout=90)
+        ['curl', '-s', '-m', str(PATIENCE), '-w', '\n%{http_code}',
+         *credentials, *arguments, f'http://127.0.0.1:{server.port}{path}'],
+        check=True, capture_output=True, timeout=2 * PATIENCE)
     body, status = done.stdout.rsplit(b'\n', 1)
     problem = None
     if b'"/problems/' in body:
@@ -104,7 +102,7 @@ def scopes_case(folder):
 
 
 def await_status(server, path, token, status):
-    limit = time.monotonic() + RELOAD_LIMIT
+    limit = time.monotonic() + PATIENCE
     while curl(server, path, token=token)[0] != status:
         if time.monotonic() > limit:
             raise Failure(f'{path} with {token} is not {status}:\n'
@@ -113,7 +111,7 @@ def await_status(server, path, token, status):
 
 
 def await_log(server, text):
-    limit = time.monotonic() + RELOAD_LIMIT
+    limit = time.monotonic() + PATIENCE
     while text not in server.log():
         if time.monotonic() > limit:
             raise Failure(f'no {text!r} in the log:\n{server.log()}')
@@ -151,7 +149,8 @@ def start_case(folder):
                        (tokens, 'line 1')):
         done = subprocess.run(
             [BIN, 'serve', '--data', data, '--listen', '127.0.0.1:0',
-             '--tokens', path], check=False, capture_output=True, timeout=60)
+             '--tokens', path], check=False, capture_output=True,
+            timeout=PATIENCE)
         expect_equal(done.returncode, 1, f'exit code with {path}')
         expect(text in done.stderr.decode(), f'{text!r} not in {done.stderr}')
     return None
@@ -163,7 +162,7 @@ def certtool(folder, *arguments):
     if shutil.which('certtool') is None:
         raise Skip('certtool is not installed')
     subprocess.run(['certtool', *arguments], cwd=folder, check=True,
-                   capture_output=True, timeout=60)
+                   capture_output=True, timeout=PATIENCE)
 
 
 def make_certificate(folder, name, authority, *lines):
@@ -202,10 +201,10 @@ def tls_curl(server, folder, *arguments, ca='ca', client=None,
         '--cert', os.path.join(folder, f'{client}.pem'),
         '--key', os.path.join(folder, f'{client}.key')]
     done = subprocess.run(
-        ['curl', '-s', '-m', '60', '-o', os.devnull, '-w', '%{http_code}',
-         '--cacert', os.path.join(folder, f'{ca}.pem'), *own, *arguments,
+        ['curl', '-s', '-m', str(PATIENCE), '-o', os.devnull, '-w',
+         '%{http_code}', '--cacert', os.path.join(folder, f'{ca}.pem'), *own, *arguments,
          f'{scheme}://127.0.0.1:{server.port}/v1/kv/a'],
-        check=False, capture_output=True, timeout=90)
+        check=False, capture_output=True, timeout=2 * PATIENCE)
     return int(done.stdout)
 
 

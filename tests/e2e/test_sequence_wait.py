@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import Client, Server, Suite, expect, expect_equal
+from leveld import PATIENCE, Client, Server, Suite, expect, expect_equal
 
 
 class Reader(threading.Thread):
@@ -28,7 +28,7 @@ class Reader(threading.Thread):
             self.answer = client.get('/v1/kv/a', self.headers)
 
     def end(self, status):
-        self.join(60)
+        self.join(PATIENCE)
         expect_equal(self.answer and self.answer.status, status, 'status')
         return self.answer
 
@@ -36,7 +36,7 @@ class Reader(threading.Thread):
 def write_case(folder):
     with Server(os.path.join(folder, 'data')) as server, \
             Client(server) as client:
-        readers = [Reader(server, 20, '60s') for _ in range(16)]
+        readers = [Reader(server, 20, '5m') for _ in range(16)]
         for i in range(20):
             expect_equal(client.put(b'a', b'%d' % i).status, 204, 'PUT')
         for reader in readers:
@@ -58,7 +58,7 @@ def timeout_case(folder):
 def stop_case(folder):
     """A stop answers who waits; those who left do not hold it up."""
     with Server(os.path.join(folder, 'data')) as server:
-        gone = [socket.create_connection(('127.0.0.1', server.port), 10)
+        gone = [socket.create_connection(('127.0.0.1', server.port), PATIENCE)
                 for _ in range(3)]
         for connection in gone:
             connection.sendall(b'GET /v1/kv/a HTTP/1.1\r\nHost: a\r\n'
@@ -82,13 +82,13 @@ def lost_case(folder):
         server.is_stopped = True
     with Server(data) as server, Client(server) as client:
         expect_equal(Reader(server, last, '0s').end(200).body, b'1', 'value')
-        answer = Reader(server, last + 1, '60s').end(410)
+        answer = Reader(server, last + 1, '5m').end(410)
         expect_equal(answer.problem(), 'lost-sequence', 'problem')
         expect_equal(answer.json()['fork'], last, 'fork')
         new = client.put(b'a', b'2').sequence()
-        expect_equal(Reader(server, last + 1, '60s').end(410).json()['fork'],
+        expect_equal(Reader(server, last + 1, '5m').end(410).json()['fork'],
                      last, 'fork after another write')
-        expect_equal(Reader(server, new, '60s').end(200).body, b'2', 'value')
+        expect_equal(Reader(server, new, '5m').end(200).body, b'2', 'value')
 
 
 def main():

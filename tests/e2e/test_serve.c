@@ -21,10 +21,8 @@
 #include <unistd.h>
 
 #include "tests/support/http_client.h"
+#include "tests/support/patience.h"
 #include "tests/support/temp_dir.h"
-
-/* How long a line of the log may take to come. */
-#define LINE_LIMIT_MS 60000
 
 /* What stands before the port in the start line. */
 #define PREFIX "address=\"http://127.0.0.1:"
@@ -68,7 +66,7 @@ static bool read_log(struct process *p, const char *part)
         struct pollfd fd = {.fd = p->log, .events = POLLIN};
         ssize_t n;
 
-        if (poll(&fd, 1, LINE_LIMIT_MS) != 1)
+        if (poll(&fd, 1, PATIENCE_S * 1000) != 1)
             fail_msg("nothing more after \"%s\"", p->text);
         n = read(p->log, p->text + p->len, sizeof p->text - 1 - p->len);
         if (n <= 0)

@@ -14,7 +14,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (Failure, Server, Skip, Suite, expect, expect_equal)
+from leveld import (PATIENCE, Failure, Server, Skip, Suite, expect,
+                    expect_equal)
 
 TRACED = 'write,pwrite64,writev,sendto,sendmsg,fdatasync'
 # LeakSanitizer cannot run below strace.
@@ -25,7 +26,7 @@ def need_strace():
     if shutil.which('strace') is None:
         raise Skip('strace is not installed')
     done = subprocess.run(['strace', '-e', 'trace=none', 'true'],
-                          capture_output=True, timeout=60, check=False)
+                          capture_output=True, timeout=PATIENCE, check=False)
     if done.returncode != 0:
         raise Skip(f'strace cannot trace here: {done.stderr[-200:]!r}')
 
@@ -60,7 +61,7 @@ def put_from(port, connections, each, query=''):
     done = {}
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_connection(
-            ('127.0.0.1', port), 60)) for _ in range(connections)]
+            ('127.0.0.1', port), PATIENCE)) for _ in range(connections)]
         for one in sockets:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number in range(each):

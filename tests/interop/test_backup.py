@@ -14,8 +14,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (Client, Digest, Failure, Server, Suite, check_with_both,
-                    expect, expect_equal, need_oracles)
+from leveld import (PATIENCE, Client, Digest, Failure, Server, Suite,
+                    check_with_both, expect, expect_equal, need_oracles)
 
 WRITERS = 4
 BACKUPS = 4
@@ -75,7 +75,7 @@ def unpack(tar, folder):
         archive.extractall(folder)
     expect_equal(names[-1], 'CURRENT', 'last file')
     done = subprocess.run(['tar', '-t'], input=tar, capture_output=True,
-                          timeout=60, check=True)
+                          timeout=PATIENCE, check=True)
     expect_equal(done.stdout.decode().split(), names, 'files by tar -t')
 
 
@@ -105,7 +105,7 @@ def load_case(folder):
                 taken.append((sequence, tar))
         stop.set()
         for writer in writers:
-            writer.join(60)
+            writer.join(PATIENCE)
             if writer.failure:
                 raise Failure(writer.failure)
     writes = sorted(write for writer in writers for write in writer.writes)
@@ -125,7 +125,7 @@ def begin_backup(server):
     """A reader that takes the head of the answer and then nothing."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.settimeout(60)
+    connection.settimeout(PATIENCE)
     connection.connect(('127.0.0.1', server.port))
     connection.sendall(b'GET /v1/backup HTTP/1.1\r\nHost: a\r\n\r\n')
     expect(connection.recv(15) == b'HTTP/1.1 200 OK', 'status')
@@ -153,7 +153,7 @@ def rewrite(client, count):
 
 
 def wait_until(test, what):
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + PATIENCE
     while not test():
         expect(time.monotonic() < limit, what)
         time.sleep(0.01)

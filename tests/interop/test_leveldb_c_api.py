@@ -28,7 +28,7 @@ def run_program(kind):
     program = os.path.join(BUILD, 'tests', f'c_api_{kind}')
     with tempfile.TemporaryDirectory() as folder:
         env = dict(os.environ, TEST_TMPDIR=os.path.join(folder, 'test'))
-        done = subprocess.run([program, folder], env=env, timeout=120,
+        done = subprocess.run([program, folder], env=env, timeout=300,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         text = done.stdout.decode(errors='backslashreplace')
         return done.returncode, text.replace(folder, 'FOLDER')

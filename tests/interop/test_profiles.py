@@ -18,8 +18,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (CPP, GO, ORACLES, BIN, Client, Digest, Failure, Server,
-                    Suite, check_with_both, expect, expect_equal,
+from leveld import (CPP, GO, ORACLES, BIN, PATIENCE, Client, Digest, Failure,
+                    Server, Suite, check_with_both, expect, expect_equal,
                     need_oracles, oracle, oracle_content, oracle_digest,
                     oracle_ok)
 
@@ -192,14 +192,15 @@ def held_by_oracle_case(folder, name):
     need_oracles()
     data = os.path.join(folder, 'data')
     oracle_ok(name, 'fill', data, '--n', 100)
-    with subprocess.Popen([os.path.join(ORACLES, name), 'hold', data, '60'],
+    with subprocess.Popen([os.path.join(ORACLES, name), 'hold', data,
+                           str(2 * PATIENCE)],
                           stdout=subprocess.PIPE) as holder:
         try:
             expect_equal(holder.stdout.readline(), b'# held\n', 'hold says')
             before = files_of(data)
             done = subprocess.run(
                 [BIN, 'serve', '--data', data, '--listen', '127.0.0.1:0'],
-                capture_output=True, timeout=60, check=False)
+                capture_output=True, timeout=PATIENCE, check=False)
             said = (done.stdout + done.stderr).decode('utf-8', 'replace')
             expect(done.returncode > 0, f'exit code {done.returncode} while '
                    f'{name} holds the folder: {said}')
@@ -227,7 +228,7 @@ def held_by_leveld_case(folder, name):
                f'{name} open: exit code {code}, {text!r}')
         second = subprocess.run(
             [BIN, 'serve', '--data', data, '--listen', '127.0.0.1:0'],
-            capture_output=True, timeout=60, check=False)
+            capture_output=True, timeout=PATIENCE, check=False)
         expect(second.returncode > 0 and str(server.pid()).encode() in
                second.stdout + second.stderr,
                f'a second leveld: {second.returncode} {second.stderr!r}')

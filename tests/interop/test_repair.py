@@ -15,14 +15,14 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
 
-from leveld import (BIN, CPP, GO, Digest, Failure, Suite, expect,  # noqa: E402
-                    expect_equal, need_oracles, oracle_content, oracle_digest,
-                    oracle_ok)
+from leveld import (BIN, CPP, GO, PATIENCE, Digest, Failure, Suite,  # noqa: E402
+                    expect, expect_equal, need_oracles, oracle_content,
+                    oracle_digest, oracle_ok)
 
 
 def leveld(*arguments):
-    done = subprocess.run([BIN, *arguments], capture_output=True, timeout=300,
-                          check=False)
+    done = subprocess.run([BIN, *arguments], capture_output=True,
+                          timeout=PATIENCE, check=False)
     return done.returncode, done.stdout.decode('utf-8', 'replace') + \
         done.stderr.decode('utf-8', 'replace')
 

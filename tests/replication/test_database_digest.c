@@ -9,6 +9,7 @@
 #include "tests/support/assert_ldb.h"
 #include "tests/support/leader_fixture.h"
 #include "tests/support/mem_fault.h"
+#include "tests/support/patience.h"
 
 /* Locking: woken is guarded by mu. */
 struct waiter {
@@ -45,7 +46,8 @@ static void await_wake(struct waiter *waiter)
 {
     ldb_mutex_lock(&waiter->mu);
     while (waiter->woken == 0)
-        assert_true(ldb_cond_wait_for(&waiter->changed, &waiter->mu, 60000000));
+        assert_true(
+            ldb_cond_wait_for(&waiter->changed, &waiter->mu, PATIENCE_US));
     assert_int_equal(waiter->woken, 1);
     waiter->woken = 0;
     waiter->waits++;

@@ -14,13 +14,11 @@
 #include "tests/support/assert_ldb.h"
 #include "tests/support/env_fault.h"
 #include "tests/support/mem_fault.h"
+#include "tests/support/patience.h"
 
 #define DIR       "db"
 #define FILES     64
 #define SECOND_US UINT64_C(1000000)
-
-/* After this a test hangs. */
-#define DEADLINE_US (600 * SECOND_US)
 
 /* Locking: all but fault, env and index is guarded by mu. */
 struct fixture {
@@ -185,7 +183,7 @@ static void wait_arrived(struct fixture *f, unsigned count)
 
     ldb_mutex_lock(&f->mu);
     while (in_time && f->arrived < count)
-        in_time = ldb_cond_wait_for(&f->changed, &f->mu, DEADLINE_US);
+        in_time = ldb_cond_wait_for(&f->changed, &f->mu, PATIENCE_US);
     ldb_mutex_unlock(&f->mu);
     assert_true(in_time);
 }
@@ -241,7 +239,7 @@ static enum ldb_status wait_told(struct fixture *f, struct asked *asked)
 
     ldb_mutex_lock(&f->mu);
     while (in_time && asked->calls == 0)
-        in_time = ldb_cond_wait_for(&f->changed, &f->mu, DEADLINE_US);
+        in_time = ldb_cond_wait_for(&f->changed, &f->mu, PATIENCE_US);
     ldb_mutex_unlock(&f->mu);
     assert_true(in_time);
     assert_int_equal(1, asked->calls);

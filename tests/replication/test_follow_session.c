@@ -117,7 +117,7 @@ static void a_wait_ends_with_a_move_of_its_mask(void **state)
     repl_session_moves(session, &seen);
     repl_session_move(session, REPL_MOVE_SYNCED);
     assert_true(repl_session_wait(
-        session, &seen, REPL_MOVE_BIT(REPL_MOVE_SYNCED), FOLLOW_WAIT_US));
+        session, &seen, REPL_MOVE_BIT(REPL_MOVE_SYNCED), PATIENCE_US));
     /* Seen by now: only its time ends another wait for it. */
     assert_true(
         repl_session_wait(session, &seen, REPL_MOVE_BIT(REPL_MOVE_SYNCED), 1));
@@ -261,8 +261,8 @@ static void a_heartbeat_is_on_the_board(void **state)
     follow_stats(&f, &stats);
     assert_true(stats.has_heartbeat);
     assert_int_equal(9, stats.heartbeat.last_sequence);
-    assert_true(repl_session_wait(
-        session, &before, REPL_MOVE_BIT(REPL_MOVE_HEARD), FOLLOW_WAIT_US));
+    assert_true(repl_session_wait(session, &before,
+                                  REPL_MOVE_BIT(REPL_MOVE_HEARD), PATIENCE_US));
 }
 
 /* ---- epochs ---- */

@@ -296,7 +296,7 @@ static void wait_entered(enum repl_follower_state state, unsigned times)
 
     ldb_mutex_lock(&o.mu);
     while (o.entered[state] < times && is_in_time)
-        is_in_time = ldb_cond_wait_for(&o.changed, &o.mu, FOLLOW_WAIT_US);
+        is_in_time = ldb_cond_wait_for(&o.changed, &o.mu, PATIENCE_US);
     ldb_mutex_unlock(&o.mu);
     if (!is_in_time)
         fail_msg("no %s, but %s: %s", repl_follower_state_text(state),
@@ -309,7 +309,7 @@ static void wait_rebuilds(unsigned times)
 
     ldb_mutex_lock(&o.mu);
     while (o.rebuilds < times && is_in_time)
-        is_in_time = ldb_cond_wait_for(&o.changed, &o.mu, FOLLOW_WAIT_US);
+        is_in_time = ldb_cond_wait_for(&o.changed, &o.mu, PATIENCE_US);
     ldb_mutex_unlock(&o.mu);
     assert_true(is_in_time);
 }
@@ -327,9 +327,8 @@ static void catch_up(void)
 {
     ldb_sequence last = follow_settle(&o.f);
 
-    assert_ldb_ok(
-        repl_follower_wait(o.follower, last, FOLLOW_WAIT_US, &o.f.err),
-        &o.f.err);
+    assert_ldb_ok(repl_follower_wait(o.follower, last, PATIENCE_US, &o.f.err),
+                  &o.f.err);
 }
 
 static void look(struct follow_fixture *f, struct repl_follower_stats *out)
@@ -423,16 +422,15 @@ static void who_waits_for_a_sequence_has_it_or_is_told(void **state)
     start();
     follow_write(&o.f, 3, 0);
     last = follow_settle(&o.f);
-    assert_ldb_ok(
-        repl_follower_wait(o.follower, last, FOLLOW_WAIT_US, &o.f.err),
-        &o.f.err);
+    assert_ldb_ok(repl_follower_wait(o.follower, last, PATIENCE_US, &o.f.err),
+                  &o.f.err);
     assert_ldb_status(LDB_STALLED,
                       repl_follower_wait(o.follower, last + 1, 1, &o.f.err),
                       &o.f.err);
     repl_follower_stop(o.follower, &o.f.ship.db);
     assert_ldb_status(
         LDB_CLOSED,
-        repl_follower_wait(o.follower, last + 1, FOLLOW_WAIT_US, &o.f.err),
+        repl_follower_wait(o.follower, last + 1, PATIENCE_US, &o.f.err),
         &o.f.err);
 }
 
@@ -513,7 +511,7 @@ static void another_cluster_stops_it(void **state)
     assert_string_not_equal("", stats_now().why);
     assert_ldb_status(LDB_CLOSED,
                       repl_follower_wait(o.follower, UINT64_C(1) << 50,
-                                         FOLLOW_WAIT_US, &o.f.err),
+                                         PATIENCE_US, &o.f.err),
                       &o.f.err);
 }
 

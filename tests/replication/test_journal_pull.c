@@ -97,7 +97,7 @@ static void journals_come_one_after_the_other(void **state)
     assert_int_equal(REPL_END_STOPPED, follow_end(&f, REPL_END_STOPPED));
 }
 
-/* sync_us is a minute. */
+/* Before sync_us would have it. */
 static void what_was_all_there_is_becomes_durable(void **state)
 {
     (void)state;
@@ -107,7 +107,7 @@ static void what_was_all_there_is_becomes_durable(void **state)
 
         follow_write(&f, 1, 0);
         last = follow_settle(&f);
-        assert_true(repl_board_wait_synced(&f.board, last, FOLLOW_WAIT_US / 2));
+        assert_true(repl_board_wait_synced(&f.board, last, PATIENCE_US / 2));
     }
 }
 
@@ -442,9 +442,8 @@ static void a_twin_without_an_entry_waits_for_edits(void **state)
     begin_journals();
     repl_session_moves(f.session, &seen);
     while (!repl_session_is_stalled(f.session))
-        assert_true(repl_session_wait(f.session, &seen,
-                                      REPL_MOVE_BIT(REPL_MOVE_JOURNAL),
-                                      FOLLOW_WAIT_US));
+        assert_true(repl_session_wait(
+            f.session, &seen, REPL_MOVE_BIT(REPL_MOVE_JOURNAL), PATIENCE_US));
     assert_int_equal(0, twin_now().applied.sequence);
     follow_start(&f, FOLLOW_EDITS);
     follow_catch_up(&f);
@@ -464,9 +463,8 @@ static void full_memtables_hold_journals_back(void **state)
     begin_journals();
     repl_session_moves(f.session, &seen);
     while (!repl_session_is_stalled(f.session))
-        assert_true(repl_session_wait(f.session, &seen,
-                                      REPL_MOVE_BIT(REPL_MOVE_JOURNAL),
-                                      FOLLOW_WAIT_US));
+        assert_true(repl_session_wait(
+            f.session, &seen, REPL_MOVE_BIT(REPL_MOVE_JOURNAL), PATIENCE_US));
     assert_int_equal(1, counts_now().stalls);
     assert_int_equal(LDB_TWIN_JOURNALS_MAX, twin_now().journal_count);
     follow_start(&f, FOLLOW_EDITS);

@@ -5,8 +5,7 @@
 #include "replication/repl_stats.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/clock_env.h"
-
-#define WAIT_US (UINT64_C(60) * 1000 * 1000)
+#include "tests/support/patience.h"
 
 static struct clock_env clock_env;
 static struct repl_board board;
@@ -197,7 +196,7 @@ static void who_waits_for_a_sequence_is_woken(void **state)
     assert_ldb_ok(
         env->ops->thread_start(env, "later", stand_later, NULL, &err, &thread),
         &err);
-    assert_true(repl_board_wait_synced(&board, 40, WAIT_US));
+    assert_true(repl_board_wait_synced(&board, 40, PATIENCE_US));
     env->ops->thread_join(env, thread);
 }
 
@@ -207,8 +206,8 @@ static void nobody_waits_for_ever(void **state)
     stand_at(9, 10, 20);
     assert_false(repl_board_wait_synced(&board, 21, 0));
     repl_board_close(&board);
-    assert_false(repl_board_wait_synced(&board, 21, WAIT_US));
-    assert_true(repl_board_wait_synced(&board, 20, WAIT_US));
+    assert_false(repl_board_wait_synced(&board, 21, PATIENCE_US));
+    assert_true(repl_board_wait_synced(&board, 20, PATIENCE_US));
 }
 
 #define board_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

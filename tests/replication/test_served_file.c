@@ -17,6 +17,7 @@
 #include "tests/support/assert_ldb.h"
 #include "tests/support/leader_fixture.h"
 #include "tests/support/mem_fault.h"
+#include "tests/support/patience.h"
 
 #define FILE_MAX ((size_t)16 << 20)
 
@@ -550,7 +551,8 @@ static void await_wake(struct reader *reader)
 {
     ldb_mutex_lock(&reader->mu);
     while (reader->woken == 0)
-        assert_true(ldb_cond_wait_for(&reader->changed, &reader->mu, 60000000));
+        assert_true(
+            ldb_cond_wait_for(&reader->changed, &reader->mu, PATIENCE_US));
     assert_int_equal(reader->woken, 1);
     reader->woken = 0;
     ldb_mutex_unlock(&reader->mu);
@@ -687,8 +689,7 @@ static void no_write_is_missed_by_who_begins_to_wait(void **state)
                   &f->err);
     for (unsigned i = 1; i <= MEETINGS; i++) {
         unsigned before = atomic_load(&meeting.woken);
-        uint64_t deadline_us =
-            f->env->ops->monotonic_us(f->env) + UINT64_C(60000000);
+        uint64_t deadline_us = f->env->ops->monotonic_us(f->env) + PATIENCE_US;
 
         atomic_store(&meeting.asked, i);
         /* Some come before, some after, and some in between. */

@@ -481,6 +481,9 @@ static void a_node_does_not_lead_when_a_peer_is_ahead(void **state)
 
 /* ---- stepping down, and handing over ---- */
 
+/* The follower may be held up for longer than is usual. */
+#define HANDOVER "{\"to\":\"%s\",\"timeout\":\"5m\"}"
+
 static void a_leader_steps_down_to_follow(void **state)
 {
     char body[128];
@@ -524,7 +527,7 @@ static void handing_over_loses_nothing(void **state)
         (void)snprintf(value, sizeof value, "%u", i);
         (void)service_run_put(&a, value, value);
     }
-    (void)snprintf(body, sizeof body, "{\"to\":\"%s\"}", b.url);
+    (void)snprintf(body, sizeof body, HANDOVER, b.url);
     assert_int_equal(change(&a, "handover", body), 2);
     assert_true(service_run_leads(&b));
     assert_false(service_run_leads(&a));
@@ -535,7 +538,7 @@ static void handing_over_loses_nothing(void **state)
     (void)service_run_put(&a, "after", "1"); /* forwarded */
     await(&a, "after", "1");
     /* And back. */
-    (void)snprintf(body, sizeof body, "{\"to\":\"%s\"}", a.url);
+    (void)snprintf(body, sizeof body, HANDOVER, a.url);
     assert_int_equal(change(&b, "handover", body), 3);
     assert_true(service_run_leads(&a));
     (void)service_run_put(&a, "last", "1");
@@ -549,7 +552,7 @@ static void there_is_nobody_to_hand_over_to(void **state)
     (void)state;
     start_pair();
     service_run_stop(&b);
-    (void)snprintf(body, sizeof body, "{\"to\":\"%s\"}", b.url);
+    (void)snprintf(body, sizeof body, HANDOVER, b.url);
     refuse(&a, "handover", body, "cannot be asked");
     refuse(&a, "handover", "{\"to\":\"0123456789abcdef0123456789abcdef\"}",
            "no follower");
@@ -568,7 +571,7 @@ static void others_follow_the_new_leader(void **state)
     follow(&c, &a);
     await(&c, "first", "1");
     service_run_await("b's ack", b_is_alive, NULL, &a, &b, &c);
-    (void)snprintf(body, sizeof body, "{\"to\":\"%s\"}", b.url);
+    (void)snprintf(body, sizeof body, HANDOVER, b.url);
     (void)change(&a, "handover", body);
     (void)service_run_put(&b, "second", "2");
     await(&c, "second", "2");

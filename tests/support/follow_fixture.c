@@ -121,7 +121,7 @@ void follow_cut_power(struct follow_fixture *f, enum ldb_crash_keep keep,
 
 void follow_open(struct follow_fixture *f, uint64_t seed, bool quiet)
 {
-    *f = (struct follow_fixture){.sync_us = FOLLOW_WAIT_US};
+    *f = (struct follow_fixture){.sync_us = PATIENCE_US};
     f->peer = memory_peer_create();
     f->leader = leader_run_create(seed, quiet);
     memory_peer_hook(f->peer, &f->leader->options);
@@ -251,7 +251,7 @@ enum repl_session_end follow_wait_end(struct follow_fixture *f)
 {
     struct repl_moves seen;
 
-    if (repl_session_wait(f->session, &seen, 0, FOLLOW_WAIT_US))
+    if (repl_session_wait(f->session, &seen, 0, PATIENCE_US))
         fail_msg("the session has not ended");
     return repl_session_ended(f->session, NULL);
 }
@@ -326,7 +326,7 @@ static void wait_level(struct follow_fixture *f, bool with_edits,
     follow_settle(f);
     look(f, &ours);
     while (!is_level(f, &ours, with_edits)) {
-        assert_true(env->ops->monotonic_us(env) - begun < FOLLOW_WAIT_US);
+        assert_true(env->ops->monotonic_us(env) - begun < PATIENCE_US);
         if (f->session != NULL &&
             repl_session_ended(f->session, &f->err) != REPL_END_NONE)
             fail_msg("the session has ended: %s", f->err.message);

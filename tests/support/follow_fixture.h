@@ -1,7 +1,7 @@
 /*
  * A leader that lives at random (leader_run.h), served by a memory_peer, and a
  * twin beside it that follows: for tests of what pulls from a leader. Anything
- * that fails fails the test; a wait ends at a minute.
+ * that fails fails the test; waits end (patience.h).
  *
  *     static struct follow_fixture f;
  *
@@ -20,13 +20,12 @@
 #include "replication/edit_pull.h"
 #include "replication/journal_pull.h"
 #include "tests/support/memory_peer.h"
+#include "tests/support/patience.h"
 #include "tests/support/twin_ship.h"
 
 /* Threads of a session. */
 #define FOLLOW_JOURNALS 1u
 #define FOLLOW_EDITS    2u
-
-#define FOLLOW_WAIT_US (UINT64_C(60) * 1000 * 1000)
 
 struct follow_fixture {
     struct leader_run *leader; /* keeps its journals in the archive */
@@ -39,7 +38,7 @@ struct follow_fixture {
     struct repl_epoch_gate *gate;
     struct repl_edit_pull *edits;
     struct repl_session *session; /* NULL: none */
-    uint64_t sync_us;             /* of sessions; a minute: when it is dry */
+    uint64_t sync_us;             /* of sessions; long: when it is dry */
     struct ldb_thread *threads[2];
     struct repl_transport *transport; /* to ask the leader */
     struct ldb_error err;

@@ -17,6 +17,7 @@
 
 #include "service/http_pipe.h"
 #include "storage/base/mem.h"
+#include "tests/support/patience.h"
 
 /* Bytes of an answer; chosen: the largest value and some. */
 #define REPLY_BYTES_MAX ((size_t)256 << 20)
@@ -134,7 +135,7 @@ static void set_request(struct http_client *client, const char *method,
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, 60L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)PATIENCE_S);
     if (client->server != NULL) {
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_pipe);
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, client);

@@ -5,9 +5,7 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "tests/support/memory_peer_internal.h"
-
-/* How long a test waits for what has to come. */
-#define TEST_WAIT_US (UINT64_C(60) * 1000000)
+#include "tests/support/patience.h"
 
 /* ---- the database ---- */
 
@@ -170,7 +168,7 @@ bool memory_peer_wait_held(struct memory_peer *peer, unsigned calls)
 
     ldb_mutex_lock(&peer->mu);
     while (peer->holding < calls && is_in_time)
-        is_in_time = ldb_cond_wait_for(&peer->changed, &peer->mu, TEST_WAIT_US);
+        is_in_time = ldb_cond_wait_for(&peer->changed, &peer->mu, PATIENCE_US);
     is_held = peer->holding >= calls;
     ldb_mutex_unlock(&peer->mu);
     return is_held;
@@ -463,7 +461,7 @@ static bool wait_ack(struct memory_peer *peer, ldb_sequence sequence,
         is_there = peer->has_ack && place->sequence >= sequence;
         if (!is_there)
             is_in_time =
-                ldb_cond_wait_for(&peer->changed, &peer->mu, TEST_WAIT_US);
+                ldb_cond_wait_for(&peer->changed, &peer->mu, PATIENCE_US);
     }
     ldb_mutex_unlock(&peer->mu);
     return is_there;

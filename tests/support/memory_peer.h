@@ -124,8 +124,8 @@ void memory_peer_rule(struct memory_peer *peer,
 /* No rule is left; held calls go on. */
 void memory_peer_forget_rules(struct memory_peer *peer);
 
-/* Waits until so many calls are held at once; false: they were not within a
- * minute. Then they can be let go, and those rules of HOLD are gone. */
+/* Waits until so many calls are held at once; false: they were not in time.
+ * Then they can be let go, and those rules of HOLD are gone. */
 bool memory_peer_wait_held(struct memory_peer *peer, unsigned calls);
 void memory_peer_let_go(struct memory_peer *peer);
 
@@ -139,7 +139,7 @@ uint64_t memory_peer_bytes(struct memory_peer *peer, const char *name);
 /* The last ack that was taken; false: none was. */
 bool memory_peer_last_ack(struct memory_peer *peer, struct repl_ack *out);
 /* Waits until an ack was taken whose applied sequence is at least that; false:
- * none was within a minute. */
+ * none was in time (patience.h). */
 bool memory_peer_wait_applied(struct memory_peer *peer, ldb_sequence sequence);
 bool memory_peer_wait_synced(struct memory_peer *peer, ldb_sequence sequence);
 /* Checkpoints held now: let go of, renewed or replaced by their node alone. */

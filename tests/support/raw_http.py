@@ -4,10 +4,10 @@ import json
 import socket
 import time
 
-from leveld import Client, expect, expect_equal
+from leveld import PATIENCE, Client, expect, expect_equal
 
 # Seconds for one answer, and for what is waited for.
-LIMIT = 60
+LIMIT = PATIENCE
 
 # What the HTTP library answers by itself: no problem body.
 LIBRARY = 'library'

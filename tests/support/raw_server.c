@@ -15,10 +15,10 @@
 #include "storage/base/env.h"
 #include "storage/base/mutex.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/patience.h"
 
 #define CONNECTIONS_MAX 8
 #define ANSWERS_MAX     64
-#define WAIT_US         (UINT64_C(60) * 1000000)
 
 struct answer {
     char *text; /* owned; NULL: not given yet */
@@ -383,7 +383,8 @@ void raw_server_push(struct raw_server *server, const char *text,
 
     ldb_mutex_lock(&server->mu);
     while ((held = find_held_locked(server)) == NULL && is_in_time)
-        is_in_time = ldb_cond_wait_for(&server->changed, &server->mu, WAIT_US);
+        is_in_time =
+            ldb_cond_wait_for(&server->changed, &server->mu, PATIENCE_US);
     if (held != NULL) {
         send_all(held, text);
         held->is_held = after == RAW_SERVER_HOLD;

@@ -14,8 +14,7 @@
 
 #include "service/http_server.h"
 #include "storage/base/env.h"
-
-#define DEADLINE_US UINT64_C(60000000)
+#include "tests/support/patience.h"
 
 void service_run_init(struct service_run *run, const char *dir)
 {
@@ -118,7 +117,7 @@ static void drain(struct service_run *run)
     http_client_destroy(run->client);
     run->client = NULL;
     svc_service_drain(run->service);
-    (void)poll(&fd, 1, (int)(DEADLINE_US / 1000));
+    (void)poll(&fd, 1, PATIENCE_S * 1000);
 }
 
 void service_run_stop(struct service_run *run)
@@ -157,7 +156,7 @@ struct http_reply service_run_call(struct service_run *run, const char *method,
                                    const char *target, const char *body)
 {
     static const char *const headers[] = {"Content-Type: application/json",
-                                          "Leveld-Timeout: 60s", NULL};
+                                          "Leveld-Timeout: 5m", NULL};
 
     return http_call(run->client, method, target, headers, body,
                      body == NULL ? 0 : strlen(body));
@@ -234,11 +233,11 @@ void service_run_await_at(const char *what, bool (*check)(void *context),
                           void *context, struct service_run *const *all)
 {
     struct ldb_env *env = ldb_env_posix();
-    uint64_t deadline_us = env->ops->monotonic_us(env) + DEADLINE_US;
+    uint64_t deadline_us = env->ops->monotonic_us(env) + PATIENCE_US;
 
     while (!check(context)) {
         if (env->ops->monotonic_us(env) > deadline_us)
-            fail_msg("%s: not within a minute", what);
+            fail_msg("%s: not within %d s", what, PATIENCE_S);
         for (size_t i = 0; all[i] != NULL; i++)
             service_run_tick(all[i]);
         (void)poll(NULL, 0, 1); /* others have a turn */

@@ -72,7 +72,7 @@ bool service_run_leads(struct service_run *run);
 uint64_t service_run_epoch(struct service_run *run);
 
 /* Waits, with housekeeping of all (NULL-ended), until the check holds; fails
- * the test after a minute. */
+ * the test after PATIENCE_S. */
 #define service_run_await(what, check, context, ...)                           \
     service_run_await_at((what), (check), (context),                           \
                          (struct service_run *const[]){__VA_ARGS__, NULL})
