@@ -546,16 +546,20 @@ static void wake_reader(void *context)
     ldb_mutex_unlock(&reader->mu);
 }
 
-/* Waits for a call; a long time without one is a lost one. */
-static void await_wake(struct reader *reader)
+/* Waits for a call. False: none has come in time: it is lost. */
+static bool await_wake(struct reader *reader)
 {
+    bool is_in_time = true;
+
     ldb_mutex_lock(&reader->mu);
-    while (reader->woken == 0)
-        assert_true(
-            ldb_cond_wait_for(&reader->changed, &reader->mu, PATIENCE_US));
-    assert_int_equal(reader->woken, 1);
+    while (reader->woken == 0 && is_in_time)
+        is_in_time =
+            ldb_cond_wait_for(&reader->changed, &reader->mu, PATIENCE_US);
+    if (is_in_time)
+        assert_int_equal(reader->woken, 1);
     reader->woken = 0;
     ldb_mutex_unlock(&reader->mu);
+    return is_in_time;
 }
 
 /* It has its name in the archive before that in the folder goes. */
@@ -573,30 +577,52 @@ static void expect_journal(struct leader_fixture *f, uint64_t number,
                  bytes);
 }
 
-/* Follows one journal to its end, or to the last write. True: it is sealed. */
-static bool follow(struct reader *reader, uint64_t number, ldb_sequence last)
+enum end {
+    END_SEAL,
+    END_LAST, /* the last write was read */
+    END_LOST, /* nobody called */
+};
+
+/* All was read that there is: is more to come? A write that becomes durable
+ * after this has looked wakes who waits. */
+static bool is_at_last(struct leader_fixture *f, uint64_t number,
+                       uint64_t read_len, ldb_sequence last)
+{
+    struct ldb_position durable = ldb_durable_position(f->db);
+
+    return durable.journal == number && durable.sequence == last &&
+           durable.offset == read_len;
+}
+
+/* Follows one journal to its end, or to the last write. */
+static enum end follow(struct reader *reader, uint64_t number,
+                       ldb_sequence last)
 {
     struct leader_fixture *f = reader->f;
     struct repl_served_file *file = open_journal(f, number);
     struct repl_served_head head;
+    enum end end;
 
     reader->journals++;
     for (;;) {
-        struct ldb_position durable = ldb_durable_position(f->db);
-
         leader_fixture_read(f, file, &reader->bytes);
         repl_served_file_head(file, &head);
+        end = head.is_sealed ? END_SEAL : END_LAST;
         if (head.is_sealed && repl_served_file_at(file) == head.len)
             break;
-        if (durable.journal == number && durable.sequence == last)
+        if (is_at_last(f, number, reader->bytes.len, last))
             break;
-        if (repl_served_file_wait(file, wake_reader, reader))
-            await_wake(reader);
+        end = END_LOST;
+        if (repl_served_file_wait(file, wake_reader, reader) &&
+            !await_wake(reader))
+            break;
     }
+    repl_served_file_close(file); /* nobody calls from now on */
+    if (end == END_LOST)
+        return end;
     assert_false(head.is_over);
     assert_int_equal(reader->bytes.len, head.len);
-    repl_served_file_close(file);
-    return head.is_sealed;
+    return end;
 }
 
 static void write_some(void *context)
@@ -624,13 +650,14 @@ static void who_follows_gets_all_of_each_journal(void **state)
     struct reader reader = {.f = f, .bytes = LDB_BUF_INIT(FILE_MAX)};
     struct ldb_retained_journal next = {.number = leader_fixture_journal(f)};
     struct ldb_thread *writer = NULL;
+    enum end end;
 
     ldb_mutex_init(&reader.mu);
     ldb_cond_init(&reader.changed);
     assert_ldb_ok(f->env->ops->thread_start(f->env, "writer", write_some, f,
                                             &f->err, &writer),
                   &f->err);
-    while (follow(&reader, next.number, RACE_WRITES)) {
+    while ((end = follow(&reader, next.number, RACE_WRITES)) == END_SEAL) {
         expect_journal(f, next.number, &reader.bytes);
         ldb_buf_clear(&reader.bytes);
         assert_ldb_ok(
@@ -638,6 +665,9 @@ static void who_follows_gets_all_of_each_journal(void **state)
             NULL);
     }
     f->env->ops->thread_join(f->env, writer);
+    if (end == END_LOST)
+        fail_msg("journal %" PRIu64 ": not woken at %zu bytes", next.number,
+                 reader.bytes.len);
     expect_journal(f, next.number, &reader.bytes);
     assert_true(reader.journals > 3);
     ldb_buf_release(&reader.bytes);
@@ -675,6 +705,40 @@ static void write_when_asked(void *context)
     }
 }
 
+/* Whether the call for that wait has come in time. */
+static bool is_woken(struct meeting *meeting, unsigned before)
+{
+    struct ldb_env *env = meeting->f->env;
+    uint64_t begun = env->ops->monotonic_us(env);
+
+    while (atomic_load(&meeting->woken) == before) {
+        if (env->ops->monotonic_us(env) - begun > PATIENCE_US)
+            return false;
+        (void)sched_yield();
+    }
+    return true;
+}
+
+/* Reads up to write i, which may not be there yet. False: nobody calls. */
+static bool meet(struct meeting *meeting, struct repl_served_file *file,
+                 unsigned i, struct ldb_buf *bytes)
+{
+    struct leader_fixture *f = meeting->f;
+    unsigned before = atomic_load(&meeting->woken);
+
+    for (;;) {
+        leader_fixture_read(f, file, bytes);
+        if (ldb_durable_position(f->db).sequence >= i &&
+            bytes->len == ldb_durable_position(f->db).offset)
+            return true;
+        if (!repl_served_file_wait(file, wake_meeting, meeting))
+            continue;
+        if (!is_woken(meeting, before))
+            return false;
+        before++;
+    }
+}
+
 static void no_write_is_missed_by_who_begins_to_wait(void **state)
 {
     struct leader_fixture *f = *state;
@@ -682,35 +746,25 @@ static void no_write_is_missed_by_who_begins_to_wait(void **state)
     struct repl_served_file *file = open_journal(f, leader_fixture_journal(f));
     struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
     struct ldb_thread *writer = NULL;
+    bool has_met = true;
+    unsigned i = 0;
 
     ldb_watch_begin(f->db); /* from the first on */
     assert_ldb_ok(f->env->ops->thread_start(f->env, "writer", write_when_asked,
                                             &meeting, &f->err, &writer),
                   &f->err);
-    for (unsigned i = 1; i <= MEETINGS; i++) {
-        unsigned before = atomic_load(&meeting.woken);
-        uint64_t deadline_us = f->env->ops->monotonic_us(f->env) + PATIENCE_US;
-
+    while (has_met && ++i <= MEETINGS) {
         atomic_store(&meeting.asked, i);
         /* Some come before, some after, and some in between. */
         for (unsigned spin = 0; spin < (i * 37) % 2000; spin++)
             LDB_SPIN_PAUSE();
-        for (;;) {
-            leader_fixture_read(f, file, &bytes);
-            if (ldb_durable_position(f->db).sequence >= i &&
-                bytes.len == ldb_durable_position(f->db).offset)
-                break;
-            if (!repl_served_file_wait(file, wake_meeting, &meeting))
-                continue;
-            while (atomic_load(&meeting.woken) == before) {
-                assert_true(f->env->ops->monotonic_us(f->env) < deadline_us);
-                (void)sched_yield();
-            }
-            before++;
-        }
+        has_met = meet(&meeting, file, i, &bytes);
     }
+    atomic_store(&meeting.asked, MEETINGS); /* the rest, if one was missed */
     f->env->ops->thread_join(f->env, writer);
     ldb_watch_end(f->db);
+    if (!has_met)
+        fail_msg("write %u: not woken", i);
     leader_fixture_read(f, file, &bytes);
     assert_int_equal(bytes.len, ldb_durable_position(f->db).offset);
     repl_served_file_close(file);
