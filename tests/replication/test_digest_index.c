@@ -532,7 +532,9 @@ static void whoever_waits_is_told_at_the_end(void **state)
     closing = f;
     join_thread = ops->thread_join;
     changed.thread_join = join_and_let_go;
+    close_index(f); /* its thread reads ops */
     f->env->ops = &changed;
+    open_index(f);
     for (uint64_t i = 1; i <= 4; i++)
         put_table(f, i);
     assert_true(repl_digest_index_put(f->index, &known, &digest));
