@@ -96,7 +96,7 @@ enum api_body_kind {
 struct api_response {
     bool ready;
     unsigned status;
-    const char *content_type;   /* static; NULL: none */
+    const char *content_type;   /* stays as long as x; NULL: none */
     struct api_header *headers; /* in the order they are sent */
     enum api_body_kind body_kind;
     struct ldb_slice static_body;

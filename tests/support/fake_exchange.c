@@ -273,8 +273,11 @@ static void keep_answer(struct fake_exchange *fake, struct fake_answer *out)
 
     out->is_ready = response->ready;
     out->status = response->status;
-    out->content_type =
-        response->content_type == NULL ? "" : response->content_type;
+    if (response->content_type != NULL) {
+        assert_true(strlen(response->content_type) < sizeof(out->content_type));
+        memcpy(out->content_type, response->content_type,
+               strlen(response->content_type) + 1);
+    }
     out->body_kind = response->body_kind;
     out->head_length = response->head_length;
     for (const struct api_header *h = response->headers; h != NULL;

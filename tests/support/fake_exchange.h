@@ -26,11 +26,11 @@ struct fake_request {
 struct fake_answer {
     bool is_ready;
     unsigned status;
-    const char *content_type; /* "" for none */
-    struct ldb_buf headers;   /* "Name: value\n" each, in order */
-    struct ldb_buf body;      /* of a stream: all of it */
-    bool is_cut;              /* the stream failed */
-    bool is_body_refused;     /* 413 before finish */
+    char content_type[64];  /* "" for none */
+    struct ldb_buf headers; /* "Name: value\n" each, in order */
+    struct ldb_buf body;    /* of a stream: all of it */
+    bool is_cut;            /* the stream failed */
+    bool is_body_refused;   /* 413 before finish */
     enum api_body_kind body_kind;
     uint64_t head_length;
 };
