@@ -25,7 +25,17 @@ static void drop_plan(void)
     plan = NULL;
 }
 
-/* All that the leader's MANIFEST has after ours, the journals being here. */
+/* A session of journals alone, until those of all flushes are complete. */
+static void pull_journals(void)
+{
+    follow_begin(&f);
+    follow_start(&f, FOLLOW_JOURNALS);
+    follow_catch_up_seals(&f);
+    assert_int_equal(REPL_END_STOPPED, follow_end(&f, REPL_END_STOPPED));
+}
+
+/* All that the leader's MANIFEST has after ours, the journals being here; and a
+ * session in which nobody else does anything. */
 static void make_plan(void)
 {
     struct ldb_buf bytes = LDB_BUF_INIT(LEADER_FILE_MAX);
@@ -33,8 +43,8 @@ static void make_plan(void)
     uint64_t number = 0;
     uint64_t len = 0;
 
-    follow_start(&f, FOLLOW_JOURNALS);
-    follow_catch_up_journals(&f);
+    pull_journals();
+    begin();
     drop_plan();
     ldb_twin_state(f.ship.db, &at);
     repl_session_manifest(f.session, &number, &len);
@@ -111,7 +121,6 @@ static void flushes_are_built(void **state)
 
     (void)state;
     follow_write(&f, 10, 5);
-    begin();
     make_plan();
     assert_int_equal(2, table_count());
     assert_ldb_ok(make(), &f.err);
@@ -130,7 +139,6 @@ static void others_are_fetched(void **state)
     (void)state;
     follow_write(&f, 10, 5);
     leader_run_compact(f.leader);
-    begin();
     make_plan();
     assert_ldb_ok(make(), &f.err);
     assert_int_equal(before.tables_built, counts_now().tables_built);
@@ -149,7 +157,6 @@ static void what_was_made_is_not_made_again(void **state)
     follow_write(&f, 10, 5);
     leader_run_compact(f.leader);
     follow_write(&f, 5, 5);
-    begin();
     make_plan();
     assert_ldb_ok(make(), &f.err);
     assert_int_equal(table_count(), tables.made.count);
@@ -168,7 +175,6 @@ static void another_epoch_vouches_for_its_own(void **state)
 {
     (void)state;
     follow_write(&f, 10, 5);
-    begin();
     make_plan();
     assert_ldb_ok(make(), &f.err);
     assert_int_equal(2, tables.made.count);
@@ -186,7 +192,6 @@ static void what_the_leader_has_no_more_is_noted(void **state)
     (void)state;
     follow_write(&f, 10, 5);
     leader_run_compact(f.leader);
-    begin();
     make_plan();
     memory_peer_rule(f.peer, &rule);
     assert_ldb_status(LDB_NOT_FOUND, make(), &f.err);
@@ -204,7 +209,6 @@ static void a_flush_that_is_gone_is_known_by_its_length(void **state)
 
     (void)state;
     follow_write(&f, 10, 5);
-    begin();
     make_plan();
     memory_peer_rule(f.peer, &rule);
     assert_ldb_ok(make(), &f.err);
@@ -215,7 +219,6 @@ static void a_digest_not_known_yet_is_for_later(void **state)
 {
     (void)state;
     follow_write(&f, 10, 5);
-    begin();
     make_plan();
     memory_peer_set_knows_digests(f.peer, false);
     assert_ldb_status(LDB_STALLED, make(), &f.err);
@@ -227,7 +230,6 @@ static void a_table_of_another_epoch_is_not_taken(void **state)
 {
     (void)state;
     follow_write(&f, 10, 5);
-    begin();
     make_plan();
     follow_add_epoch(&f);
     assert_ldb_status(LDB_PRECONDITION, make(), &f.err);
@@ -238,7 +240,6 @@ static void none_is_made_once_the_session_has_ended(void **state)
 {
     (void)state;
     follow_write(&f, 10, 5);
-    begin();
     make_plan();
     repl_session_finish(f.session, REPL_END_STOPPED, NULL);
     assert_ldb_status(LDB_CANCELLED, make(), &f.err);

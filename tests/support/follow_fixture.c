@@ -294,8 +294,15 @@ static bool is_at_rest(struct follow_fixture *f)
            stats.immutable_memtables == 0;
 }
 
+/* What to wait for beside the journals' bytes. */
+enum level {
+    LEVEL_BYTES,
+    LEVEL_SEALS, /* and the open journal has begun */
+    LEVEL_EDITS, /* and all edits are installed */
+};
+
 static bool is_level(struct follow_fixture *f,
-                     const struct repl_follower_stats *ours, bool with_edits)
+                     const struct repl_follower_stats *ours, enum level level)
 {
     struct ldb_position durable = ldb_durable_position(f->leader->db);
     struct ldb_stats theirs;
@@ -304,7 +311,9 @@ static bool is_level(struct follow_fixture *f,
     ldb_stats(f->leader->db, &theirs);
     has_edits = ours->manifest_number == theirs.manifest_number &&
                 ours->manifest_len == theirs.manifest_bytes;
-    if (with_edits && (!has_edits || !is_at_rest(f)))
+    if (level == LEVEL_EDITS && (!has_edits || !is_at_rest(f)))
+        return false;
+    if (level == LEVEL_SEALS && ours->written.journal != theirs.journal_number)
         return false;
     /* One that has begun after it, and has nothing to sync. */
     if (ours->written.journal > durable.journal)
@@ -314,7 +323,7 @@ static bool is_level(struct follow_fixture *f,
            (durable.offset == 0 || ours->synced.offset == durable.offset);
 }
 
-static void wait_level(struct follow_fixture *f, bool with_edits,
+static void wait_level(struct follow_fixture *f, enum level level,
                        void (*look)(struct follow_fixture *f,
                                     struct repl_follower_stats *out),
                        void (*hear)(struct follow_fixture *f))
@@ -325,7 +334,7 @@ static void wait_level(struct follow_fixture *f, bool with_edits,
 
     follow_settle(f);
     look(f, &ours);
-    while (!is_level(f, &ours, with_edits)) {
+    while (!is_level(f, &ours, level)) {
         assert_true(env->ops->monotonic_us(env) - begun < PATIENCE_US);
         if (f->session != NULL &&
             repl_session_ended(f->session, &f->err) != REPL_END_NONE)
@@ -343,19 +352,24 @@ static void wait_level(struct follow_fixture *f, bool with_edits,
 
 void follow_catch_up_journals(struct follow_fixture *f)
 {
-    wait_level(f, false, follow_stats, follow_hear);
+    wait_level(f, LEVEL_BYTES, follow_stats, follow_hear);
 }
 
 void follow_catch_up(struct follow_fixture *f)
 {
-    wait_level(f, true, follow_stats, follow_hear);
+    wait_level(f, LEVEL_EDITS, follow_stats, follow_hear);
+}
+
+void follow_catch_up_seals(struct follow_fixture *f)
+{
+    wait_level(f, LEVEL_SEALS, follow_stats, follow_hear);
 }
 
 void follow_wait_level(struct follow_fixture *f,
                        void (*look)(struct follow_fixture *f,
                                     struct repl_follower_stats *out))
 {
-    wait_level(f, true, look, NULL);
+    wait_level(f, LEVEL_EDITS, look, NULL);
 }
 
 /* ---- what holds ---- */

@@ -87,6 +87,9 @@ enum repl_session_end follow_end(struct follow_fixture *f,
  * when edits are pulled. */
 void follow_catch_up_journals(struct follow_fixture *f);
 void follow_catch_up(struct follow_fixture *f);
+/* Journals too, until the twin has begun that which is open there: all before
+ * it are sealed, so that every flush can be built and installed. */
+void follow_catch_up_seals(struct follow_fixture *f);
 /* The same for whoever else pulls, whose figures look gives. */
 void follow_wait_level(struct follow_fixture *f,
                        void (*look)(struct follow_fixture *f,
