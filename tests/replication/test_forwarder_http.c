@@ -476,7 +476,7 @@ static void a_kept_connection_that_dies_is_no_reason_to_send_again(void **state)
 
 static void silence_ends_after_a_while(void **state)
 {
-    struct repl_forwarder *f = make_forwarder(100000);
+    struct repl_forwarder *f = make_forwarder(1000000); /* and it is sent */
     struct broken leader;
     struct request request = {.method = "DELETE", .target = "/v1/kv/a"};
     unsigned status;
