@@ -390,33 +390,54 @@ def broken_case(folder):
 
 # ---- the rest ----
 
+def open_feed(client, since):
+    client.connection.request('GET', f'/v1/changes?since={since}',
+                              headers={'Accept': EVENTS})
+    return events_of(client.connection.getresponse())
+
+
+def next_change(stream):
+    """The next event that is no heartbeat."""
+    return next(event for event in stream if event[1] != 'heartbeat')
+
+
 def stop_case(folder):
     """SIGTERM ends live feeds with an event, and does not wait for them, which
-    it may do for an hour here."""
-    with Server(os.path.join(folder, 'data'), *FLAGS, '--stop-timeout',
-                '1h') as server:
+    it may do for an hour here. A write just before may come before the end, or
+    not: then who goes on after the end's id gets it."""
+    data = os.path.join(folder, 'data')
+    with Server(data, *FLAGS, '--stop-timeout', '1h') as server:
         clients = [Client(server) for _ in range(5)]
-        streams = []
-        for client in clients:
-            client.connection.request('GET', '/v1/changes?since=0',
-                                      headers={'Accept': EVENTS})
-            streams.append(events_of(client.connection.getresponse()))
+        streams = [open_feed(client, 0) for client in clients]
         for stream in streams:
             expect_equal(next(stream)[1], 'heartbeat', 'the first event')
         with Client(server) as client:
             client.put(b'a', b'1')
+            for stream in streams:
+                expect_equal(next_change(stream)[:2], (1, 'put'), 'event')
             feeds = client.get('/stats').json()['changes']['feeds']
-        expect_equal(feeds, 5, 'feeds')
+            expect_equal(feeds, 5, 'feeds')
+            expect_equal(client.put(b'b', b'2').status, 204, 'the last PUT')
         server.stop()
+        ends = []
         for stream in streams:
-            events = list(stream)
-            expect_equal([e[1] for e in events if e[1] != 'heartbeat'],
-                         ['put', 'end'], 'events')
+            events = [e for e in stream if e[1] != 'heartbeat']
+            end = events[-1][0]
+            expect(end in (1, 2), f'the end is at {end}')
+            expect_equal([e[:2] for e in events],
+                         [(2, 'put')] * (end - 1) + [(end, 'end')], 'events')
             expect_equal(events[-1][2],
-                         {'end': True, 'count': 1, 'sequence': 1}, 'end')
+                         {'end': True, 'count': end, 'sequence': end}, 'end')
+            ends.append(end)
         for client in clients:
             client.close()
-    return '5 feeds'
+    with Server(data, *FLAGS) as server:
+        for end in set(ends):
+            with Client(server) as client:
+                expect_equal(client.put(b'c', b'3').status, 204, 'PUT')
+                expect_equal(next_change(open_feed(client, end))[:2],
+                             (end + 1, 'put'), f'what comes after {end}')
+    return f'5 feeds, {ends.count(1)} of them ended before the last write'
 
 
 def token_case(folder):
