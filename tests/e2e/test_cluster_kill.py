@@ -38,9 +38,11 @@ WRITES = int(os.environ.get('LEVELD_CLUSTER_WRITES') or 12000)
 CLIENTS = 8
 JOIN_LIMIT = 300     # seconds, for clients to notice
 
-# How long it is until the next kill, and a node stays away: seconds.
+# How long it is until the next kill, a node stays away, and is given to start
+# before it is killed at that: seconds.
 LIFE = (0.05, 1.5)
 AWAY = (0.0, 1.5)
+START = (0.0, 0.3)
 
 # Small: many journals, flushes and compactions.
 FLAGS = ['--table-size', '64KiB', '--level1-size', '1MiB',
@@ -89,10 +91,13 @@ class Run:
 
     # ---- nodes ----
 
+    def flags(self):
+        return [*FLAGS, '--write-buffer', self.rng.choice(BUFFERS),
+                '--journal',
+                self.rng.choice(['appended', 'appended', 'mapped'])]
+
     def start(self, node, follows=None):
-        journal = self.rng.choice(['appended', 'appended', 'mapped'])
-        node.start(*FLAGS, '--write-buffer', self.rng.choice(BUFFERS),
-                   '--journal', journal, follows=follows)
+        node.start(*self.flags(), follows=follows)
         if follows is None:
             self.check_epoch(node)
 
@@ -154,6 +159,22 @@ class Run:
     def kill_follower(self, node):
         node.kill()
         self.counts['followers killed'] += 1
+        self.look_at_follower(node)
+
+    def kill_starting(self, node, follows=None):
+        """While it recovers, compares, begins an epoch or is made anew."""
+        node.launch(*self.flags(), follows=follows)
+        self.pause(START)
+        node.kill()
+        self.counts['killed at their start'] += 1
+        if follows is None:
+            self.look_at_leader()
+            return
+        self.look_at_follower(node)
+
+    def look_at_follower(self, node):
+        """What is in its folder had been sent before it was killed, and so be
+        answered when it is looked at."""
         if self.leader.is_running():
             self.wait_answered([history.sent for history in self.histories])
         opened = self.look(node)
@@ -170,6 +191,11 @@ class Run:
 
     # ---- the leader ----
 
+    def look_at_leader(self):
+        opened = self.look(self.leader)
+        for history in self.histories:
+            history.settle(history.mine(opened.content))
+
     def kill_leader(self):
         self.target.condemn()
         self.leader.kill()
@@ -177,9 +203,7 @@ class Run:
         wait_until('clients notice', lambda: all(
             writer.parked.is_set() for writer in self.writers), JOIN_LIMIT)
         self.check_writers()
-        opened = self.look(self.leader)
-        for history in self.histories:
-            history.settle(history.mine(opened.content))
+        self.look_at_leader()
 
     def restart_leader(self):
         self.start(self.leader)
@@ -218,6 +242,8 @@ class Run:
                 expect_equal(answer.status, 200, f'demote: {answer}')
         self.target.show(heir.port)
         self.pause(AWAY)
+        if self.rng.random() < 0.3:
+            self.kill_starting(old, heir)
         self.start(old, heir)
         return True
 
@@ -246,6 +272,8 @@ class Run:
         if self.rng.random() < 0.2:
             return  # until something else is done
         for node in self.followers(False):
+            if self.rng.random() < 0.3:
+                self.kill_starting(node, self.leader)
             self.start(node, self.leader)
         if self.rng.random() < 0.5:
             self.wait_level()
@@ -256,6 +284,8 @@ class Run:
         self.kill_leader()
         if self.rng.random() < 0.3 and self.followers():
             self.kill_follower(self.rng.choice(self.followers()))
+        if self.rng.random() < 0.2:
+            self.kill_starting(self.leader)
         if not (is_promotion and self.promote()):
             self.restart_leader()
 

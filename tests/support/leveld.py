@@ -96,8 +96,8 @@ class Server:
         self.port = None
         self.is_stopped = False
 
-    def start(self, until='/readyz'):
-        """Returns when that path answers 200."""
+    def launch(self):
+        """Returns while it starts."""
         if not os.path.exists(BIN):
             raise Failure(f'no program {BIN}: build it or set LEVELD_BIN')
         with open(self.log_path, 'ab') as log:
@@ -108,6 +108,14 @@ class Server:
                 + self.flags,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self.env, start_new_session=True)
+
+    def start(self, until='/readyz'):
+        """Returns when that path answers 200."""
+        self.launch()
+        return self.await_answer(until)
+
+    def await_answer(self, until):
+        """After launch()."""
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit:
             self.port = self.listen or self.logged_port()
