@@ -69,8 +69,6 @@ void repl_follower_lag(const struct repl_follower_stats *stats, uint64_t now_us,
     uint64_t since = stats->level_us;
 
     *out = (struct repl_lag){.is_known = stats->has_heartbeat};
-    if (!stats->has_heartbeat)
-        return;
     if (repl_follower_is_level(stats)) {
         if (have < stats->heartbeat.durable.sequence)
             have = stats->heartbeat.durable.sequence;
@@ -78,6 +76,8 @@ void repl_follower_lag(const struct repl_follower_stats *stats, uint64_t now_us,
         since = stats->heartbeat_us;
     }
     out->us = now_us > since ? now_us - since : 0;
+    if (!stats->has_heartbeat)
+        return;
     if (stats->heartbeat.last_sequence > have)
         out->sequences = stats->heartbeat.last_sequence - have;
     if (stats->missing_bytes > taken)

@@ -69,7 +69,8 @@ struct repl_lag {
     bool is_known;      /* the leader was heard once */
     uint64_t sequences; /* of its last one, behind which readers here are */
     uint64_t bytes;     /* of journals to come */
-    uint64_t us;        /* since this node had all that the leader had */
+    uint64_t us;        /* since this node had all that the leader had; known or
+                           not: since it began to follow at the latest */
 };
 
 /* now_us: monotonic. */

@@ -95,6 +95,15 @@ static void nothing_is_known_before_the_leader_was_heard(void **state)
     assert_int_equal(0, lag_now().sequences);
 }
 
+static void a_leader_that_was_never_heard_leaves_it_behind(void **state)
+{
+    (void)state;
+    stand_at(5, 100, 10);
+    assert_int_equal(0, lag_now().us);
+    clock_env.now_us += 700;
+    assert_int_equal(700, lag_now().us);
+}
+
 static void bytes_behind_are_those_of_the_journals_between(void **state)
 {
     static const struct {
@@ -217,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_state_has_a_word),
         board_test(nothing_is_known_before_the_leader_was_heard),
+        board_test(a_leader_that_was_never_heard_leaves_it_behind),
         board_test(bytes_behind_are_those_of_the_journals_between),
         board_test(bytes_that_have_come_since_count),
         board_test(time_behind_is_since_all_was_here),
