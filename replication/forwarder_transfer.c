@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "replication/forwarder_http_internal.h"
+#include "replication/http_options.h"
 #include "storage/base/mem.h"
 #include "storage/base/slice.h"
 
@@ -240,5 +241,7 @@ CURLcode repl_http_forward_set_up(struct repl_http_forward *w)
         SET(CURLOPT_SSLCERT, f->cert_file);
         SET(CURLOPT_SSLKEY, f->key_file);
     }
+    if (rc == CURLE_OK)
+        rc = (CURLcode)repl_http_options_find_cuts(w->easy);
     return rc == CURLE_OK ? set_body(w) : rc;
 }

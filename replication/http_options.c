@@ -1,7 +1,10 @@
 #include "replication/http_options.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "replication/protocol.h"
 #include "storage/base/mem.h"
@@ -22,6 +25,12 @@
  * there still, and between its questions: a followed file may be silent. */
 #define KEEPALIVE_IDLE_S     20L
 #define KEEPALIVE_INTERVAL_S 10L
+
+/* What was sent and is not taken by the machine there for so long, or a
+ * question that it does not answer, is the connection's end: the way to it is
+ * cut. The kernel alone would try for a quarter of an hour. Chosen: some
+ * retransmissions, the last one seconds after the one before. */
+#define UNTAKEN_MS 10000u
 
 /* A limit has to fit into libcurl's milliseconds, a long. A day. */
 #define LIMIT_US_MAX (UINT64_C(86400) * 1000000)
@@ -185,6 +194,25 @@ void repl_http_options_release(struct repl_http_options *copy)
 
 /* ---- libcurl ---- */
 
+static int limit_untaken(void *context, curl_socket_t socket,
+                         curlsocktype purpose)
+{
+    unsigned ms = UNTAKEN_MS;
+
+    (void)context;
+    (void)purpose;
+    /* Without it a cut is found later. */
+    (void)setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+    return CURL_SOCKOPT_OK;
+}
+
+int repl_http_options_find_cuts(void *easy)
+{
+    CURL *curl = easy;
+
+    return (int)curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, limit_untaken);
+}
+
 int repl_http_options_apply(const struct repl_http_options *options, void *easy)
 {
     long connect_ms = (long)(options->connect_timeout_us / 1000);
@@ -215,5 +243,5 @@ int repl_http_options_apply(const struct repl_http_options *options, void *easy)
         SET(CURLOPT_SSLKEY, options->key_file);
     }
 #undef SET
-    return (int)code;
+    return code == CURLE_OK ? repl_http_options_find_cuts(easy) : (int)code;
 }

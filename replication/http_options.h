@@ -56,4 +56,8 @@ void repl_http_options_release(struct repl_http_options *copy);
 LDB_MUST_CHECK int
 repl_http_options_apply(const struct repl_http_options *options, void *easy);
 
+/* Of any handle (a CURL *): its connections end when the machine there does not
+ * take what is sent for 10 s. Returns libcurl's code. apply does it. */
+LDB_MUST_CHECK int repl_http_options_find_cuts(void *easy);
+
 #endif

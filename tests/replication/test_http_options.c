@@ -2,11 +2,15 @@
 #include "replication/http_options.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "replication/protocol.h"
 #include "storage/base/mem.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
+#include "tests/support/raw_server.h"
 
 static struct repl_http_options good_options(void)
 {
@@ -187,6 +191,39 @@ static void a_handle_takes_all_of_them(void **state)
     curl_easy_cleanup(easy);
 }
 
+/* On the socket of a handle that has connected. */
+static unsigned untaken_ms(CURL *easy)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    unsigned ms = 0;
+    socklen_t size = sizeof(ms);
+
+    assert_int_equal(CURLE_OK,
+                     curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd));
+    assert_int_equal(0,
+                     getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &size));
+    return ms;
+}
+
+static void a_connection_ends_when_nothing_is_taken(void **state)
+{
+    struct raw_server *server = raw_server_start(NULL);
+    struct repl_http_options options = good_options();
+    CURL *easy = curl_easy_init();
+
+    (void)state;
+    assert_non_null(easy);
+    assert_int_equal(CURLE_OK, repl_http_options_apply(&options, easy));
+    assert_int_equal(
+        CURLE_OK, curl_easy_setopt(easy, CURLOPT_URL, raw_server_url(server)));
+    assert_int_equal(CURLE_OK,
+                     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L));
+    assert_int_equal(CURLE_OK, curl_easy_perform(easy));
+    assert_int_equal(10000, untaken_ms(easy));
+    curl_easy_cleanup(easy);
+    raw_server_stop(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +234,7 @@ int main(void)
         cmocka_unit_test(every_time_is_limited),
         cmocka_unit_test(a_copy_is_its_own),
         cmocka_unit_test(a_handle_takes_all_of_them),
+        cmocka_unit_test(a_connection_ends_when_nothing_is_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
