@@ -6,13 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "service/cmd_offline.h"
+#include "service/journal_listing.h"
 #include "storage/base/buf.h"
 #include "storage/base/status.h"
 #include "storage/describe.h"
 
-static const char usage[] = "dump DIR [--digest] | dump FILE";
+static const char usage[] = "dump DIR [--digest] | dump FILE | dump -";
+
+/* Bytes of standard input that are read at a time. Chosen: two blocks. */
+#define INPUT_BYTES 65536
 
 /* ---- a folder ---- */
 
@@ -148,6 +153,61 @@ static enum ldb_status dump_file(const char *path, struct ldb_error *err,
     return is_output_lost ? output_lost(err) : s;
 }
 
+/* ---- standard input ---- */
+
+/* *out_len 0: its end. */
+static enum ldb_status read_input(uint8_t bytes[INPUT_BYTES],
+                                  struct ldb_error *err, size_t *out_len)
+{
+    ssize_t n;
+
+    do {
+        n = read(STDIN_FILENO, bytes, INPUT_BYTES);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return ldb_error_set_errno(err, errno, "read standard input");
+    *out_len = (size_t)n;
+    return LDB_OK;
+}
+
+/* Whoever watches sees each record as it comes: what was printed goes out
+ * before more is waited for. */
+static enum ldb_status list_input(struct svc_journal_listing *listing,
+                                  struct ldb_error *err)
+{
+    uint8_t bytes[INPUT_BYTES];
+    size_t len = 0;
+    enum ldb_status s;
+
+    do {
+        s = read_input(bytes, err, &len);
+        if (s == LDB_OK)
+            s = svc_journal_listing_add(listing, ldb_slice_make(bytes, len),
+                                        err);
+        if (s == LDB_OK && fflush(stdout) != 0)
+            s = output_lost(err);
+    } while (s == LDB_OK && len > 0);
+    return s;
+}
+
+static enum ldb_status dump_input(struct ldb_error *err, uint64_t *out_damages)
+{
+    bool is_output_lost = false;
+    struct svc_journal_listing *listing = svc_journal_listing_create(
+        "standard input", print_line, &is_output_lost);
+    enum ldb_status s;
+
+    if (listing == NULL)
+        return ldb_error_no_memory(err);
+    s = list_input(listing, err);
+    if (s == LDB_OK)
+        s = svc_journal_listing_end(listing, err, out_damages);
+    svc_journal_listing_destroy(listing);
+    return is_output_lost ? output_lost(err) : s;
+}
+
+/* ---- which one ---- */
+
 static bool is_folder(const char *path)
 {
     struct stat about;
@@ -165,7 +225,9 @@ int svc_cmd_dump(int argc, char *const *argv)
 
     if (!svc_offline_parse(argc, argv, usage, "--digest", &arguments, &code))
         return code;
-    if (is_folder(arguments.path))
+    if (strcmp(arguments.path, "-") == 0 && !arguments.has_flag)
+        s = dump_input(&err, &damages);
+    else if (is_folder(arguments.path))
         s = dump_folder(arguments.path, arguments.has_flag, &err);
     else if (arguments.has_flag)
         s = ldb_error_set(&err, LDB_INVALID_ARGUMENT,

@@ -5,6 +5,8 @@
  *                         then "# sha256 HEX entries N" over those lines;
  *                         --digest: that line alone
  *   dump FILE             a journal's, a MANIFEST's or a table's listing
+ *   dump -                that of a journal on standard input, each record as
+ *                         soon as it has come
  *
  * Writes nothing. Exit codes as in cmd_offline.h.
  *

@@ -27,7 +27,8 @@ bool svc_offline_parse(int argc, char *const *argv, const char *usage,
         }
         if (flag != NULL && strcmp(argv[i], flag) == 0) {
             out->has_flag = true;
-        } else if (out->path == NULL && argv[i][0] != '-') {
+        } else if (out->path == NULL &&
+                   (argv[i][0] != '-' || argv[i][1] == '\0')) {
             out->path = argv[i];
         } else {
             fprintf(stderr, "leveld: unknown argument %s\nUsage: leveld %s\n",

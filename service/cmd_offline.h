@@ -26,8 +26,9 @@ struct svc_offline_arguments {
 };
 
 /*
- * Takes one path and maybe flag (NULL: the command has none). False, with
- * *out_code to exit with: wrong arguments, or help was asked for and printed.
+ * Takes one path ("-" is one) and maybe flag (NULL: the command has none).
+ * False, with *out_code to exit with: wrong arguments, or help was asked for
+ * and printed.
  */
 LDB_MUST_CHECK bool svc_offline_parse(int argc, char *const *argv,
                                       const char *usage, const char *flag,

@@ -20,8 +20,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (ANSWER_LIMIT, JSON, Client, Digest, Failure, Server, Skip,
-                    Suite, check_with_both, expect, expect_equal,
+from leveld import (ANSWER_LIMIT, BIN, JSON, ROOT, Client, Digest, Failure,
+                    Server, Skip, Suite, check_with_both, expect, expect_equal,
                     need_oracles)
 
 FILES = '/v1/replication/files/'
@@ -178,6 +178,51 @@ def follow_manifest_case(folder):
     with open(copy, 'rb') as file:
         copied = file.read()
     expect(bytes_in(data, name).startswith(copied), 'another MANIFEST')
+
+
+def documented_line():
+    """By which a person watches what followers get."""
+    with open(os.path.join(ROOT, 'docs/operations.md'),
+              encoding='utf-8') as page:
+        lines = [line.strip() for line in page
+                 if line.strip().endswith('| leveld dump -')]
+    expect_equal(len(lines), 1, 'lines that end in leveld dump -')
+    expect(lines[0].startswith('curl -sSN "$H/') and '000007.log' in lines[0],
+           f'another line: {lines[0]}')
+    return lines[0]
+
+
+def watch_case(folder):
+    """Each write shows as soon as it is durable, until the journal is full."""
+    if shutil.which('curl') is None:
+        raise Skip('curl is not installed')
+    shown = os.path.join(folder, 'shown')
+    path = f'{os.path.dirname(BIN)}:{os.environ["PATH"]}'
+    with Server(os.path.join(folder, 'data'), *FLAGS) as server, \
+            Client(server) as client, open(shown, 'wb') as out:
+        name = journal_name(state_of(server)['journals'][-1]['number'])
+        watch = subprocess.Popen(
+            ['/bin/sh', '-c', documented_line().replace('000007.log', name)],
+            stdin=subprocess.DEVNULL, stdout=out,
+            env=dict(os.environ, H=url(server, ''), PATH=path))
+
+        def has_line(text):
+            with open(shown, 'rb') as file:
+                return text in file.read()
+
+        for i in range(20):
+            answer = client.put(b'key%d' % i, b'value%d' % i,
+                                '?sync=false' if i % 2 else '')
+            wait_until(lambda: has_line(
+                b'  "key%d"@%d:put = "value%d" (%d bytes)\n'
+                % (i, answer.sequence(), i, len(b'value%d' % i))),
+                f'write {i} is shown')
+        expect_equal(watch.poll(), None, 'its exit code')
+        client.put(b'fills it', bytes(100000))
+        client.put(b'begins the next', b'')
+        expect_equal(watch.wait(ANSWER_LIMIT), 0, 'its exit code')
+        expect(has_line(b'  "fills it"@'), 'the last write is not shown')
+        expect(not has_line(b'!'), 'damage is shown')
 
 
 # ---- a follower of a few lines ----
@@ -474,6 +519,7 @@ def main():
     suite = Suite()
     suite.run('curl follows a journal to its end', follow_with_curl_case)
     suite.run('curl follows the MANIFEST', follow_manifest_case)
+    suite.run('the documented line shows each write', watch_case)
     suite.run('what was sent survives kill -9', kill_case)
     suite.run('a copy of a checkpoint is the database', checkpoint_case)
     suite.run('copies while clients write', live_checkpoint_case)

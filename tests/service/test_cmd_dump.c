@@ -132,20 +132,26 @@ static void path_in(const struct fixture *f, const char *name, char *out)
     (void)snprintf(out, PATH_SIZE, "%s/%s", f->db.path, name);
 }
 
-/* Flips a bit of the first block of the one table. */
+static void flip_bit(const char *path, long offset)
+{
+    FILE *file = fopen(path, "r+");
+    int c;
+
+    assert_non_null(file);
+    assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+    c = fgetc(file);
+    assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+    assert_int_equal(fputc(c ^ 1, file), c ^ 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* In the first block of the one table. */
 static void damage_table(const struct fixture *f)
 {
     char path[PATH_SIZE];
-    FILE *file;
-    int c;
 
     path_in(f, "000003.ldb", path);
-    file = fopen(path, "r+");
-    assert_non_null(file);
-    c = fgetc(file);
-    assert_int_equal(fseek(file, 0, SEEK_SET), 0);
-    assert_int_equal(fputc(c ^ 1, file), c ^ 1);
-    assert_int_equal(fclose(file), 0);
+    flip_bit(path, 0);
 }
 
 static void a_damaged_folder_has_no_digest(void **state)
@@ -181,6 +187,40 @@ static void a_file_is_listed_by_its_name(void **state)
     path_in(f, "000003.ldb", path);
     assert_int_equal(dump(f, NULL, path, NULL), SVC_EXIT_DAMAGE);
     expect_in(f, "! 000003.ldb: block at 0: ");
+}
+
+/* dump(f, NULL, "-", second) with that file for standard input. */
+static int dump_input(struct fixture *f, const char *path, const char *second)
+{
+    int kept = dup(STDIN_FILENO);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int code;
+
+    assert_true(kept >= 0);
+    assert_true(file >= 0);
+    assert_int_equal(dup2(file, STDIN_FILENO), STDIN_FILENO);
+    assert_int_equal(close(file), 0);
+    code = dump(f, NULL, "-", second);
+    put_back(STDIN_FILENO, kept);
+    return code;
+}
+
+static void standard_input_is_listed_as_a_journal(void **state)
+{
+    static char listing[OUTPUT_MAX];
+    struct fixture *f = *state;
+    char path[PATH_SIZE];
+
+    path_in(f, "000002.log", path);
+    assert_int_equal(dump(f, NULL, path, NULL), SVC_EXIT_CLEAN);
+    memcpy(listing, f->output, sizeof(listing));
+    assert_int_equal(dump_input(f, path, NULL), SVC_EXIT_CLEAN);
+    assert_string_equal(f->output, listing);
+    assert_int_equal(dump_input(f, path, "--digest"), SVC_EXIT_USAGE);
+    expect_in(f, "--digest is for a folder");
+    flip_bit(path, 9); /* of the first record's sequence */
+    assert_int_equal(dump_input(f, path, NULL), SVC_EXIT_DAMAGE);
+    expect_in(f, "! standard input: ");
 }
 
 static void what_cannot_be_dumped_is_wrong_usage(void **state)
@@ -271,6 +311,7 @@ int main(void)
         CASE(a_folder_is_its_live_entries_and_their_digest),
         CASE(a_damaged_folder_has_no_digest),
         CASE(a_file_is_listed_by_its_name),
+        CASE(standard_input_is_listed_as_a_journal),
         CASE(what_cannot_be_dumped_is_wrong_usage),
         CASE(a_full_output_is_told),
         CASE(a_long_output_that_is_full_is_told_as_well),
