@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "replication/client.h"
 #include "replication/edit_pull.h"
@@ -107,6 +108,21 @@ static enum repl_follower_state fail(struct repl_follower *follower)
 
 /* ---- CONNECTING ---- */
 
+/* A folder that was made of the leader's by a tool that knows of no nodes has
+ * its id too; two nodes of one id would be one follower. */
+static enum ldb_status take_own_id(struct repl_follower *follower)
+{
+    struct repl_node *node = follower->options.node;
+    enum ldb_status s = LDB_OK;
+
+    ldb_mutex_lock(&follower->mu);
+    if (node->has_identity &&
+        strcmp(node->identity.node_id, follower->theirs.identity.node_id) == 0)
+        s = repl_node_rename(node, &follower->err);
+    ldb_mutex_unlock(&follower->mu);
+    return s;
+}
+
 static enum repl_follower_state connect_leader(struct repl_follower *follower)
 {
     enum ldb_status s;
@@ -119,6 +135,8 @@ static enum repl_follower_state connect_leader(struct repl_follower *follower)
     s = repl_client_state(&follower->client, &follower->err, &follower->theirs);
     if (s == LDB_OK)
         s = repl_leader_check_role(&follower->theirs, &follower->err);
+    if (s == LDB_OK)
+        s = take_own_id(follower);
     if (s != LDB_OK)
         return fail(follower);
     count(follower, &follower->board.stats.counts.connects);

@@ -200,6 +200,22 @@ enum ldb_status repl_node_begin_following(struct repl_node *node,
     return s;
 }
 
+enum ldb_status repl_node_rename(struct repl_node *node, struct ldb_error *err)
+{
+    struct repl_identity renamed = {0};
+    enum ldb_status s = repl_identity_make(node->env, err, &renamed);
+
+    assert(node->has_identity);
+    if (s != LDB_OK)
+        return s;
+    memcpy(renamed.cluster_id, node->identity.cluster_id,
+           sizeof renamed.cluster_id);
+    s = repl_identity_store(node->env, node->dir, &renamed, err);
+    if (s == LDB_OK)
+        node->identity = renamed;
+    return s;
+}
+
 enum ldb_status repl_node_end(struct repl_node *node,
                               ldb_sequence last_sequence, struct ldb_error *err)
 {

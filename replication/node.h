@@ -82,6 +82,14 @@ LDB_MUST_CHECK enum ldb_status repl_node_begin_following(struct repl_node *node,
                                                          struct ldb_error *err);
 
 /*
+ * Another node has the id of this one: the folder was made by copying its one.
+ * A fresh one, durably. It has an identity. Errors: IO (random too), NO_SPACE,
+ * NO_MEMORY: the id is as it was.
+ */
+LDB_MUST_CHECK enum ldb_status repl_node_rename(struct repl_node *node,
+                                                struct ldb_error *err);
+
+/*
  * A new epoch in a running process, after writes may have been lost (see
  * ldb_reopen()). last: the highest sequence that may have been handed out.
  */

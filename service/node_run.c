@@ -131,9 +131,13 @@ void svc_node_publish_ids(struct svc_node *node)
     struct repl_identity *shown = &node->shown;
 
     ldb_mutex_lock(&node->mu);
-    if (shown->node_id[0] == '\0' && now->node_id[0] != '\0') {
+    if (strcmp(shown->node_id, now->node_id) != 0 &&
+        node->id_texts[1][0] == '\0') {
+        char *text = node->id_texts[shown->node_id[0] != '\0'];
+
         memcpy(shown->node_id, now->node_id, sizeof shown->node_id);
-        atomic_store(&node->context->node_id, shown->node_id);
+        memcpy(text, now->node_id, sizeof shown->node_id);
+        atomic_store(&node->context->node_id, text);
     }
     if (shown->cluster_id[0] == '\0' && node->repl.has_identity) {
         memcpy(shown->cluster_id, now->cluster_id, sizeof shown->cluster_id);

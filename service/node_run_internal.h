@@ -45,7 +45,10 @@ struct svc_node {
     struct ldb_mutex mu;
     struct ldb_cond changed;    /* something guarded by mu */
     bool is_draining;           /* guarded by mu */
-    struct repl_identity shown; /* guarded by mu: ids as texts of context */
+    struct repl_identity shown; /* guarded by mu: ids as they are told */
+    /* The node's as texts of the context, never changed once they are given:
+     * the second when it had to take another one. */
+    char id_texts[2][REPL_ID_SIZE];
     struct repl_epoch_history history; /* guarded by mu: as it was published */
 
     struct repl_node repl;

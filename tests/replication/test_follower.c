@@ -397,6 +397,26 @@ static void the_epoch_is_known_before_its_first_byte(void **state)
     assert_string_equal(o.f.node.identity.node_id, identity.node_id);
 }
 
+static void a_folder_with_its_leaders_id_gets_one_of_its_own(void **state)
+{
+    struct repl_identity theirs;
+
+    (void)state;
+    follow_write(&o.f, 3, 0);
+    start();
+    catch_up();
+    stop();
+    memory_peer_identity(o.f.peer, &theirs);
+    o.f.node.identity = theirs; /* as a tool copies it */
+    follow_write(&o.f, 3, 0);
+    start();
+    catch_up();
+    stop();
+    assert_true(strcmp(theirs.node_id, o.f.node.identity.node_id) != 0);
+    assert_string_equal(theirs.cluster_id, o.f.node.identity.cluster_id);
+    assert_int_equal(0, o.rebuilds);
+}
+
 static void it_goes_on_after_a_stop(void **state)
 {
     (void)state;
@@ -803,6 +823,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         follower_test(a_fresh_folder_comes_to_be_the_leaders),
         follower_test(the_epoch_is_known_before_its_first_byte),
+        follower_test(a_folder_with_its_leaders_id_gets_one_of_its_own),
         follower_test(it_goes_on_after_a_stop),
         follower_test(who_waits_for_a_sequence_has_it_or_is_told),
         follower_test(it_waits_for_a_leader_that_is_down),

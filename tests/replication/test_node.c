@@ -273,6 +273,29 @@ static void a_new_follower_has_a_node_id_that_is_not_stored(void **state)
     repl_node_release(&node);
 }
 
+static void a_copied_folder_gets_an_id_of_its_own(void **state)
+{
+    struct repl_node node = {0};
+    struct repl_identity before;
+    struct repl_identity renamed;
+    struct ldb_error err = {0};
+
+    (void)state;
+    first_life();
+    load(&node);
+    before = node.identity;
+    assert_int_equal(LDB_OK, repl_node_rename(&node, &err));
+    renamed = node.identity;
+    assert_string_equal(before.cluster_id, renamed.cluster_id);
+    assert_int_equal(REPL_ID_SIZE - 1, strlen(renamed.node_id));
+    assert_true(strcmp(before.node_id, renamed.node_id) != 0);
+    repl_node_release(&node);
+    load(&node);
+    assert_string_equal(renamed.node_id, node.identity.node_id);
+    assert_string_equal(renamed.cluster_id, node.identity.cluster_id);
+    repl_node_release(&node);
+}
+
 static void a_promotion_begins_an_epoch_above_its_floor(void **state)
 {
     const struct repl_epoch_floor low = {.number = 2, .base = 60};
@@ -492,6 +515,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(
             a_new_follower_has_a_node_id_that_is_not_stored, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_copied_folder_gets_an_id_of_its_own,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_promotion_begins_an_epoch_above_its_floor, setup, teardown),
         cmocka_unit_test(no_power_cut_lets_a_number_be_used_twice),
