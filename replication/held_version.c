@@ -1,5 +1,6 @@
 #include "replication/held_version.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "storage/base/mem.h"
@@ -56,6 +57,7 @@ enum ldb_status repl_held_version_take(struct ldb_db *db, struct ldb_error *err,
 
     if (s == LDB_OK) {
         *out = (struct repl_held_version){
+            .db = db,
             .version = ldb_version_ref(pinned.version),
             .manifest_number = pinned.manifest_number,
             .manifest_len = pinned.manifest_len,
@@ -70,9 +72,22 @@ enum ldb_status repl_held_version_take(struct ldb_db *db, struct ldb_error *err,
     return s;
 }
 
+/* The version was the last to name tables: an idle engine does not look by
+ * itself, and they would take their space until it writes again. */
+static void wake_sweeper(struct ldb_db *db)
+{
+    if (!atomic_load_explicit(&db->obsolete_pending, memory_order_relaxed))
+        return;
+    ldb_mutex_lock(&db->mu);
+    ldb_cond_broadcast(&db->work);
+    ldb_mutex_unlock(&db->mu);
+}
+
 void repl_held_version_release(struct repl_held_version *held)
 {
     ldb_version_unref(held->version);
+    if (held->db != NULL)
+        wake_sweeper(held->db);
     ldb_mem_free(held->tables);
     *held = (struct repl_held_version){0};
 }

@@ -18,6 +18,7 @@ struct repl_held_table {
 };
 
 struct repl_held_version {
+    struct ldb_db *db;           /* borrowed */
     struct ldb_version *version; /* one reference: its tables stay */
     uint64_t manifest_number;
     uint64_t manifest_len;
@@ -33,8 +34,8 @@ LDB_MUST_CHECK enum ldb_status
 repl_held_version_take(struct ldb_db *db, struct ldb_error *err,
                        struct repl_held_version *out);
 
-/* Zeroed is fine. Its tables may go from now on; the engine removes them with
- * what its next flush or compaction leaves. */
+/* Zeroed is fine. Its tables may go from now on: a leader's engine removes them
+ * soon, a twin's with its next edits. The database is open. */
 void repl_held_version_release(struct repl_held_version *held);
 
 /* NULL: it does not name the table. */
