@@ -16,6 +16,7 @@ build="gcc libc6-dev cmake ninja-build
     nettle-dev libgnutls28-dev
     libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev"
 test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
+    iproute2 nftables
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
 ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
     ca-certificates"

@@ -57,6 +57,18 @@ def expect_equal(got, expected, what):
         raise Failure(f'{what}: expected {short(expected)}, got {short(got)}')
 
 
+def wait_until(what, check, limit=ANSWER_LIMIT):
+    """Until check() is true; what it then was."""
+    end = time.monotonic() + limit
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f'{what}: not within {limit} s')
+        time.sleep(0.01)
+
+
 def short(value):
     text = repr(value)
     return text if len(text) <= 600 else f'{text[:600]}... ({len(text)})'
@@ -85,6 +97,8 @@ class Server:
     As a context it is stopped at the end, which must succeed, or killed when
     an error passes through (and the end of its log is printed)."""
 
+    host = '127.0.0.1'  # that it listens on
+
     def __init__(self, data, *flags, wrapper=(), env=None, log=None, listen=0):
         self.data = data
         self.listen = listen  # a port; 0: any that is free
@@ -104,7 +118,7 @@ class Server:
             self.log_start = log.tell()
             self.process = subprocess.Popen(
                 self.wrapper + [BIN, 'serve', '--data', self.data,
-                                '--listen', f'127.0.0.1:{self.listen}']
+                                '--listen', f'{self.host}:{self.listen}']
                 + self.flags,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self.env, start_new_session=True)
@@ -131,8 +145,13 @@ class Server:
 
     def logged_port(self):
         """Of the start-up line; None: it is not there yet."""
-        found = re.search(r'127\.0\.0\.1:([1-9]\d*)', self.log())
+        found = re.search(re.escape(self.host) + r':([1-9]\d*)', self.log())
         return int(found.group(1)) if found else None
+
+    def connection(self, timeout):
+        """To it; not connected yet."""
+        return http.client.HTTPConnection('127.0.0.1', self.port,
+                                          timeout=timeout)
 
     def wait_ready(self, limit, until):
         while True:
@@ -275,8 +294,7 @@ class Client:
     """One connection."""
 
     def __init__(self, server, timeout=ANSWER_LIMIT):
-        self.connection = http.client.HTTPConnection(
-            '127.0.0.1', server.port, timeout=timeout)
+        self.connection = server.connection(timeout)
 
     def request(self, method, path, body=None, headers=None):
         self.connection.request(method, path, body, headers or {})
