@@ -13,6 +13,7 @@
 #include "api/response.h"
 #include "api/role.h"
 #include "api/task_text.h"
+#include "replication/heal.h"
 #include "storage/base/buf.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
@@ -489,6 +490,8 @@ static enum ldb_status keep_finding(void *context,
     size_t before = work->findings.len;
     enum ldb_status s;
 
+    if (finding->kind == LDB_FINDING_DAMAGE && work->context->heal != NULL)
+        repl_heal_suspect_in(work->context->heal, finding->file);
     if (finding->kind != LDB_FINDING_DAMAGE ||
         work->finding_count++ >= FINDINGS_MAX)
         return LDB_OK;

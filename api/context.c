@@ -95,6 +95,9 @@ void api_context_drop_db(struct api_context *context)
     api_snapshots_drop_all(context->snapshots);
     context->leader = NULL;
     context->digests = NULL;
+    context->tables = NULL;
+    context->scrub = NULL;
+    context->heal = NULL;
     context->db = NULL;
 }
 

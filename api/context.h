@@ -34,7 +34,10 @@ struct api_sequence_waits;
 struct api_snapshots;
 struct api_tasks;
 struct repl_digest_index;
+struct repl_heal;
 struct repl_leader;
+struct repl_scrub;
+struct repl_served_files;
 struct repl_write_concern;
 struct api_token_store;
 struct repl_forwarder;
@@ -115,6 +118,9 @@ struct api_context {
     struct repl_leader *leader;
     struct repl_digest_index *digests;
     struct api_diverged_counts diverged; /* diverged.h */
+    struct repl_served_files *tables;    /* of a follower; else NULL */
+    struct repl_scrub *scrub;            /* NULL: none runs, as of the next */
+    struct repl_heal *heal;
     struct api_limits limits;
     uint64_t started_us;      /* monotonic, when init was called */
     uint64_t started_wall_us; /* the same, since 1970 */

@@ -185,6 +185,39 @@ enum api_unit {
       "Files that are kept of it until somebody removes them.")                \
     X(DIVERGED_BYTES, "leveld_diverged_bytes", GAUGE, AS_IT_IS,                \
       "Bytes of them.")                                                        \
+    X(SCRUB_RATE, "leveld_scrub_rate_bytes", GAUGE, AS_IT_IS,                  \
+      "Bytes a second that the scrub reads at most.")                          \
+    X(SCRUB_RUNNING, "leveld_scrub_running", GAUGE, AS_IT_IS,                  \
+      "Whether the scrub is in the middle of a pass.")                         \
+    X(SCRUB_FILES, "leveld_scrubbed_files_total", COUNTER, AS_IT_IS,           \
+      "Tables and sealed journals that the scrub has read.")                   \
+    X(SCRUB_BYTES, "leveld_scrubbed_bytes_total", COUNTER, AS_IT_IS,           \
+      "Bytes of them.")                                                        \
+    X(SCRUB_MISMATCHES, "leveld_scrub_mismatches_total", COUNTER, AS_IT_IS,    \
+      "Files of them that were not what they should be.")                      \
+    X(SCRUB_FAILURES, "leveld_scrub_failures_total", COUNTER, AS_IT_IS,        \
+      "Files that the scrub could not look at.")                               \
+    X(SCRUB_PASSES, "leveld_scrub_passes_total", COUNTER, AS_IT_IS,            \
+      "Passes over all files that came to their end, since the folder was "    \
+      "made.")                                                                 \
+    X(SCRUB_LAST, "leveld_scrub_last_pass_time_seconds", GAUGE, MICROSECONDS,  \
+      "When the last of them did, since 1970; 0: none has.")                   \
+    X(SCRUB_DURATION, "leveld_scrub_last_pass_seconds", GAUGE, MICROSECONDS,   \
+      "How long it took.")                                                     \
+    X(HEAL_SUSPECTED, "leveld_suspected_tables", GAUGE, AS_IT_IS,              \
+      "Tables that may be damaged and are to be looked at.")                   \
+    X(HEAL_DAMAGED, "leveld_damaged_tables", GAUGE, AS_IT_IS,                  \
+      "Tables that are damaged and not healed yet.")                           \
+    X(HEAL_FOUND, "leveld_damaged_tables_found_total", COUNTER, AS_IT_IS,      \
+      "Tables that were found damaged.")                                       \
+    X(HEAL_HEALED, "leveld_healed_tables_total", COUNTER, AS_IT_IS,            \
+      "Damaged tables that another node had a sound copy of.")                 \
+    X(HEAL_FAILURES, "leveld_heal_failures_total", COUNTER, AS_IT_IS,          \
+      "Times that no node gave a sound copy of a damaged table.")              \
+    X(HEAL_DISCARDED, "leveld_heal_discarded_total", COUNTER, AS_IT_IS,        \
+      "Copies of other nodes that were not sound, and thrown away.")           \
+    X(HEAL_BYTES, "leveld_heal_fetched_bytes_total", COUNTER, AS_IT_IS,        \
+      "Bytes of tables fetched to heal.")                                      \
     X(MEMTABLE_BYTES, "leveld_memtable_bytes", GAUGE, AS_IT_IS,                \
       "Memory of the memtable.")                                               \
     X(IMMUTABLES, "leveld_immutable_memtables", GAUGE, AS_IT_IS,               \

@@ -220,6 +220,27 @@ static const struct api_figure figures_table[] = {
         NULL),
     ROW("replication.diverged", "files", diverged_files, DIVERGED_FILES, NULL),
     ROW("replication.diverged", "bytes", diverged_bytes, DIVERGED_BYTES, NULL),
+    ROW_IF(SCRUB, "scrub", "rate_bytes", scrub.rate_bytes, SCRUB_RATE, NULL),
+    ROW_IF(SCRUB, "scrub", "running", scrub.is_running, SCRUB_RUNNING, NULL),
+    ROW_IF(SCRUB, "scrub", "files", scrub.files_total, SCRUB_FILES, NULL),
+    ROW_IF(SCRUB, "scrub", "bytes", scrub.bytes_total, SCRUB_BYTES, NULL),
+    ROW_IF(SCRUB, "scrub", "mismatches", scrub.mismatches_total,
+           SCRUB_MISMATCHES, NULL),
+    ROW_IF(SCRUB, "scrub", "failures", scrub.failures_total, SCRUB_FAILURES,
+           NULL),
+    ROW_IF(SCRUB, "scrub", "passes", scrub.passes_total, SCRUB_PASSES, NULL),
+    ROW_IF(SCRUB, "scrub", "last_pass_time_us", scrub.last_pass_us, SCRUB_LAST,
+           NULL),
+    ROW_IF(SCRUB, "scrub", "last_pass_us", scrub.last_pass_duration_us,
+           SCRUB_DURATION, NULL),
+    ROW_IF(HEAL, "heal", "suspected", heal.suspected, HEAL_SUSPECTED, NULL),
+    ROW_IF(HEAL, "heal", "damaged", heal.damaged, HEAL_DAMAGED, NULL),
+    ROW_IF(HEAL, "heal", "found", heal.found_total, HEAL_FOUND, NULL),
+    ROW_IF(HEAL, "heal", "healed", heal.healed_total, HEAL_HEALED, NULL),
+    ROW_IF(HEAL, "heal", "failures", heal.failures_total, HEAL_FAILURES, NULL),
+    ROW_IF(HEAL, "heal", "discarded", heal.discarded_total, HEAL_DISCARDED,
+           NULL),
+    ROW_IF(HEAL, "heal", "bytes", heal.bytes_total, HEAL_BYTES, NULL),
     ROW("admin", "tasks_queued", tasks.queued, TASKS, "state=\"queued\""),
     ROW("admin", "tasks_running", tasks.running, TASKS, "state=\"running\""),
     ROW("admin", "tasks_ended", tasks.ended, TASKS_ENDED, NULL),
@@ -351,6 +372,18 @@ static void gather_replication(const struct api_context *context,
         repl_digest_index_figures(context->digests, &out->digests);
 }
 
+/* Inside the gate. */
+static void gather_care(const struct api_context *context,
+                        struct api_figures *out)
+{
+    out->has_scrub = context->scrub != NULL;
+    if (out->has_scrub)
+        repl_scrub_figures(context->scrub, &out->scrub);
+    out->has_heal = context->heal != NULL;
+    if (out->has_heal)
+        repl_heal_figures(context->heal, &out->heal);
+}
+
 static void gather_engine(const struct api_context *context,
                           struct api_figures *out)
 {
@@ -361,6 +394,7 @@ static void gather_engine(const struct api_context *context,
         return;
     ldb_stats(context->db, &out->stats);
     gather_replication(context, out);
+    gather_care(context, out);
     api_db_gate_leave(context->gate);
     out->table_bytes = 0;
     for (size_t i = 0; i < LDB_STATS_LEVELS; i++)
@@ -437,6 +471,10 @@ bool api_figure_is_known(const struct api_figures *figures,
         return figures->has_leader;
     case API_NEEDS_DIGESTS:
         return figures->has_digests;
+    case API_NEEDS_SCRUB:
+        return figures->has_scrub;
+    case API_NEEDS_HEAL:
+        return figures->has_heal;
     }
     return true;
 }

@@ -17,7 +17,9 @@
 #include "api/families.h"
 #include "api/feeds.h"
 #include "api/tasks.h"
+#include "replication/heal.h"
 #include "replication/leader.h"
+#include "replication/scrub.h"
 #include "storage/include/ldb.h"
 
 /* All at one time, but for what moves while they are read. */
@@ -53,6 +55,10 @@ struct api_figures {
     uint64_t lag_us;
     bool has_digests; /* it has a folder of its own */
     struct repl_digest_index_figures digests;
+    bool has_scrub; /* it reads its folder through */
+    struct repl_scrub_figures scrub;
+    bool has_heal;
+    struct repl_heal_figures heal;
 
     uint64_t diverged_rewinds; /* of what leveld/diverged/ keeps */
     uint64_t diverged_files;
@@ -85,6 +91,8 @@ enum api_figure_need {
     API_NEEDS_PROCESS,
     API_NEEDS_LEADER,
     API_NEEDS_DIGESTS,
+    API_NEEDS_SCRUB,
+    API_NEEDS_HEAL,
 };
 
 /* The rows of this group are written once for each level. */

@@ -7,6 +7,7 @@
 #include "api/context.h"
 #include "api/json_text.h"
 #include "api/response.h"
+#include "replication/heal.h"
 #include "storage/base/buf.h"
 #include "storage/base/checked.h"
 
@@ -161,10 +162,20 @@ static unsigned retry_after_s(const struct api_context *context,
                                              : problem->retry_after_s;
 }
 
+void api_problem_tell_damage(struct repl_heal *heal,
+                             const struct api_problem *problem)
+{
+    if (heal != NULL && problem->kind == API_PROBLEM_CORRUPTION)
+        repl_heal_suspect_in(heal, problem->file);
+}
+
 void api_answer_problem(struct api_exchange *x,
                         const struct api_problem *problem)
 {
     struct ldb_buf body = LDB_BUF_INIT(PROBLEM_BODY_MAX);
+
+    if (x->is_inside)
+        api_problem_tell_damage(x->context->heal, problem);
 
     /* Without memory for it the header is left out: the status is enough. */
     if (problem->retry_after_s != 0)

@@ -13,6 +13,8 @@
 
 #include "api/exchange.h"
 
+struct repl_heal;
+
 /* id, name in /problems/<name>, usual status, title */
 #define API_PROBLEM_LIST(X)                                                    \
     X(MALFORMED, "malformed", 400, "Malformed request")                        \
@@ -94,6 +96,11 @@ unsigned api_problem_status(enum api_problem_kind kind);
 /* detail of problem, cut at its size. */
 void api_problem_detail(struct api_problem *problem, const char *format, ...)
     LDB_PRINTF(2, 3);
+
+/* A read has met damage: the table is looked at, and healed. For what is not
+ * answered by the calls below; the caller is inside the gate. NULL is fine. */
+void api_problem_tell_damage(struct repl_heal *heal,
+                             const struct api_problem *problem);
 
 /* Answers; x has no answer yet. */
 void api_answer_problem(struct api_exchange *x,

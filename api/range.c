@@ -135,6 +135,7 @@ enum stream_phase {
 
 struct range_stream {
     struct api_db_gate *gate;
+    struct repl_heal *heal; /* NULL: none; inside the gate, as the stream is */
     struct api_range_scan scan;
     struct api_item_text text; /* the line being read */
     enum stream_phase phase;
@@ -197,6 +198,7 @@ static bool begin_error_line(struct range_stream *s, enum ldb_status status,
     struct api_problem problem;
 
     api_problem_of_status(status, error, &problem);
+    api_problem_tell_damage(s->heal, &problem);
     return begin_problem_line(s, &problem);
 }
 
@@ -302,6 +304,7 @@ static void answer_stream(struct api_exchange *x,
     }
     api_item_text_init(&s->text);
     s->gate = x->context->gate;
+    s->heal = x->context->heal;
     s->last_key = (struct ldb_buf)LDB_BUF_INIT(UINT32_MAX);
     s->encoding = query->encoding;
     s->with_values = query->with_values;

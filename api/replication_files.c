@@ -118,11 +118,12 @@ static bool parse_query(struct api_exchange *x, struct file_query *out)
     return decoded == API_DECODE_OK;
 }
 
-/* What the answer says of the file. tag: NULL: of a growing one. */
+/* What the answer says of the file. leader: NULL: a follower's table, of no
+ * epoch. tag: NULL: of a growing one. */
 static bool add_headers(struct api_exchange *x, struct repl_leader *leader,
                         const struct repl_served_head *head, const char *tag)
 {
-    if (!api_replication_epoch_id(x, leader))
+    if (leader != NULL && !api_replication_epoch_id(x, leader))
         return false;
     if (api_header_add(x, REPL_SEALED_HEADER,
                        head->is_sealed ? "true" : "false") &&
@@ -302,9 +303,37 @@ static void answer_get(struct api_exchange *x, const struct file_query *query,
 
 /* ---- both ---- */
 
+static bool is_table(struct ldb_slice name)
+{
+    char text[LDB_FILE_NAME_SIZE] = {0};
+    enum ldb_file_type type;
+    uint64_t number;
+
+    if (name.len >= sizeof(text))
+        return false;
+    memcpy(text, name.data, name.len);
+    type = ldb_file_name_parse(text, &number);
+    return type == LDB_FILE_TABLE || type == LDB_FILE_TABLE_SST;
+}
+
+/* Who has the file: a leader, or of tables a follower too (*out_leader NULL).
+ * NULL: answered. */
+static struct repl_served_files *choose_files(struct api_exchange *x,
+                                              struct ldb_slice name,
+                                              struct repl_leader **out_leader)
+{
+    *out_leader = NULL;
+    assert(x->is_inside);
+    if (x->context->tables != NULL && is_table(name))
+        return x->context->tables;
+    *out_leader = api_replication_leader(x);
+    return *out_leader == NULL ? NULL : repl_leader_files(*out_leader);
+}
+
 void api_replication_files_finish(struct api_exchange *x)
 {
     struct repl_served_file *file = NULL;
+    struct repl_served_files *files;
     struct repl_leader *leader;
     struct repl_served_head head;
     struct ldb_error error = {0};
@@ -314,11 +343,10 @@ void api_replication_files_finish(struct api_exchange *x)
 
     if (!parse_query(x, &query))
         return;
-    leader = api_replication_leader(x);
-    if (leader == NULL)
+    files = choose_files(x, query.name, &leader);
+    if (files == NULL)
         return;
-    s = repl_served_file_open(repl_leader_files(leader), query.name, &error,
-                              &file);
+    s = repl_served_file_open(files, query.name, &error, &file);
     if (s != LDB_OK) {
         api_replication_answer_status(x, s, &error);
         return;

@@ -1,7 +1,8 @@
 /*
  * GET and HEAD of /v1/replication/files/{name}: the leader's journals, MANIFEST
  * and tables as they are, up to what is durable; with follow=true on as they
- * grow, until they are sealed. This is what followers are fed by.
+ * grow, until they are sealed. This is what followers are fed by. A follower
+ * shows its tables, and nothing else: to a leader that has a damaged one.
  *
  * A follow waits without a thread (replication/served_file.h). A HEAD of a file
  * that does not change any more waits until its digest is known.

@@ -20,6 +20,7 @@ ELSEWHERE = {
     'service/http_head.c': 'tests/service/test_http_exchange.c',
     'service/http_reply.c': 'tests/service/test_http_exchange.c',
     'service/main.c': 'tests/e2e/test_serve.c',
+    'service/node_care.c': 'tests/e2e/test_heal.py',
     'service/node_change.c': 'tests/service/test_node_run.c',
     'service/node_following.c': 'tests/service/test_node_run.c',
     'service/node_handover.c': 'tests/service/test_node_run.c',

@@ -223,6 +223,12 @@ static const struct option options[] = {
     COUNT("min-replicas", "LEVELD_MIN_REPLICAS", replicas_min, "0", 0,
           REPL_REPLICAS_MAX,
           "followers that have to sync every write before it is answered"),
+    BYTES("scrub-rate", "LEVELD_SCRUB_RATE", scrub_rate_bytes, "8MiB", 0, TIB,
+          "bytes a second, at most, at which tables and sealed journals are "
+          "read through for damage; 0: they are not"),
+    DURATION("scrub-interval", "LEVELD_SCRUB_INTERVAL", scrub_interval_us,
+             "24h", SECOND, 8760 * 3600 * SECOND,
+             "from the begin of one such pass to that of the next"),
     BOOL("compress", "LEVELD_COMPRESS", compress, "yes",
          "snappy where it saves over an eighth"),
     BOOL("verify-checksums", "LEVELD_VERIFY_CHECKSUMS", verify_checksums, "yes",

@@ -98,8 +98,10 @@ struct svc_config {
     uint64_t sync_interval_us;
     uint64_t archive_bytes;
     uint64_t archive_age_us;
-    uint64_t slot_bytes;   /* of journals kept for one follower */
-    uint64_t replicas_min; /* followers that have to sync each write */
+    uint64_t slot_bytes;       /* of journals kept for one follower */
+    uint64_t replicas_min;     /* followers that have to sync each write */
+    uint64_t scrub_rate_bytes; /* 0: files are not read through */
+    uint64_t scrub_interval_us;
     bool compress;
     bool verify_checksums;
     bool seek_compaction;

@@ -7,6 +7,7 @@
 #include "api/role.h"
 #include "api/sequence_wait.h"
 #include "replication/rebuild_intent.h"
+#include "replication/served_file.h"
 #include "replication/transport_http.h"
 #include "replication/twin_build.h"
 #include "replication/twin_report.h"
@@ -133,11 +134,25 @@ static enum ldb_status close_twin(struct svc_node *node, struct ldb_error *err)
 {
     enum ldb_status s = LDB_OK;
 
+    svc_care_stop(node);
+    repl_served_files_destroy(node->tables);
+    node->tables = NULL;
     svc_node_close_digests(node);
     if (node->db != NULL)
         s = ldb_close(node->db, err);
     node->db = NULL;
     return s;
+}
+
+/* What goes with an open twin. */
+static enum ldb_status open_parts(struct svc_node *node, struct ldb_error *err)
+{
+    enum ldb_status s = svc_node_open_digests(node, err);
+
+    if (s == LDB_OK)
+        s = repl_served_files_create_twin(
+            node->db, node->env, node->config->data_dir, err, &node->tables);
+    return s == LDB_OK ? svc_care_start(node, err) : s;
 }
 
 enum ldb_status svc_follow_open(struct svc_node *node, struct ldb_error *err)
@@ -152,7 +167,7 @@ enum ldb_status svc_follow_open(struct svc_node *node, struct ldb_error *err)
     if (s == LDB_OK && !is_switching)
         s = open_twin(node, err);
     if (s == LDB_OK && node->db != NULL)
-        s = svc_node_open_digests(node, err);
+        s = open_parts(node, err);
     if (s == LDB_OK)
         s = svc_node_publish(node, &node->repl.history, err);
     if (s == LDB_OK)
@@ -363,10 +378,12 @@ static enum ldb_status rebuild(void *context, const struct repl_rebuild *what,
     ldb_mutex_lock(&node->mu);
     node->is_rebuilding = true;
     ldb_mutex_unlock(&node->mu);
+    svc_care_pause(node);
     s = what->is_reopen ? close_old(node, err) : build_anew(node, what, err);
     if (s == LDB_OK)
         s = open_again(node, err);
     *out = node->db;
+    svc_care_resume(node);
     ldb_mutex_lock(&node->mu);
     node->is_rebuilding = false;
     ldb_mutex_unlock(&node->mu);

@@ -173,7 +173,7 @@ static enum ldb_status make_leader(struct svc_node *node, struct ldb_error *err)
     options.digests = node->digests;
     s = repl_leader_create(&options, err, &leader);
     atomic_store_explicit(&node->leader, leader, memory_order_release);
-    return s;
+    return s == LDB_OK ? svc_care_start(node, err) : s;
 }
 
 /* The leader first, and gone last: on_durable may come until the database is
@@ -184,6 +184,7 @@ static enum ldb_status close_database(struct svc_node *node,
     struct repl_leader *leader = node->leader;
     enum ldb_status s = LDB_OK;
 
+    svc_care_stop(node);
     repl_leader_close(leader);
     svc_node_close_digests(node);
     if (node->db != NULL)
@@ -440,6 +441,7 @@ void svc_lead_tick(struct svc_node *node)
     tick_leader(node);
     keep_room(node);
     log_health(node, health, &why);
+    svc_care_health(node, health, &why);
     if ((health != LDB_HEALTH_SYNC_FAILED &&
          health != LDB_HEALTH_WRITE_FAILED) ||
         node->config->read_only || !has_space_again(node, &why))

@@ -167,6 +167,9 @@ void svc_node_take_db(struct svc_node *node)
 {
     node->context->leader = node->leader;
     node->context->digests = node->digests;
+    node->context->tables = node->tables;
+    node->context->scrub = node->scrub;
+    node->context->heal = node->heal;
     api_context_take_db(node->context, node->db);
 }
 

@@ -1,7 +1,7 @@
 /*
  * What the files of the node share; private to them. node_run.c has its life,
  * node_leading.c and node_following.c what it does in a role, node_change.c how
- * it goes from one to the other.
+ * it goes from one to the other, node_care.c what looks after its files.
  *
  * Locking of struct svc_node: constant: config to peers, url from start on.
  * Own synchronisation: http, an atomic (release, acquire), and what the context
@@ -31,7 +31,10 @@
 
 struct repl_build;
 struct repl_digest_index;
+struct repl_heal;
 struct repl_leader;
+struct repl_scrub;
+struct repl_served_files;
 
 struct svc_node {
     const struct svc_config *config;
@@ -60,6 +63,8 @@ struct svc_node {
     struct repl_epoch epoch;      /* it leads in */
     bool is_new_epoch;
     struct repl_digest_index *digests; /* NULL: none */
+    struct repl_heal *heal;            /* NULL: none, as of the next */
+    struct repl_scrub *scrub;
 
     /* ---- leading ---- */
     /* NULL: it does not. An atomic for on_durable (release, acquire), which
@@ -71,6 +76,7 @@ struct svc_node {
     struct repl_epoch healing; /* is the epoch once the database is reopened */
 
     /* ---- following ---- */
+    struct repl_served_files *tables; /* NULL: none */
     struct repl_peer *peer;
     struct repl_follower *follower; /* guarded by mu: its pointer */
     bool is_bootstrapping;   /* guarded by mu: the gate waits for the leader's
@@ -165,6 +171,20 @@ bool svc_follow_figures(void *context, struct repl_follower_stats *out,
 const char *svc_follow_reason(void *context, struct api_problem *problem);
 LDB_MUST_CHECK enum ldb_status
 svc_follow_state(void *context, struct ldb_error *err, struct repl_state *out);
+
+/* ---- node_care.c ---- */
+
+/* While a database is open, and digests are: in between of their open and their
+ * close. stop: started or not. */
+LDB_MUST_CHECK enum ldb_status svc_care_start(struct svc_node *node,
+                                              struct ldb_error *err);
+void svc_care_stop(struct svc_node *node);
+/* The folder is rebuilt in between, which uses the same names. */
+void svc_care_pause(struct svc_node *node);
+void svc_care_resume(struct svc_node *node);
+/* What the engine says of its background work: it may have met damage. */
+void svc_care_health(struct svc_node *node, enum ldb_health health,
+                     const struct ldb_error *why);
 
 /* ---- node_search.c ---- */
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/problem.h"
 #include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 
@@ -244,6 +245,51 @@ static void a_leader_tells_of_its_followers(void **state)
     assert_false(figures.has_digests);
 }
 
+static size_t no_sources(void *context, char (*out)[REPL_URL_SIZE], size_t max)
+{
+    (void)context;
+    (void)out;
+    (void)max;
+    return 0;
+}
+
+/* A problem of damage has the table looked at; other problems do not, nor does
+ * one outside the gate. */
+static void care_is_told_of_damage_and_tells_its_figures(void **state)
+{
+    struct api_leader *l = *state;
+    const struct repl_heal_options options = {
+        .env = l->f.env,
+        .db = l->f.db,
+        .digests = l->leader.digests,
+        .dir = DB_FIXTURE_DIR,
+        .sources = no_sources,
+    };
+    const struct api_problem damage = {.kind = API_PROBLEM_CORRUPTION,
+                                       .file = "000777.ldb"};
+    const struct api_problem other = {.kind = API_PROBLEM_INTERNAL,
+                                      .file = "000778.ldb"};
+    struct repl_heal *heal = NULL;
+    struct api_figures figures;
+
+    api_figures_gather(&l->f.context, &figures);
+    assert_false(figures.has_heal);
+    assert_false(figures.has_scrub);
+    assert_ldb_ok(repl_heal_create(&options, NULL, &heal), NULL);
+    repl_heal_pause(heal);
+    l->f.context.heal = heal;
+    api_problem_tell_damage(NULL, &damage);
+    api_problem_tell_damage(heal, &other);
+    api_figures_gather(&l->f.context, &figures);
+    assert_true(figures.has_heal);
+    assert_int_equal(figures.heal.suspected, 0);
+    api_problem_tell_damage(heal, &damage);
+    api_figures_gather(&l->f.context, &figures);
+    assert_int_equal(figures.heal.suspected, 1);
+    l->f.context.heal = NULL;
+    repl_heal_destroy(heal);
+}
+
 #define FIXTURE_TEST(f)                                                        \
     cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
 
@@ -260,6 +306,9 @@ int main(void)
         FIXTURE_TEST(gathering_adds_what_is_made_of_others),
         cmocka_unit_test_setup_teardown(a_leader_tells_of_its_followers,
                                         api_leader_setup, api_leader_teardown),
+        cmocka_unit_test_setup_teardown(
+            care_is_told_of_damage_and_tells_its_figures, api_leader_setup,
+            api_leader_teardown),
     };
 
     return cmocka_run_group_tests_name("figures", tests, NULL, NULL);

@@ -166,6 +166,45 @@ static char *metrics_beside_stats(struct api_fixture *f, json_t **out_stats)
     }
 }
 
+static size_t no_sources(void *context, char (*out)[REPL_URL_SIZE], size_t max)
+{
+    (void)context;
+    (void)out;
+    (void)max;
+    return 0;
+}
+
+/* What a node runs beside; a pass is over in a moment. */
+static void start_care(struct api_leader *l)
+{
+    const struct repl_scrub_options scrub = {
+        .env = l->f.env,
+        .db = l->f.db,
+        .digests = l->leader.digests,
+        .dir = DB_FIXTURE_DIR,
+        .rate_bytes = UINT64_C(1) << 40,
+        .interval_us = UINT64_C(3600000000),
+    };
+    const struct repl_heal_options heal = {
+        .env = l->f.env,
+        .db = l->f.db,
+        .digests = l->leader.digests,
+        .dir = DB_FIXTURE_DIR,
+        .sources = no_sources,
+    };
+
+    assert_ldb_ok(repl_scrub_create(&scrub, NULL, &l->f.context.scrub), NULL);
+    assert_ldb_ok(repl_heal_create(&heal, NULL, &l->f.context.heal), NULL);
+}
+
+static void stop_care(struct api_leader *l)
+{
+    repl_scrub_destroy(l->f.context.scrub);
+    l->f.context.scrub = NULL;
+    repl_heal_destroy(l->f.context.heal);
+    l->f.context.heal = NULL;
+}
+
 static void every_figure_is_the_same_as_in_stats(void **state)
 {
     struct api_leader *l = *state; /* which has all figures there are */
@@ -178,6 +217,7 @@ static void every_figure_is_the_same_as_in_stats(void **state)
     char *text;
 
     f->context.process_figures = process_of_test;
+    start_care(l);
     (void)api_put(f, "/v1/kv/a", "value");
     assert_ldb_ok(ldb_flush(f->db, &err), &err);
     answer = api_call(f, "GET", "/v1/kv/a", NULL, NULL);
@@ -190,6 +230,7 @@ static void every_figure_is_the_same_as_in_stats(void **state)
     assert_sample(text, "leveld_level_tables{level=\"0\"}", "1");
     assert_sample(text, "leveld_flushes_total", "1");
     assert_sample(text, "process_cpu_seconds_total", "1.750001");
+    stop_care(l);
     test_free(text);
     json_decref(stats);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/db_gate.h"
+#include "api/role.h"
 #include "replication/file_headers.h"
 #include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
@@ -470,6 +471,43 @@ static void each_allocation_may_fail(void **state)
     ldb_buf_release(&bytes);
 }
 
+/* ---- a follower ---- */
+
+/* Tables alone, and of no epoch of its own. */
+static void a_follower_shows_its_tables(void **state)
+{
+    struct api_leader *l = *state;
+    struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
+    uint64_t number = make_table(l, &bytes);
+    struct fake_answer answer;
+
+    l->f.context.leader = NULL;
+    l->f.context.tables = repl_leader_files(l->leader.leader);
+    api_role_set(l->f.context.role, REPL_ROLE_FOLLOWER, "http://leader:8080");
+    answer = get(l, target(LDB_FILE_TABLE, number, ""), NULL);
+    assert_answer(&answer, 200);
+    assert_ldb_slice(ldb_slice_of_buf(&bytes), ldb_slice_of_buf(&answer.body));
+    assert_header(&answer, "Leveld-Sealed", "true");
+    assert_number_header(&answer, "Leveld-Size", bytes.len);
+    assert_header(&answer, "Leveld-Epoch-Id", NULL);
+    fake_answer_release(&answer);
+    answer = head(l, target(LDB_FILE_TABLE, number, ""));
+    assert_answer(&answer, 200);
+    assert_header(&answer, "Leveld-Epoch-Id", NULL);
+    fake_answer_release(&answer);
+    answer = get(l, target(LDB_FILE_TABLE, 777, ""), NULL);
+    assert_problem(&answer, 404, "not-found");
+    fake_answer_release(&answer);
+    answer = get(l, target(LDB_FILE_JOURNAL, 4, ""), NULL);
+    assert_problem(&answer, 421, "not-leader");
+    fake_answer_release(&answer);
+    answer = get(l, "/v1/replication/files/CURRENT", NULL);
+    assert_problem(&answer, 421, "not-leader");
+    fake_answer_release(&answer);
+    l->f.context.tables = NULL;
+    ldb_buf_release(&bytes);
+}
+
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, api_leader_setup, api_leader_teardown)
 
@@ -491,6 +529,7 @@ int main(void)
         TEST(the_end_of_the_leadership_ends_a_follow),
         TEST(a_role_that_changes_cuts_it),
         TEST(each_allocation_may_fail),
+        TEST(a_follower_shows_its_tables),
     };
 
     return cmocka_run_group_tests_name("replication_files", tests, NULL, NULL);
