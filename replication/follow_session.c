@@ -129,12 +129,35 @@ void repl_session_moves(struct repl_session *session, struct repl_moves *out)
     ldb_mutex_unlock(&session->mu);
 }
 
+/* A sync comes with every few writes of the leader: it wakes nobody who waits
+ * for something else. */
+static void move_locked(struct repl_session *session, enum repl_move move)
+    LDB_REQUIRES(session->mu)
+{
+    session->moves.of[move]++;
+    if (session->waiting[move] > 0)
+        ldb_cond_broadcast(&session->moved);
+}
+
 void repl_session_move(struct repl_session *session, enum repl_move move)
 {
     ldb_mutex_lock(&session->mu);
-    session->moves.of[move]++;
-    ldb_cond_broadcast(&session->moved);
+    move_locked(session, move);
     ldb_mutex_unlock(&session->mu);
+}
+
+static void begin_wait(struct repl_session *session, unsigned mask)
+    LDB_REQUIRES(session->mu)
+{
+    for (size_t i = 0; i < REPL_MOVE_COUNT; i++)
+        session->waiting[i] += (mask & REPL_MOVE_BIT(i)) != 0;
+}
+
+static void end_wait(struct repl_session *session, unsigned mask)
+    LDB_REQUIRES(session->mu)
+{
+    for (size_t i = 0; i < REPL_MOVE_COUNT; i++)
+        session->waiting[i] -= (mask & REPL_MOVE_BIT(i)) != 0;
 }
 
 static bool has_moved(const struct repl_moves *now,
@@ -155,6 +178,7 @@ bool repl_session_wait(struct repl_session *session, struct repl_moves *seen,
     bool goes_on;
 
     ldb_mutex_lock(&session->mu);
+    begin_wait(session, mask);
     while (session->end == REPL_END_NONE &&
            !has_moved(&session->moves, seen, mask)) {
         uint64_t passed = env->ops->monotonic_us(env) - begun;
@@ -167,6 +191,7 @@ bool repl_session_wait(struct repl_session *session, struct repl_moves *seen,
             LDB_IGNORE(ldb_cond_wait_for(&session->moved, &session->mu,
                                          timeout_us - passed)); /* looked at */
     }
+    end_wait(session, mask);
     *seen = session->moves;
     goes_on = session->end == REPL_END_NONE;
     ldb_mutex_unlock(&session->mu);
@@ -181,8 +206,7 @@ bool repl_session_wait_room(struct repl_session *session,
     ldb_mutex_lock(&session->mu);
     session->stalled_at = seen->of[REPL_MOVE_INSTALLED] + 1;
     /* Edits that wait for journals look again: these do not come. */
-    session->moves.of[REPL_MOVE_JOURNAL]++;
-    ldb_cond_broadcast(&session->moved);
+    move_locked(session, REPL_MOVE_JOURNAL);
     ldb_mutex_unlock(&session->mu);
     goes_on =
         repl_session_wait(session, seen, REPL_MOVE_BIT(REPL_MOVE_INSTALLED), 0);
@@ -227,8 +251,7 @@ void repl_session_take_state(struct repl_session *session,
     session->journals = state->journals;
     session->journal_count = state->journal_count;
     note_manifest(session, state->manifest_number, state->manifest_len);
-    session->moves.of[REPL_MOVE_HEARD]++;
-    ldb_cond_broadcast(&session->moved);
+    move_locked(session, REPL_MOVE_HEARD);
     ldb_mutex_unlock(&session->mu);
     state->journals = NULL;
     state->journal_count = 0;
@@ -242,8 +265,7 @@ void repl_session_heard(struct repl_session *session,
     note_manifest(session, heartbeat->manifest_number, heartbeat->manifest_len);
     repl_board_heard(session->options.board, heartbeat, session->journals,
                      session->journal_count);
-    session->moves.of[REPL_MOVE_HEARD]++;
-    ldb_cond_broadcast(&session->moved);
+    move_locked(session, REPL_MOVE_HEARD);
     ldb_mutex_unlock(&session->mu);
 }
 

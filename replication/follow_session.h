@@ -70,6 +70,7 @@ struct repl_session {
     struct ldb_mutex mu;
     struct ldb_cond moved;
     struct repl_moves moves;
+    unsigned waiting[REPL_MOVE_COUNT]; /* who waits for each */
     enum repl_session_end end;
     struct ldb_error why;
     /* Moves of INSTALLED, and one, when the journals began to wait for edits;
