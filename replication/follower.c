@@ -355,6 +355,7 @@ static enum repl_follower_state stream(struct repl_follower *follower)
         .url = follower->url,
         .ack_us = options->ack_us,
         .busy_ack_us = options->busy_ack_us,
+        .ack_gap_us = options->ack_gap_us,
         .watchdog_us = options->watchdog_us,
     };
     struct repl_follower_stats before;

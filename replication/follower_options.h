@@ -64,6 +64,7 @@ struct repl_follower_options {
     /* 0: the default. */
     uint64_t ack_us;         /* between acks when nothing is new; 1 s */
     uint64_t busy_ack_us;    /* and when we are behind; 100 ms */
+    uint64_t ack_gap_us;     /* between any two, where no write waits; 10 ms */
     uint64_t sync_us;        /* a byte is durable after, at most; 100 ms */
     uint64_t watchdog_us;    /* silence of a stream that lacks bytes; 10 s */
     uint64_t backoff_us;     /* the first WAITING; 100 ms */

@@ -325,6 +325,7 @@ enum ldb_status repl_leader_ack(struct repl_leader *leader,
         .manifest_len = stats.manifest_bytes,
         .clock_us = leader->env->ops->wall_us(leader->env),
         .is_slot_lost = is_lost,
+        .is_awaited = repl_write_concern_is_awaited(leader->concern),
     };
     return LDB_OK;
 }

@@ -16,7 +16,7 @@
  *              "tables":{"built", "fetched", "mismatched"}}
  * heartbeat   {"protocol":1, "epoch":{"number", "id"}, "durable":PLACE,
  *              "last_sequence", "manifest":{"number", "bytes"}, "clock_us",
- *              "slot_lost":BOOL}
+ *              "slot_lost":BOOL, "awaited":BOOL}
  * request     {"protocol":1, "node_id":ID, "id", "release":BOOL}: a version 1,
  *              and the last two when they are not set, may be left out
  * checkpoint  {"protocol":1, "id", "manifest":{"number", "bytes"},
@@ -447,6 +447,7 @@ enum ldb_status repl_heartbeat_decode(struct ldb_slice text,
     take_manifest(&root, &heartbeat.manifest_number, &heartbeat.manifest_len);
     heartbeat.clock_us = take_number(&root, "clock_us");
     heartbeat.is_slot_lost = repl_json_bool(&root, "slot_lost");
+    heartbeat.is_awaited = repl_json_bool(&root, "awaited");
     json_decref(tree);
     if (reader.status == LDB_OK)
         *out = heartbeat;

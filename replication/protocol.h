@@ -112,6 +112,8 @@ struct repl_heartbeat {
     uint64_t manifest_len;
     uint64_t clock_us;
     bool is_slot_lost; /* journals it needs have gone */
+    bool is_awaited;   /* writes wait for followers, or did just now: each sync
+                          is to be acknowledged at once */
 };
 
 struct repl_file_entry {

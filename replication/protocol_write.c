@@ -233,6 +233,7 @@ enum ldb_status repl_heartbeat_encode(const struct repl_heartbeat *heartbeat,
     put_manifest(&w, heartbeat->manifest_number, heartbeat->manifest_len);
     put_u64(&w, "clock_us", heartbeat->clock_us);
     put_bool(&w, "slot_lost", heartbeat->is_slot_lost);
+    put_bool(&w, "awaited", heartbeat->is_awaited);
     keep(&w, ldb_buf_printf(out, "}"));
     return end(&w, "heartbeat", err);
 }

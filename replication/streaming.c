@@ -13,6 +13,7 @@ struct run {
     struct ldb_env *env;
     struct repl_moves seen;
     uint64_t acked_us;         /* when the last ack was begun */
+    bool is_awaited;           /* as its answer said */
     struct repl_place written; /* where journals stood at moved_us */
     uint64_t moved_us;
     struct ldb_error err;
@@ -71,6 +72,7 @@ static enum ldb_status send_ack(struct run *run)
                              "the leader is in epoch %" PRIu64
                              " now, and epoch %" PRIu64 " is followed",
                              heartbeat.epoch, options->epoch);
+    run->is_awaited = heartbeat.is_awaited;
     repl_session_heard(run->session, &heartbeat);
     repl_board_add(run->board, &run->board->stats.counts.acks, 1);
     return LDB_OK;
@@ -89,6 +91,21 @@ static uint64_t rest_us(const struct run *run)
         stats.manifest_len == stats.heartbeat.manifest_len)
         due = run->with->ack_us;
     return passed < due ? due - passed : 1;
+}
+
+/*
+ * Syncs come with every few writes of the leader. Where none of those waits for
+ * us they are told of together, which spares both sides most acks; one that
+ * begins to wait does so for no longer than this. False: it has ended.
+ */
+static bool wait_for_gap(struct run *run)
+{
+    uint64_t gap = run->is_awaited ? 0 : run->with->ack_gap_us;
+    uint64_t passed = now_us(run) - run->acked_us;
+    struct repl_moves seen;
+
+    return passed >= gap ||
+           repl_session_wait(run->session, &seen, 0, gap - passed);
 }
 
 /* ---- a stream that is silent ---- */
@@ -155,7 +172,7 @@ static enum ldb_status keep_in_touch(struct run *run)
 {
     enum ldb_status s = LDB_OK;
 
-    while (s == LDB_OK &&
+    while (s == LDB_OK && wait_for_gap(run) &&
            repl_session_wait(run->session, &run->seen,
                              REPL_MOVE_BIT(REPL_MOVE_SYNCED), rest_us(run))) {
         s = send_ack(run);

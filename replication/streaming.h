@@ -20,15 +20,17 @@ struct repl_streaming {
     const char *url;      /* ours; "": none */
     uint64_t ack_us;      /* between acks when nothing is new */
     uint64_t busy_ack_us; /* and when we are behind */
+    uint64_t ack_gap_us;  /* and at least, unless the leader wants each */
     uint64_t watchdog_us; /* silence of a stream that lacks bytes */
 };
 
 /*
- * Until the session has ended, and its threads with it. Acks come at once when
- * something was synced, and in time when nothing was; the first one before
- * anything is asked for, so that the leader keeps what we need. Ends the
- * session itself when an ack is refused (409: REPL_END_EPOCH) or has no answer,
- * and when the leader says that it has bytes which do not come.
+ * Until the session has ended, and its threads with it. Acks come when
+ * something was synced, at once where writes of the leader wait for that, and
+ * in time when nothing was; the first one before anything is asked for, so that
+ * the leader keeps what we need. Ends the session itself when an ack is refused
+ * (409: REPL_END_EPOCH) or has no answer, and when the leader says that it has
+ * bytes which do not come.
  */
 void repl_streaming_run(struct repl_streaming *streaming);
 

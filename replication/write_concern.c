@@ -3,6 +3,9 @@
 #include "storage/base/mem.h"
 #include "storage/base/mutex.h"
 
+/* Chosen: who asks for followers asks again within it. */
+#define AWAITED_US (UINT64_C(10) * 1000000)
+
 /*
  * An ack is in its slot before it is looked at who waits, and who waits is in
  * the list before the slots are looked at, both under mu: so one of the two
@@ -18,6 +21,8 @@ struct repl_write_concern {
 
     struct ldb_mutex mu;
     struct repl_slots *slots; /* NULL: this node does not lead */
+    bool has_asked;
+    uint64_t asked_us; /* when a write waited last, or would have */
     struct repl_concern_wait *first;
     struct repl_concern_wait *last;
     struct repl_write_concern_figures figures;
@@ -180,6 +185,8 @@ repl_write_concern_wait(struct repl_write_concern *concern,
 
     assert(wait->replicas >= 1 && wait->replicas <= REPL_REPLICAS_MAX);
     ldb_mutex_lock(&concern->mu);
+    concern->has_asked = true;
+    concern->asked_us = now_us;
     look(concern, &synced);
     outcome = outcome_of(concern, wait, &synced, now_us);
     wait->outcome = outcome;
@@ -228,6 +235,19 @@ unsigned repl_write_concern_synced_by(struct repl_write_concern *concern,
     while (count < synced.count && synced.sequences[count] >= sequence)
         count++;
     return count;
+}
+
+bool repl_write_concern_is_awaited(struct repl_write_concern *concern)
+{
+    uint64_t now_us = concern->env->ops->monotonic_us(concern->env);
+    bool is_awaited;
+
+    ldb_mutex_lock(&concern->mu);
+    is_awaited =
+        concern->first != NULL ||
+        (concern->has_asked && now_us - concern->asked_us < AWAITED_US);
+    ldb_mutex_unlock(&concern->mu);
+    return is_awaited;
 }
 
 unsigned repl_write_concern_followers(struct repl_write_concern *concern)

@@ -82,6 +82,10 @@ void repl_write_concern_tick(struct repl_write_concern *concern);
 unsigned repl_write_concern_synced_by(struct repl_write_concern *concern,
                                       ldb_sequence sequence);
 
+/* Whether a write waits, or one came in the last ten seconds: then another may
+ * wait for the next ack. */
+bool repl_write_concern_is_awaited(struct repl_write_concern *concern);
+
 /* How many followers there are, dead ones too; 0 when it does not lead. */
 unsigned repl_write_concern_followers(struct repl_write_concern *concern);
 

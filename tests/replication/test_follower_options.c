@@ -12,6 +12,7 @@ static void a_time_of_zero_is_the_default(void **state)
     assert_int_equal(7, options.ack_us);
     assert_int_equal(8, options.backoff_us);
     assert_int_equal(100000, options.busy_ack_us);
+    assert_int_equal(10000, options.ack_gap_us);
     assert_int_equal(100000, options.sync_us);
     assert_int_equal(10000000, options.watchdog_us);
     assert_int_equal(5000000, options.backoff_max_us);

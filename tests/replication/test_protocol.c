@@ -298,6 +298,8 @@ static const struct {
      "ack: tables is not an object"},
     {HEARTBEAT, "\"number\":2", "\"number\":0", "heartbeat: epoch is none"},
     {HEARTBEAT, "true", "1", "heartbeat: slot_lost is not true or false"},
+    {HEARTBEAT, "\"awaited\":true", "\"awaited\":1",
+     "heartbeat: awaited is not true or false"},
     {REQUEST, "\"protocol\":1,", "", NULL},
     {REQUEST, "\"protocol\":1,", "\"protocol\":0,",
      "checkpoint request: protocol is not a version"},

@@ -91,6 +91,7 @@ static const struct repl_heartbeat a_heartbeat = {
     .manifest_len = 1234,
     .clock_us = UINT64_C(1700000000000000),
     .is_slot_lost = true,
+    .is_awaited = true,
 };
 
 static const struct repl_checkpoint_request a_request = {

@@ -16,6 +16,9 @@
 /* So long that nothing in a test comes of its passing. */
 #define NEVER_US (UINT64_C(3600) * 1000 * 1000)
 
+/* For what comes soon. */
+#define WAIT_US_MAX (UINT64_C(300) * 1000 * 1000)
+
 static struct follow_fixture f;
 static struct repl_streaming with;
 static struct repl_client client;
@@ -121,6 +124,56 @@ static void what_was_synced_is_told_at_once(void **state)
     }
     assert_int_equal(REPL_END_STOPPED, stop(REPL_END_STOPPED));
     follow_check(&f);
+}
+
+static void awaited(void *context, struct repl_heartbeat *heartbeat)
+{
+    (void)context;
+    heartbeat->is_awaited = true;
+}
+
+/* Whatever the gap. */
+static void what_a_write_waits_for_is_told_at_once(void **state)
+{
+    const struct memory_peer_edits edits = {.heartbeat = awaited};
+
+    memory_peer_set_edits(f.peer, &edits);
+    with.ack_gap_us = NEVER_US;
+    what_was_synced_is_told_at_once(state);
+}
+
+static void what_nobody_waits_for_is_told_together(void **state)
+{
+    struct ldb_env *env = ldb_env_posix();
+    uint64_t begun = env->ops->monotonic_us(env);
+    uint64_t acks_sent;
+    uint64_t passed;
+
+    (void)state;
+    with.ack_gap_us = 20000;
+    begin();
+    for (unsigned i = 0; i < 50; i++) {
+        follow_write(&f, 1, 0);
+        assert_true(
+            repl_board_wait_synced(&f.board, follow_settle(&f), WAIT_US_MAX));
+    }
+    assert_true(memory_peer_wait_synced(f.peer, follow_settle(&f)));
+    acks_sent = memory_peer_count(f.peer, MEMORY_PEER_CALL, "ack");
+    passed = env->ops->monotonic_us(env) - begun;
+    assert_in_range(acks_sent, 2, 1 + passed / with.ack_gap_us + 1);
+    assert_int_equal(REPL_END_STOPPED, stop(REPL_END_STOPPED));
+    follow_check(&f);
+}
+
+static void its_end_does_not_wait_for_the_gap(void **state)
+{
+    (void)state;
+    with.ack_gap_us = NEVER_US;
+    begin();
+    follow_write(&f, 1, 0);
+    assert_true(
+        repl_board_wait_synced(&f.board, follow_settle(&f), WAIT_US_MAX));
+    assert_int_equal(REPL_END_STOPPED, stop(REPL_END_STOPPED));
 }
 
 static void an_ack_says_who_and_where_we_are(void **state)
@@ -310,6 +363,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         stream_test(an_ack_comes_before_anything_is_asked_for),
         stream_test(what_was_synced_is_told_at_once),
+        stream_test(what_a_write_waits_for_is_told_at_once),
+        stream_test(what_nobody_waits_for_is_told_together),
+        stream_test(its_end_does_not_wait_for_the_gap),
         stream_test(an_ack_says_who_and_where_we_are),
         stream_test(when_nothing_is_new_it_says_so_in_time),
         stream_test(behind_it_says_so_more_often),

@@ -208,6 +208,27 @@ static void the_end_of_the_leadership_wakes_all(void **state)
     assert_int_equal(REPL_CONCERN_MET, wait_for(f, &w[2], 5, 1));
 }
 
+static void acks_are_awaited_while_writes_ask(void **state)
+{
+    struct fixture *f = *state;
+    struct waiter w[2];
+
+    assert_false(repl_write_concern_is_awaited(f->concern));
+    begin_wait(f, &w[0], 10, 1);
+    w[0].wait.deadline_us = 100 * SECOND_US;
+    env_fault_set_clock(f->slots->fault, 30 * SECOND_US);
+    assert_true(repl_write_concern_is_awaited(f->concern));
+    ack(f, 1, 10);
+    assert_woken(&w[0], REPL_CONCERN_MET);
+    assert_false(repl_write_concern_is_awaited(f->concern));
+    /* Also by one that has not to wait: the next one may. */
+    assert_int_equal(REPL_CONCERN_MET, wait_for(f, &w[1], 10, 1));
+    env_fault_set_clock(f->slots->fault, 40 * SECOND_US - 1);
+    assert_true(repl_write_concern_is_awaited(f->concern));
+    env_fault_set_clock(f->slots->fault, 40 * SECOND_US);
+    assert_false(repl_write_concern_is_awaited(f->concern));
+}
+
 static void who_leaves_is_not_woken(void **state)
 {
     struct fixture *f = *state;
@@ -314,6 +335,7 @@ int main(void)
         TEST(what_is_known_at_once_does_not_wait),
         TEST(the_tick_wakes_those_past_their_deadline),
         TEST(the_end_of_the_leadership_wakes_all),
+        TEST(acks_are_awaited_while_writes_ask),
         TEST(who_leaves_is_not_woken),
         TEST(nobody_waits_for_what_is_there),
     };

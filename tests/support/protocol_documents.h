@@ -49,7 +49,7 @@
     "{\"protocol\":1,\"epoch\":{\"number\":2,\"id\":\"fedcba9876543210\"},"    \
     "\"durable\":{\"journal\":9,\"offset\":101,\"sequence\":30},"              \
     "\"last_sequence\":33,\"manifest\":{\"number\":5,\"bytes\":1234},"         \
-    "\"clock_us\":1700000000000000,\"slot_lost\":true}"
+    "\"clock_us\":1700000000000000,\"slot_lost\":true,\"awaited\":true}"
 
 #define PROTOCOL_REQUEST                                                       \
     "{\"protocol\":1,\"node_id\":\"" PROTOCOL_NODE "\",\"id\":17,"             \
