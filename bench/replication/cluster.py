@@ -47,10 +47,7 @@ class Node(leveld.Server):
 
     def start(self):
         leveld.BIN = self.program  # what the module starts
-        return super().start()
-
-    def wait_ready(self, limit):
-        pass
+        return super().start('/healthz')
 
     def url(self):
         return f'http://127.0.0.1:{self.port}'
