@@ -1,11 +1,20 @@
-"""Are two folders twins? What a leader's folder and its follower's have to the
-byte, once both are quiet (cluster.py's fingerprint()); and what a folder takes.
+"""Are two folders twins? What a leader's folder and its follower's, or a copy of
+either, have to the byte, once both are quiet; and what a folder takes.
 """
 import os
 import time
 
-from cluster import fingerprint
+from cluster import FILES, sha256_of
 from leveld import ANSWER_LIMIT, Client, Failure
+
+
+def fingerprint(folder):
+    """{name: sha256} of the database's files; None: one went while we read."""
+    try:
+        return {name: sha256_of(os.path.join(folder, name))
+                for name in os.listdir(folder) if FILES.fullmatch(name)}
+    except FileNotFoundError:
+        return None
 
 
 def difference(a, b):
