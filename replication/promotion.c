@@ -179,6 +179,8 @@ repl_promotion_epoch_floor(const struct repl_promotion *promotion,
                              floor.base);
     floor.number += skips;
     floor.base += skips * REPL_EPOCH_SKIP;
+    if (promotion->leader == NULL)
+        raise_to(&floor.number, env->ops->wall_us(env) / 1000000);
     *out = floor;
     return LDB_OK;
 }

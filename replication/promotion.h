@@ -20,6 +20,10 @@
  * and base lie so many of those above what is known, at random between the two:
  * above what the old leader has reached, and two nodes that are promoted at one
  * time hardly get the same. Chosen: up to 2^40 sequences in all.
+ *
+ * The number is not below the wall clock's seconds either, so that of two
+ * promotions which did not hear of each other the later one's is the higher:
+ * the node of the first one follows the second when it comes back.
  */
 #define REPL_PROMOTION_SKIPS_MIN 65
 #define REPL_PROMOTION_SKIPS_MAX 256

@@ -245,8 +245,10 @@ static void the_epoch_lies_above_all_that_was_said(void **state)
 /* Nobody knows how often the old leader was started anew. */
 static void without_the_leader_it_lies_far_above_at_random(void **state)
 {
+    struct repl_epoch late = {.number = 3000, .id = 1}; /* the clock is slow */
+    const struct repl_epoch_history history = {.items = &late, .count = 1};
     struct repl_promotion p = {
-        .history = &ours, .last = 100, .is_forced = true};
+        .history = &history, .last = 100, .is_forced = true};
     uint64_t first = 0;
     unsigned others = 0;
     struct clock_env clock;
@@ -260,11 +262,30 @@ static void without_the_leader_it_lies_far_above_at_random(void **state)
         assert_int_equal((floor.base - 100) % REPL_EPOCH_SKIP, 0);
         assert_in_range(skips, REPL_PROMOTION_SKIPS_MIN,
                         REPL_PROMOTION_SKIPS_MAX);
-        assert_int_equal(floor.number, 3 + skips);
+        assert_int_equal(floor.number, 3000 + skips);
         first = i == 0 ? skips : first;
         others += skips != first;
     }
     assert_true(others > 25);
+}
+
+/* Of two that do not hear of each other the later one is the higher. */
+static void without_the_leader_the_clock_numbers_it(void **state)
+{
+    const struct leader_row row = {REPL_ROLE_FOLLOWER, "", 3, 0};
+    struct repl_promotion p = {.history = &ours, .is_forced = true};
+    struct repl_epoch epoch;
+    struct repl_state leader;
+    struct clock_env clock;
+
+    (void)state;
+    clock_env_init(&clock, UINT64_C(5000000)); /* 1005 s on the wall */
+    assert_int_equal(floor_of(&p, &clock).number, 1005);
+    clock.now_us += 1000000;
+    assert_int_equal(floor_of(&p, &clock).number, 1006);
+    fill_state(&row, &epoch, &leader);
+    p.leader = &leader;
+    assert_int_equal(floor_of(&p, &clock).number, 4);
 }
 
 static void sequences_that_are_used_up_are_told(void **state)
@@ -413,6 +434,7 @@ int main(void)
         cmocka_unit_test(one_that_leads_already_is_to_be_followed),
         cmocka_unit_test(the_epoch_lies_above_all_that_was_said),
         cmocka_unit_test(without_the_leader_it_lies_far_above_at_random),
+        cmocka_unit_test(without_the_leader_the_clock_numbers_it),
         cmocka_unit_test(sequences_that_are_used_up_are_told),
         cmocka_unit_test(files_are_numbered_above_all_that_are_known),
         cmocka_unit_test(file_numbers_that_are_used_up_are_told),

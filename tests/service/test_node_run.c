@@ -434,6 +434,37 @@ static void a_promotion_asks_the_others_too(void **state)
     assert_false(service_run_has(&c, "second", "2"));
 }
 
+static bool is_a_second_later(void *context)
+{
+    const uint64_t *since_us = context;
+
+    return a.env->ops->wall_us(a.env) / 1000000 > *since_us / 1000000;
+}
+
+/* b leads, and is gone before c has heard of it. */
+static void one_of_which_nobody_heard_follows_the_next(void **state)
+{
+    uint64_t since_us;
+
+    (void)state;
+    start_pair();
+    follow(&c, &a);
+    await(&c, "first", "1");
+    service_run_stop(&c);
+    service_run_stop(&a);
+    (void)change(&b, "promote", "{\"force\":true}");
+    (void)service_run_put(&b, "lost", "1");
+    since_us = b.env->ops->wall_us(b.env);
+    service_run_stop(&b);
+    service_run_await("the next second", is_a_second_later, &since_us, NULL);
+    follow(&c, &a);
+    (void)change(&c, "promote", "{\"force\":true}");
+    (void)service_run_put(&c, "second", "2");
+    follow(&b, &c);
+    await(&b, "second", "2");
+    assert_false(service_run_has(&b, "lost", "1"));
+}
+
 /* The flags name it a follower, as they did before it was promoted. */
 static void one_that_was_passed_over_follows_again(void **state)
 {
@@ -622,6 +653,7 @@ int main(void)
         TEST(a_leader_of_before_follows_and_loses_its_own),
         TEST(a_leader_started_anew_unheard_follows),
         TEST(a_promotion_asks_the_others_too),
+        TEST(one_of_which_nobody_heard_follows_the_next),
         TEST(one_that_was_passed_over_follows_again),
         TEST(a_node_does_not_lead_when_a_peer_is_ahead),
         TEST(a_leader_steps_down_to_follow),
