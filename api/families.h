@@ -150,6 +150,28 @@ enum api_unit {
       "Bytes of journals that the same has not synced.")                       \
     X(LAG_TIME, "leveld_follower_lag_seconds", GAUGE, MICROSECONDS,            \
       "For how long it has lacked the first of them.")                         \
+    X(SLOT_ALIVE, "leveld_slot_alive", GAUGE, AS_IT_IS,                        \
+      "Whether a follower was heard of lately.")                               \
+    X(SLOT_LOST, "leveld_slot_lost", GAUGE, AS_IT_IS,                          \
+      "Whether a follower has to copy the folder anew.")                       \
+    X(SLOT_KEPT, "leveld_slot_kept_bytes", GAUGE, AS_IT_IS,                    \
+      "Bytes of sealed journals that are kept for a follower.")                \
+    X(SLOT_SYNCED, "leveld_slot_synced_sequence", GAUGE, AS_IT_IS,             \
+      "Up to here a follower has all on disk.")                                \
+    X(SLOT_APPLIED, "leveld_slot_applied_sequence", GAUGE, AS_IT_IS,           \
+      "Up to here readers of a follower see all.")                             \
+    X(SLOT_LAG_SEQUENCES, "leveld_slot_lag_sequences", GAUGE, AS_IT_IS,        \
+      "Sequences that a follower has not applied.")                            \
+    X(SLOT_LAG_BYTES, "leveld_slot_lag_bytes", GAUGE, AS_IT_IS,                \
+      "Bytes of journals that a follower has not synced.")                     \
+    X(SLOT_LAG, "leveld_slot_lag_seconds", GAUGE, MICROSECONDS,                \
+      "For how long a follower has lacked the first of them.")                 \
+    X(SLOT_BUILT, "leveld_slot_tables_built_total", COUNTER, AS_IT_IS,         \
+      "Tables that a follower wrote itself, as it says.")                      \
+    X(SLOT_FETCHED, "leveld_slot_tables_fetched_total", COUNTER, AS_IT_IS,     \
+      "Tables that a follower fetched, as it says.")                           \
+    X(SLOT_MISMATCHES, "leveld_slot_digest_mismatches_total", COUNTER,         \
+      AS_IT_IS, "Tables of a follower that were not what this node has.")      \
     X(ACKS, "leveld_follower_acks_total", COUNTER, AS_IT_IS,                   \
       "Acknowledgements of followers.")                                        \
     X(ACKS_REFUSED, "leveld_follower_acks_refused_total", COUNTER, AS_IT_IS,   \
@@ -179,6 +201,92 @@ enum api_unit {
       "Files that could not be digested.")                                     \
     X(DIGESTS_UNSTORED, "leveld_digest_store_failures_total", COUNTER,         \
       AS_IT_IS, "Times that digests could not be stored.")                     \
+    X(FOLLOWING_STATE, "leveld_following_state", GAUGE, AS_IT_IS,              \
+      "1 for what a follower is at; no sample of a node that leads.")          \
+    X(FOLLOWING_EPOCH, "leveld_following_epoch", GAUGE, AS_IT_IS,              \
+      "The highest epoch that it has accepted.")                               \
+    X(FOLLOWING_RATE, "leveld_following_bytes_per_second", GAUGE, AS_IT_IS,    \
+      "Bytes of journals and tables that came from its leader lately.")        \
+    X(FOLLOWING_JOURNAL, "leveld_following_journal", GAUGE, AS_IT_IS,          \
+      "Journal that it is in, by what is done with it.")                       \
+    X(FOLLOWING_OFFSET, "leveld_following_journal_bytes", GAUGE, AS_IT_IS,     \
+      "How far it is in that journal.")                                        \
+    X(FOLLOWING_SEQUENCE, "leveld_following_sequence", GAUGE, AS_IT_IS,        \
+      "Sequence of the last write up to there.")                               \
+    X(FOLLOWING_MANIFEST, "leveld_following_manifest_number", GAUGE, AS_IT_IS, \
+      "Number of its MANIFEST.")                                               \
+    X(FOLLOWING_MANIFEST_BYTES, "leveld_following_manifest_bytes", GAUGE,      \
+      AS_IT_IS, "Length of its MANIFEST.")                                     \
+    X(LEADER_JOURNAL, "leveld_leader_journal", GAUGE, AS_IT_IS,                \
+      "Journal that its leader was in when it was heard last.")                \
+    X(LEADER_OFFSET, "leveld_leader_journal_bytes", GAUGE, AS_IT_IS,           \
+      "How much of that journal was durable.")                                 \
+    X(LEADER_DURABLE, "leveld_leader_durable_sequence", GAUGE, AS_IT_IS,       \
+      "Sequence of the last write that was durable there.")                    \
+    X(LEADER_SEQUENCE, "leveld_leader_sequence", GAUGE, AS_IT_IS,              \
+      "Sequence of the last write there.")                                     \
+    X(LEADER_MANIFEST, "leveld_leader_manifest_number", GAUGE, AS_IT_IS,       \
+      "Number of the MANIFEST there.")                                         \
+    X(LEADER_MANIFEST_BYTES, "leveld_leader_manifest_bytes", GAUGE, AS_IT_IS,  \
+      "Length of the MANIFEST there.")                                         \
+    X(LEADER_SLOT_LOST, "leveld_leader_slot_lost", GAUGE, AS_IT_IS,            \
+      "Whether the leader has let go of journals that this node needs.")       \
+    X(LEADER_AGE, "leveld_leader_heard_age_seconds", GAUGE, MICROSECONDS,      \
+      "Time since the leader was heard.")                                      \
+    X(FOLLOWING_LAG_KNOWN, "leveld_following_lag_known", GAUGE, AS_IT_IS,      \
+      "Whether the leader was heard since this node began to follow it.")      \
+    X(FOLLOWING_LAG_SEQUENCES, "leveld_following_lag_sequences", GAUGE,        \
+      AS_IT_IS, "Sequences that it lacks of what the leader had.")             \
+    X(FOLLOWING_LAG_BYTES, "leveld_following_lag_bytes", GAUGE, AS_IT_IS,      \
+      "Bytes of journals that it lacks of what was durable there.")            \
+    X(FOLLOWING_LAG, "leveld_following_lag_seconds", GAUGE, MICROSECONDS,      \
+      "Time since it had all that the leader had.")                            \
+    X(FOLLOWING_CONNECTS, "leveld_following_connects_total", COUNTER,          \
+      AS_IT_IS, "Times that it reached its leader.")                           \
+    X(FOLLOWING_FAILURES, "leveld_following_failures_total", COUNTER,          \
+      AS_IT_IS, "Times that it had to wait and try again.")                    \
+    X(FOLLOWING_REBUILDS, "leveld_following_rebuilds_total", COUNTER,          \
+      AS_IT_IS, "Times that its folder was to be made anew.")                  \
+    X(FOLLOWING_JOURNAL_BYTES,                                                 \
+      "leveld_following_received_journal_bytes_total", COUNTER, AS_IT_IS,      \
+      "Bytes of journals that came.")                                          \
+    X(FOLLOWING_SEALED, "leveld_following_journals_sealed_total", COUNTER,     \
+      AS_IT_IS, "Journals that it has whole.")                                 \
+    X(FOLLOWING_SYNCS, "leveld_following_syncs_total", COUNTER, AS_IT_IS,      \
+      "Syncs of its journals.")                                                \
+    X(FOLLOWING_ACKS, "leveld_following_acks_total", COUNTER, AS_IT_IS,        \
+      "Times that it told its leader where it stands.")                        \
+    X(FOLLOWING_EDITS, "leveld_following_edits_total", COUNTER, AS_IT_IS,      \
+      "Version edits of the leader that it has taken.")                        \
+    X(FOLLOWING_INSTALLS, "leveld_following_installs_total", COUNTER,          \
+      AS_IT_IS, "Runs of them that were taken at a time.")                     \
+    X(FOLLOWING_BUILT, "leveld_following_tables_built_total", COUNTER,         \
+      AS_IT_IS, "Tables that it wrote itself, the same as the leader has.")    \
+    X(FOLLOWING_FETCHED, "leveld_following_tables_fetched_total", COUNTER,     \
+      AS_IT_IS, "Tables that it fetched while it streams.")                    \
+    X(FOLLOWING_FETCHED_BYTES, "leveld_following_fetched_table_bytes_total",   \
+      COUNTER, AS_IT_IS, "Bytes of them.")                                     \
+    X(FOLLOWING_MISMATCHES, "leveld_following_digest_mismatches_total",        \
+      COUNTER, AS_IT_IS,                                                       \
+      "Tables, built or fetched, that were not what the leader has.")          \
+    X(FOLLOWING_STALLS, "leveld_following_stalls_total", COUNTER, AS_IT_IS,    \
+      "Times that journals had to wait for version edits.")                    \
+    X(REBUILDING, "leveld_rebuilding", GAUGE, AS_IT_IS,                        \
+      "Whether the folder is made anew now; the next ones are else of the "    \
+      "last time.")                                                            \
+    X(REBUILD_DIGESTED, "leveld_rebuild_digested_files", GAUGE, AS_IT_IS,      \
+      "Files of the folder that were compared by digest.")                     \
+    X(REBUILD_TABLES, "leveld_rebuild_tables", GAUGE, AS_IT_IS,                \
+      "Tables that the leader has, those that were here, and those that "      \
+      "came.")                                                                 \
+    X(REBUILD_BYTES, "leveld_rebuild_bytes", GAUGE, AS_IT_IS,                  \
+      "Bytes of tables to fetch, and those that have come.")                   \
+    X(REBUILD_ASIDE_FILES, "leveld_rebuild_diverged_files", GAUGE, AS_IT_IS,   \
+      "Files that are set aside.")                                             \
+    X(REBUILD_ASIDE_ENTRIES, "leveld_rebuild_diverged_entries", GAUGE,         \
+      AS_IT_IS, "Entries that are set aside out of tables.")                   \
+    X(REBUILD_TIME, "leveld_rebuild_seconds", GAUGE, MICROSECONDS,             \
+      "How long it takes until now, or took.")                                 \
     X(DIVERGED_REWINDS, "leveld_diverged_rewinds", GAUGE, AS_IT_IS,            \
       "Times that the node gave up what it alone had, of which some is kept.") \
     X(DIVERGED_FILES, "leveld_diverged_files", GAUGE, AS_IT_IS,                \

@@ -5,24 +5,42 @@
 #include "api/db_gate.h"
 #include "api/health.h"
 #include "api/problem.h"
+#include "api/role.h"
 #include "api/sequence_wait.h"
 
 #define FIELD(field) (((struct api_figures *)NULL)->field)
 
-#define ROW_IF(needed, group_text, name_text, field, family_id, label_text)    \
-    {                                                                          \
+#define ROW_IF(needed, group_text, name_text, field, family_id, label_text)      \
+    {                                                                            \
         .group = (group_text), .name = (name_text),                            \
         .kind = _Generic(FIELD(field), bool                                    \
                          : API_FIGURE_BOOL, double                             \
-                         : API_FIGURE_DOUBLE, default                          \
+                         : API_FIGURE_DOUBLE, const char *                     \
+                         : API_FIGURE_TEXT, default                            \
                          : API_FIGURE_NUMBER),                                 \
         .size = sizeof(FIELD(field)),                                          \
         .offset = offsetof(struct api_figures, field),                         \
         .family = API_FAMILY_##family_id, .labels = (label_text),              \
-        .need = API_NEEDS_##needed,                                            \
+        .need = API_NEEDS_##needed, \
     }
 #define ROW(group_text, name_text, field, family_id, label_text)               \
     ROW_IF(NOTHING, group_text, name_text, field, family_id, label_text)
+#define FOLLOWING(group_text, name_text, field, family_id, label_text)         \
+    ROW_IF(FOLLOWING, "replication.following" group_text, name_text, field,    \
+           family_id, label_text)
+#define FOLLOWING_PLACE(name_text)                                             \
+    FOLLOWING("." #name_text, "journal", following.stats.name_text.journal,    \
+              FOLLOWING_JOURNAL, "position=\"" #name_text "\""),               \
+        FOLLOWING("." #name_text, "offset", following.stats.name_text.offset,  \
+                  FOLLOWING_OFFSET, "position=\"" #name_text "\""),            \
+        FOLLOWING("." #name_text, "sequence",                                  \
+                  following.stats.name_text.sequence, FOLLOWING_SEQUENCE,      \
+                  "position=\"" #name_text "\"")
+#define FOLLOWING_COUNT(name_text, field, family_id)                           \
+    FOLLOWING(".counts", name_text, following.stats.counts.field, family_id,   \
+              NULL)
+#define REBUILD(name_text, field, family_id, label_text)                       \
+    FOLLOWING(".rebuild", name_text, following.field, family_id, label_text)
 #define STALL(group_text, cause, label_text)                                   \
     ROW(group_text, "count", stats.stalls[cause].count, STALLS, label_text),   \
         ROW(group_text, "us", stats.stalls[cause].us, STALL_TIME, label_text)
@@ -220,6 +238,74 @@ static const struct api_figure figures_table[] = {
         NULL),
     ROW("replication.diverged", "files", diverged_files, DIVERGED_FILES, NULL),
     ROW("replication.diverged", "bytes", diverged_bytes, DIVERGED_BYTES, NULL),
+    FOLLOWING("", "state", following_state, NONE, NULL),
+    FOLLOWING("", "why", following_why, NONE, NULL),
+    FOLLOWING("", "leader", following_leader, NONE, NULL),
+    FOLLOWING("", "epoch", following.stats.epoch, FOLLOWING_EPOCH, NULL),
+    FOLLOWING("", "bytes_per_second", following.stats.bytes_per_second,
+              FOLLOWING_RATE, NULL),
+    FOLLOWING_PLACE(written),
+    FOLLOWING_PLACE(synced),
+    FOLLOWING_PLACE(applied),
+    FOLLOWING(".manifest", "number", following.stats.manifest_number,
+              FOLLOWING_MANIFEST, NULL),
+    FOLLOWING(".manifest", "bytes", following.stats.manifest_len,
+              FOLLOWING_MANIFEST_BYTES, NULL),
+    FOLLOWING(".heard", "journal", following.stats.heartbeat.durable.journal,
+              LEADER_JOURNAL, NULL),
+    FOLLOWING(".heard", "offset", following.stats.heartbeat.durable.offset,
+              LEADER_OFFSET, NULL),
+    FOLLOWING(".heard", "sequence", following.stats.heartbeat.durable.sequence,
+              LEADER_DURABLE, NULL),
+    FOLLOWING(".heard", "last_sequence",
+              following.stats.heartbeat.last_sequence, LEADER_SEQUENCE, NULL),
+    FOLLOWING(".heard", "manifest_number",
+              following.stats.heartbeat.manifest_number, LEADER_MANIFEST, NULL),
+    FOLLOWING(".heard", "manifest_bytes",
+              following.stats.heartbeat.manifest_len, LEADER_MANIFEST_BYTES,
+              NULL),
+    FOLLOWING(".heard", "slot_lost", following.stats.heartbeat.is_slot_lost,
+              LEADER_SLOT_LOST, NULL),
+    FOLLOWING(".heard", "age_us", heard_age_us, LEADER_AGE, NULL),
+    FOLLOWING(".lag", "known", following.lag.is_known, FOLLOWING_LAG_KNOWN,
+              NULL),
+    FOLLOWING(".lag", "sequences", following.lag.sequences,
+              FOLLOWING_LAG_SEQUENCES, NULL),
+    FOLLOWING(".lag", "bytes", following.lag.bytes, FOLLOWING_LAG_BYTES, NULL),
+    FOLLOWING(".lag", "us", following.lag.us, FOLLOWING_LAG, NULL),
+    FOLLOWING_COUNT("connects", connects, FOLLOWING_CONNECTS),
+    FOLLOWING_COUNT("failures", failures, FOLLOWING_FAILURES),
+    FOLLOWING_COUNT("rebuilds", rebuilds, FOLLOWING_REBUILDS),
+    FOLLOWING_COUNT("journal_bytes", journal_bytes, FOLLOWING_JOURNAL_BYTES),
+    FOLLOWING_COUNT("journals_sealed", journals_sealed, FOLLOWING_SEALED),
+    FOLLOWING_COUNT("syncs", syncs, FOLLOWING_SYNCS),
+    FOLLOWING_COUNT("acks", acks, FOLLOWING_ACKS),
+    FOLLOWING_COUNT("edits", edits, FOLLOWING_EDITS),
+    FOLLOWING_COUNT("installs", installs, FOLLOWING_INSTALLS),
+    FOLLOWING_COUNT("tables_built", tables_built, FOLLOWING_BUILT),
+    FOLLOWING_COUNT("tables_fetched", tables_fetched, FOLLOWING_FETCHED),
+    FOLLOWING_COUNT("fetched_bytes", table_bytes, FOLLOWING_FETCHED_BYTES),
+    FOLLOWING_COUNT("digest_mismatches", digest_mismatches,
+                    FOLLOWING_MISMATCHES),
+    FOLLOWING_COUNT("stalls", stalls, FOLLOWING_STALLS),
+    REBUILD("running", is_rebuilding, REBUILDING, NULL),
+    FOLLOWING(".rebuild", "step", following_step, NONE, NULL),
+    REBUILD("files_digested", rebuild.files_digested, REBUILD_DIGESTED, NULL),
+    REBUILD("tables_wanted", rebuild.tables_wanted, REBUILD_TABLES,
+            "part=\"wanted\""),
+    REBUILD("tables_kept", rebuild.tables_kept, REBUILD_TABLES,
+            "part=\"kept\""),
+    REBUILD("tables_fetched", rebuild.tables_fetched, REBUILD_TABLES,
+            "part=\"fetched\""),
+    REBUILD("bytes_wanted", rebuild.bytes_wanted, REBUILD_BYTES,
+            "part=\"wanted\""),
+    REBUILD("bytes_fetched", rebuild.bytes_fetched, REBUILD_BYTES,
+            "part=\"fetched\""),
+    REBUILD("files_set_aside", rebuild.files_set_aside, REBUILD_ASIDE_FILES,
+            NULL),
+    REBUILD("entries_set_aside", rebuild.entries_set_aside,
+            REBUILD_ASIDE_ENTRIES, NULL),
+    REBUILD("elapsed_us", rebuild_us, REBUILD_TIME, NULL),
     ROW_IF(SCRUB, "scrub", "rate_bytes", scrub.rate_bytes, SCRUB_RATE, NULL),
     ROW_IF(SCRUB, "scrub", "running", scrub.is_running, SCRUB_RUNNING, NULL),
     ROW_IF(SCRUB, "scrub", "files", scrub.files_total, SCRUB_FILES, NULL),
@@ -292,6 +378,10 @@ static const struct api_figure figures_table[] = {
 };
 
 #undef STALL
+#undef REBUILD
+#undef FOLLOWING_COUNT
+#undef FOLLOWING_PLACE
+#undef FOLLOWING
 #undef ROW
 #undef ROW_IF
 #undef FIELD
@@ -406,6 +496,33 @@ static void gather_engine(const struct api_context *context,
         hit_rate(stats->table_cache_hits, stats->table_cache_misses);
 }
 
+/* Whether there is a database or not. */
+static void gather_following(const struct api_context *context,
+                             struct api_figures *out)
+{
+    struct api_following *following = &out->following;
+    uint64_t heard_us;
+    uint64_t now_us;
+
+    out->following_state = "";
+    out->following_why = "";
+    out->following_step = "";
+    out->following_leader = "";
+    if (context->node_ops == NULL ||
+        !context->node_ops->following(context->node, following))
+        return;
+    out->has_following = true;
+    api_role_leader_url(context->role, out->leader_url);
+    out->following_state = repl_follower_state_text(following->stats.state);
+    out->following_why = following->stats.why;
+    out->following_leader = out->leader_url;
+    out->following_step = repl_build_step_text(following->rebuild.step);
+    heard_us = following->stats.heartbeat_us;
+    now_us = api_now_us(context);
+    if (following->stats.has_heartbeat && now_us > heard_us)
+        out->heard_age_us = now_us - heard_us;
+}
+
 static uint64_t load(const _Atomic(uint64_t) *count)
 {
     return atomic_load_explicit(count, memory_order_relaxed);
@@ -435,6 +552,7 @@ void api_figures_gather(const struct api_context *context,
     };
     out->ready = out->reason == NULL;
     gather_engine(context, out);
+    gather_following(context, out);
     api_feeds_figures(context->feeds, &out->feeds);
     repl_write_concern_figures(context->concern, &out->concern);
     api_tasks_figures(context->tasks, &out->tasks);
@@ -475,6 +593,8 @@ bool api_figure_is_known(const struct api_figures *figures,
         return figures->has_scrub;
     case API_NEEDS_HEAL:
         return figures->has_heal;
+    case API_NEEDS_FOLLOWING:
+        return figures->has_following;
     }
     return true;
 }
@@ -511,4 +631,11 @@ double api_figure_double(const struct api_figures *figures,
 {
     assert(row->kind == API_FIGURE_DOUBLE);
     return *(const double *)place_of(figures, row, level);
+}
+
+const char *api_figure_text(const struct api_figures *figures,
+                            const struct api_figure *row)
+{
+    assert(row->kind == API_FIGURE_TEXT);
+    return *(const char *const *)place_of(figures, row, 0);
 }

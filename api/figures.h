@@ -4,8 +4,9 @@
  * are written from the table, so that neither can have a figure that the
  * other lacks; what is in one of them alone says so in its row.
  *
- * Requests by route, whose figures are api/metrics.h's, and texts (version,
- * role, ...) are no rows: api/stats.c and api/prometheus.c write them.
+ * Requests by route, whose figures are api/metrics.h's, followers one by one
+ * (api/followers.h), and who this node is (version, role, ...) are no rows:
+ * api/stats.c and api/prometheus.c write them.
  *
  * Thread-safety: functions of their arguments; the table is constant.
  */
@@ -16,6 +17,7 @@
 #include "api/context.h"
 #include "api/families.h"
 #include "api/feeds.h"
+#include "api/node_ops.h"
 #include "api/tasks.h"
 #include "replication/heal.h"
 #include "replication/leader.h"
@@ -60,6 +62,15 @@ struct api_figures {
     bool has_heal;
     struct repl_heal_figures heal;
 
+    bool has_following; /* it follows somebody */
+    struct api_following following;
+    const char *following_state;
+    const char *following_why;
+    const char *following_step; /* of its rebuild */
+    const char *following_leader;
+    char leader_url[REPL_URL_SIZE];
+    uint64_t heard_age_us; /* since the leader was heard, if it ever was */
+
     uint64_t diverged_rewinds; /* of what leveld/diverged/ keeps */
     uint64_t diverged_files;
     uint64_t diverged_bytes;
@@ -73,7 +84,8 @@ struct api_figures {
     uint64_t cpu_us; /* user and system */
 };
 
-/* Constant work; allocates nothing. */
+/* Constant work; allocates nothing. What is a pointer in *out points into it,
+ * or is static: it is not to be copied. */
 void api_figures_gather(const struct api_context *context,
                         struct api_figures *out);
 
@@ -83,6 +95,7 @@ enum api_figure_kind {
     API_FIGURE_NUMBER, /* unsigned, of size bytes */
     API_FIGURE_BOOL,
     API_FIGURE_DOUBLE,
+    API_FIGURE_TEXT, /* in /stats alone */
 };
 
 enum api_figure_need {
@@ -93,6 +106,7 @@ enum api_figure_need {
     API_NEEDS_DIGESTS,
     API_NEEDS_SCRUB,
     API_NEEDS_HEAL,
+    API_NEEDS_FOLLOWING,
 };
 
 /* The rows of this group are written once for each level. */
@@ -126,5 +140,7 @@ bool api_figure_bool(const struct api_figures *figures,
                      const struct api_figure *row);
 double api_figure_double(const struct api_figures *figures,
                          const struct api_figure *row, size_t level);
+const char *api_figure_text(const struct api_figures *figures,
+                            const struct api_figure *row);
 
 #endif

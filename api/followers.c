@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/document.h"
 #include "api/params.h"
 #include "api/problem.h"
@@ -10,12 +11,6 @@
 #include "api/response.h"
 #include "replication/leader.h"
 #include "storage/base/buf.h"
-
-/* Slots that are copied at a time. Chosen: some 10 KiB. */
-#define PAGE_SLOTS 16
-
-/* Bytes of one in a list: its URL as escapes, and the rest. */
-#define ITEM_MAX ((size_t)8 << 10)
 
 static void write_place(struct api_json *json, const char *name,
                         const struct repl_place *place)
@@ -74,47 +69,66 @@ static void write_slot(struct api_json *json, const struct repl_slot *slot,
     api_json_object_end(json);
 }
 
-static void write_slots(struct api_exchange *x, struct repl_leader *leader,
-                        struct repl_slot page[PAGE_SLOTS],
-                        struct api_json *json)
+void api_followers_write(struct api_json *json,
+                         const struct api_followers *followers)
 {
-    struct ldb_position durable = repl_leader_durable_entry(leader);
-    uint64_t now_us = api_now_us(x->context);
-    char after[REPL_ID_SIZE] = "";
-    size_t count;
+    api_json_array_begin(json);
+    for (size_t i = 0; i < followers->count; i++)
+        write_slot(json, &followers->slots[i], followers->now_us);
+    api_json_array_end(json);
+}
 
-    do {
-        count = repl_slots_list(repl_leader_slots(leader), &durable, after,
-                                page, PAGE_SLOTS);
-        for (size_t i = 0; i < count; i++)
-            write_slot(json, &page[i], now_us);
-        if (count > 0)
-            memcpy(after, page[count - 1].node_id, sizeof(after));
-    } while (count == PAGE_SLOTS);
+/* Inside the gate, of a leader. */
+static bool read_slots(struct api_exchange *x, struct api_followers *out)
+{
+    struct repl_leader *leader = x->context->leader;
+    struct repl_slots *slots = repl_leader_slots(leader);
+    struct ldb_position durable = repl_leader_durable_entry(leader);
+    struct repl_slots_figures figures;
+    struct repl_slot *copies;
+
+    repl_slots_figures(slots, &figures);
+    if (figures.slots == 0)
+        return true;
+    copies = ldb_arena_alloc_aligned(x->arena,
+                                     (size_t)figures.slots * sizeof(*copies));
+    if (copies == NULL)
+        return false;
+    /* One that has come since has its turn the next time. */
+    out->count =
+        repl_slots_list(slots, &durable, "", copies, (size_t)figures.slots);
+    out->slots = copies;
+    return true;
+}
+
+bool api_followers_read(struct api_exchange *x, struct api_followers *out)
+{
+    bool is_read = true;
+
+    *out = (struct api_followers){.now_us = api_now_us(x->context)};
+    if (!api_db_gate_enter(x->context->gate))
+        return true;
+    if (x->context->leader != NULL)
+        is_read = read_slots(x, out);
+    api_db_gate_leave(x->context->gate);
+    return is_read;
 }
 
 void api_follower_list_finish(struct api_exchange *x)
 {
-    struct ldb_buf body = LDB_BUF_INIT((REPL_SLOTS_MAX + 1) * ITEM_MAX);
+    struct ldb_buf body = LDB_BUF_INIT((REPL_SLOTS_MAX + 1) * API_FOLLOWER_MAX);
     struct api_json json = api_json_make(&body);
-    struct repl_leader *leader;
-    struct repl_slot *page;
+    struct api_followers followers;
 
-    if (!api_replication_no_params(x))
+    if (!api_replication_no_params(x) || api_replication_leader(x) == NULL)
         return;
-    leader = api_replication_leader(x);
-    if (leader == NULL)
-        return;
-    page = ldb_arena_alloc_aligned(x->arena, PAGE_SLOTS * sizeof(*page));
-    if (page == NULL) {
+    if (!api_followers_read(x, &followers)) {
         api_answer_no_memory(x);
         return;
     }
     api_json_object_begin(&json);
     api_json_name(&json, "items");
-    api_json_array_begin(&json);
-    write_slots(x, leader, page, &json);
-    api_json_array_end(&json);
+    api_followers_write(&json, &followers);
     api_json_object_end(&json);
     api_answer_document(x, 200, &json);
 }

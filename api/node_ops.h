@@ -10,6 +10,7 @@
 #include "api/exchange.h"
 #include "replication/protocol.h"
 #include "replication/repl_stats.h"
+#include "replication/twin_build.h"
 
 /* Bytes of a client's Authorization that goes with a handover, with its NUL. */
 #define API_AUTHORIZATION_SIZE 4200
@@ -32,6 +33,17 @@ struct api_role_result {
     enum repl_role role;
     uint64_t epoch;
     ldb_sequence sequence;
+};
+
+/* How a node follows. */
+struct api_following {
+    struct repl_follower_stats stats;
+    struct repl_lag lag;
+    /* The folder is made anew now; else, what is said of it is of the last
+     * time, zeros: there was none since it began to follow. */
+    bool is_rebuilding;
+    struct repl_build_figures rebuild;
+    uint64_t rebuild_us; /* how long it took until now, or in all */
 };
 
 struct api_node_ops {
@@ -59,9 +71,8 @@ struct api_node_ops {
     /* Why it is not fit to serve in its role, for /readyz, with the gate open;
      * NULL: it is. */
     const char *(*reason)(void *node, struct api_problem *problem);
-    /* Of a follower; false: it follows nobody now. */
-    bool (*follower)(void *node, struct repl_follower_stats *out,
-                     struct repl_lag *out_lag);
+    /* False: it follows nobody now. */
+    bool (*following)(void *node, struct api_following *out);
     /* What it says of itself at GET /v1/replication/state while it follows;
      * into a zeroed *out. STALLED: there is no database now; NO_MEMORY. */
     enum ldb_status (*state)(void *node, struct ldb_error *err,

@@ -1,10 +1,12 @@
 #include "api/prometheus.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "api/document.h"
 #include "api/figures.h"
+#include "api/followers.h"
 #include "api/metrics.h"
 #include "api/params.h"
 #include "api/problem.h"
@@ -107,6 +109,11 @@ static void put_texts(struct exposition *e, const struct api_context *context,
     if (figures->reason != NULL)
         put(e, "%s{reason=\"%s\"} 1\n", name_of(e),
             escape(figures->reason, one));
+    if (figures->has_following) {
+        begin_family(e, API_FAMILY_FOLLOWING_STATE);
+        put(e, "%s{state=\"%s\"} 1\n", name_of(e),
+            escape(figures->following_state, one));
+    }
 }
 
 /* ---- requests ---- */
@@ -168,6 +175,66 @@ put_route_family(struct exposition *e, const struct api_metrics *metrics,
     }
 }
 
+/* ---- followers ---- */
+
+struct slot_row {
+    enum api_family_id family;
+    size_t offset; /* in struct repl_slot, of a bool or an uint64_t */
+    bool is_bool;
+};
+
+#define SLOT_BOOL(id, field)                                                   \
+    {                                                                          \
+        API_FAMILY_##id, offsetof(struct repl_slot, field), true               \
+    }
+#define SLOT_NUMBER(id, field)                                                 \
+    {                                                                          \
+        API_FAMILY_##id, offsetof(struct repl_slot, field), false              \
+    }
+
+static const struct slot_row slot_rows[] = {
+    SLOT_BOOL(SLOT_ALIVE, is_alive),
+    SLOT_BOOL(SLOT_LOST, is_lost),
+    SLOT_NUMBER(SLOT_KEPT, kept_bytes),
+    SLOT_NUMBER(SLOT_SYNCED, ack.synced.sequence),
+    SLOT_NUMBER(SLOT_APPLIED, ack.applied.sequence),
+    SLOT_NUMBER(SLOT_LAG_SEQUENCES, lag_sequences),
+    SLOT_NUMBER(SLOT_LAG_BYTES, lag_bytes),
+    SLOT_NUMBER(SLOT_LAG, lag_us),
+    SLOT_NUMBER(SLOT_BUILT, ack.tables_built),
+    SLOT_NUMBER(SLOT_FETCHED, ack.tables_fetched),
+    SLOT_NUMBER(SLOT_MISMATCHES, ack.digest_mismatches),
+};
+
+#undef SLOT_NUMBER
+#undef SLOT_BOOL
+
+static uint64_t slot_figure(const struct repl_slot *slot,
+                            const struct slot_row *row)
+{
+    const void *place = (const char *)slot + row->offset;
+
+    return row->is_bool ? *(const bool *)place : *(const uint64_t *)place;
+}
+
+static void put_followers(struct exposition *e,
+                          const struct api_followers *followers)
+{
+    const size_t count = sizeof(slot_rows) / sizeof(slot_rows[0]);
+    char node_id[LABEL_SIZE];
+
+    for (size_t row = 0; followers->count > 0 && row < count; row++) {
+        begin_family(e, slot_rows[row].family);
+        for (size_t i = 0; i < followers->count; i++) {
+            const struct repl_slot *slot = &followers->slots[i];
+
+            put(e, "%s{node_id=\"%s\"} ", name_of(e),
+                escape(slot->node_id, node_id));
+            put_number(e, slot_figure(slot, &slot_rows[row]));
+        }
+    }
+}
+
 /* ---- the table ---- */
 
 static void put_value(struct exposition *e, const struct api_figures *figures,
@@ -182,6 +249,9 @@ static void put_value(struct exposition *e, const struct api_figures *figures,
         break;
     case API_FIGURE_DOUBLE:
         put(e, "%.15g\n", api_figure_double(figures, row, level));
+        break;
+    case API_FIGURE_TEXT: /* of no family */
+        assert(false);
         break;
     }
 }
@@ -222,7 +292,8 @@ static void put_rows(struct exposition *e, const struct api_figures *figures,
 }
 
 static void put_all(struct exposition *e, const struct api_context *context,
-                    const struct api_figures *figures)
+                    const struct api_figures *figures,
+                    const struct api_followers *followers)
 {
     const struct api_metrics *metrics = context->metrics;
 
@@ -230,6 +301,7 @@ static void put_all(struct exposition *e, const struct api_context *context,
     put_route_family(e, metrics, API_FAMILY_HTTP_REQUESTS, put_requests);
     put_route_family(e, metrics, API_FAMILY_HTTP_DURATION, put_histogram);
     put_route_family(e, metrics, API_FAMILY_HTTP_LONGEST, put_longest);
+    put_followers(e, followers);
     for (enum api_family_id id = API_FAMILY_NONE + 1; id < API_FAMILY_END; id++)
         put_rows(e, figures, id);
 }
@@ -239,15 +311,20 @@ void api_prometheus_finish(struct api_exchange *x)
     static const char *const types[] = {"text/plain"};
     struct ldb_buf body = LDB_BUF_INIT(METRICS_MAX);
     struct exposition e = {.out = &body, .status = LDB_OK};
+    struct api_followers followers;
     struct api_figures figures;
     size_t choice;
 
     if (!api_no_params(x) || !api_accept(x, types, 1, &choice))
         return;
+    if (!api_followers_read(x, &followers)) {
+        api_answer_no_memory(x);
+        return;
+    }
     e.status = ldb_buf_reserve(&body, METRICS_USUAL);
     if (e.status == LDB_OK) {
         api_figures_gather(x->context, &figures);
-        put_all(&e, x->context, &figures);
+        put_all(&e, x->context, &figures, &followers);
     }
     if (e.status == LDB_OK)
         api_answer_buf(x, 200, API_TYPE_PROMETHEUS, &body);

@@ -5,6 +5,7 @@
 #include "api/context.h"
 #include "api/document.h"
 #include "api/figures.h"
+#include "api/followers.h"
 #include "api/json_text.h"
 #include "api/metrics.h"
 #include "api/params.h"
@@ -15,7 +16,7 @@
 #include "storage/base/buf.h"
 
 /* The document's size is bounded by the tables it prints; this is far above. */
-#define STATS_MAX ((size_t)1 << 20)
+#define STATS_MAX (((size_t)1 << 20) + REPL_SLOTS_MAX * API_FOLLOWER_MAX)
 
 static void begin_member(struct api_json *json, const char *name)
 {
@@ -94,6 +95,9 @@ static void write_row(struct api_json *json, const struct api_figures *figures,
     case API_FIGURE_DOUBLE:
         api_json_member_double(json, row->name,
                                api_figure_double(figures, row, level));
+        break;
+    case API_FIGURE_TEXT:
+        api_json_member_text(json, row->name, api_figure_text(figures, row));
         break;
     }
 }
@@ -187,6 +191,7 @@ void api_stats_finish(struct api_exchange *x)
     static const char *const types[] = {API_TYPE_JSON};
     struct ldb_buf body = LDB_BUF_INIT(STATS_MAX);
     struct api_json json = api_json_make(&body);
+    struct api_followers followers;
     struct api_figures figures;
     const struct api_figure *rows;
     size_t count;
@@ -194,12 +199,20 @@ void api_stats_finish(struct api_exchange *x)
 
     if (!api_no_params(x) || !api_accept(x, types, 1, &choice))
         return;
+    if (!api_followers_read(x, &followers)) {
+        api_answer_no_memory(x);
+        return;
+    }
     api_figures_gather(x->context, &figures);
     rows = api_figures_table(&count);
     api_json_object_begin(&json);
     write_texts(&json, x->context, &figures);
     write_requests(&json, x->context->metrics);
     write_members(&json, &figures, rows, count, 0);
+    if (figures.has_leader) {
+        api_json_name(&json, "followers");
+        api_followers_write(&json, &followers);
+    }
     api_json_object_end(&json);
     if (json.status == LDB_OK)
         json.status = ldb_buf_append_byte(&body, '\n');

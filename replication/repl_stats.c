@@ -92,6 +92,7 @@ void repl_board_init(struct repl_board *board, struct ldb_env *env)
         (struct repl_board){.env = env,
                             .stats = {.state = REPL_FOLLOWER_CONNECTING,
                                       .level_us = env->ops->monotonic_us(env)}};
+    repl_rate_begin(&board->received, board->stats.level_us);
     ldb_mutex_init(&board->mu);
     ldb_cond_init(&board->moved);
 }
@@ -112,8 +113,11 @@ void repl_board_close(struct repl_board *board)
 
 void repl_board_read(struct repl_board *board, struct repl_follower_stats *out)
 {
+    uint64_t now_us = board->env->ops->monotonic_us(board->env);
+
     ldb_mutex_lock(&board->mu);
     *out = board->stats;
+    out->bytes_per_second = repl_rate_per_second(&board->received, now_us);
     ldb_mutex_unlock(&board->mu);
 }
 
@@ -159,8 +163,16 @@ void repl_board_set_places(struct repl_board *board,
 
 void repl_board_add(struct repl_board *board, uint64_t *counter, uint64_t n)
 {
+    struct repl_follower_counts *counts = &board->stats.counts;
+    bool is_received =
+        counter == &counts->journal_bytes || counter == &counts->table_bytes;
+    uint64_t now_us =
+        is_received ? board->env->ops->monotonic_us(board->env) : 0;
+
     ldb_mutex_lock(&board->mu);
     *counter += n;
+    if (is_received)
+        repl_rate_add(&board->received, now_us, n);
     ldb_mutex_unlock(&board->mu);
 }
 

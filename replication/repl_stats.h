@@ -9,6 +9,7 @@
 #define REPLICATION_REPL_STATS_H
 
 #include "replication/protocol.h"
+#include "replication/rate.h"
 #include "storage/base/mutex.h"
 #include "storage/twin.h"
 
@@ -62,6 +63,8 @@ struct repl_follower_stats {
      * last; and counts.journal_bytes at that time. */
     uint64_t missing_bytes;
     uint64_t missing_since;
+    /* Of journals and of tables, what has come lately. */
+    uint64_t bytes_per_second;
     struct repl_follower_counts counts;
 };
 
@@ -84,14 +87,16 @@ bool repl_follower_is_level(const struct repl_follower_stats *stats);
 /* ---- where the threads of a follower write them ---- */
 
 /*
- * Locking: env: constant; mu, moved: own synchronisation; stats, is_closed:
- * guarded by mu, which is innermost. moved: a place or the state is another.
+ * Locking: env: constant; mu, moved: own synchronisation; stats, received,
+ * is_closed: guarded by mu, which is innermost. moved: a place or the state is
+ * another.
  */
 struct repl_board {
     struct ldb_env *env;
     struct ldb_mutex mu;
     struct ldb_cond moved;
     bool is_closed;
+    struct repl_rate received;
     struct repl_follower_stats stats;
 };
 

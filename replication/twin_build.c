@@ -27,7 +27,8 @@
 /*
  * Locking: constant after create: env, dir, peer, node_id, comparator,
  * is_accepted. Atomic, relaxed: is_interrupted. Guarded by mu: transport and
- * fetch, for who interrupts, and figures. The rest is the caller's one thread.
+ * fetch, for who interrupts, figures and fetched_before. The rest is the
+ * caller's one thread.
  */
 struct repl_build {
     struct ldb_env *env;
@@ -42,6 +43,8 @@ struct repl_build {
     struct repl_transport *transport;  /* guarded by mu; set once */
     struct repl_fetch *fetch;          /* guarded by mu; set once */
     struct repl_build_figures figures; /* guarded by mu */
+    uint64_t fetched_before; /* guarded by mu: bytes of the fetch, when the
+                                tables began */
     /* Of the last fetch. */
     struct repl_client client;
     struct repl_state state;
@@ -80,6 +83,7 @@ enum ldb_status repl_build_create(const struct repl_build_options *options,
                                                     : ldb_comparator_bytewise();
     build->transports = options->transports;
     build->is_accepted = options->is_accepted;
+    build->figures.begun_us = build->env->ops->monotonic_us(build->env);
     ldb_mutex_init(&build->mu);
     build->source = (struct repl_survey_source){
         .env = build->env,
@@ -135,11 +139,57 @@ void repl_build_interrupt(struct repl_build *build)
     ldb_mutex_unlock(&build->mu);
 }
 
+/* ---- figures ---- */
+
+const char *repl_build_step_text(enum repl_build_step step)
+{
+    switch (step) {
+    case REPL_BUILD_IDLE:
+        return "idle";
+    case REPL_BUILD_SURVEYING:
+        return "surveying";
+    case REPL_BUILD_FETCHING:
+        return "fetching";
+    case REPL_BUILD_SWITCHING:
+        return "switching";
+    }
+    return "unknown";
+}
+
+/* Bytes that came, or had come in an earlier try. */
+static uint64_t fetched_locked(const struct repl_build *build)
+    LDB_REQUIRES(build->mu)
+{
+    struct repl_fetch_figures came;
+
+    if (build->fetch == NULL)
+        return 0;
+    repl_fetch_figures(build->fetch, &came);
+    return came.bytes + came.bytes_kept;
+}
+
 void repl_build_figures(struct repl_build *build,
                         struct repl_build_figures *out)
 {
+    uint64_t bytes;
+
     ldb_mutex_lock(&build->mu);
     *out = build->figures;
+    bytes = fetched_locked(build) - build->fetched_before;
+    ldb_mutex_unlock(&build->mu);
+    /* One that came twice counts once. */
+    if (bytes > out->bytes_wanted)
+        bytes = out->bytes_wanted;
+    if (out->step == REPL_BUILD_FETCHING && bytes > out->bytes_fetched)
+        out->bytes_fetched = bytes;
+}
+
+static void begin_step(struct repl_build *build, enum repl_build_step step)
+{
+    ldb_mutex_lock(&build->mu);
+    build->figures.step = step;
+    if (step == REPL_BUILD_FETCHING)
+        build->fetched_before = fetched_locked(build);
     ldb_mutex_unlock(&build->mu);
 }
 
@@ -190,6 +240,10 @@ static enum ldb_status pause_survey(void *context, struct ldb_error *err)
     uint64_t now = build->env->ops->monotonic_us(build->env);
     enum ldb_status s;
 
+    ldb_mutex_lock(&build->mu);
+    if (build->figures.step == REPL_BUILD_SURVEYING)
+        build->figures.files_digested++;
+    ldb_mutex_unlock(&build->mu);
     if (is_interrupted(build))
         return ldb_error_set(err, LDB_CANCELLED, "the rebuild was interrupted");
     if (build->checkpoint.id == 0 || now - build->called_us < RENEW_US)
@@ -282,12 +336,10 @@ static enum ldb_status make_plan(struct repl_build *build,
     if (s != LDB_OK)
         return s;
     ldb_mutex_lock(&build->mu);
-    build->figures = (struct repl_build_figures){
-        .tables_wanted = build->survey.wanted_count,
-        .tables_kept = build->plan.kept,
-        .bytes_wanted = build->plan.fetched_bytes,
-        .files_set_aside = build->plan.set_aside,
-    };
+    build->figures.tables_wanted = build->survey.wanted_count;
+    build->figures.tables_kept = build->plan.kept;
+    build->figures.bytes_wanted = build->plan.fetched_bytes;
+    build->figures.files_set_aside = build->plan.set_aside;
     ldb_mutex_unlock(&build->mu);
     return LDB_OK;
 }
@@ -470,12 +522,22 @@ static enum ldb_status fetch_tables(struct repl_build *build,
 
 /* ---- fetching ---- */
 
+/* Of the last try. */
+static void forget_figures(struct repl_build *build)
+{
+    ldb_mutex_lock(&build->mu);
+    build->figures = (struct repl_build_figures){
+        .step = REPL_BUILD_SURVEYING, .begun_us = build->figures.begun_us};
+    ldb_mutex_unlock(&build->mu);
+}
+
 static enum ldb_status try_fetch(struct repl_build *build,
                                  struct ldb_error *err)
 {
     enum ldb_status s;
 
     forget_fetch(build);
+    forget_figures(build);
     s = repl_incoming_clean(build->env, build->dir, false, err);
     if (s == LDB_OK)
         s = ask_state(build, err);
@@ -492,8 +554,10 @@ static enum ldb_status try_fetch(struct repl_build *build,
         s = keep_ours(build, err);
     if (s == LDB_OK)
         s = repl_incoming_link_all(build->env, build->dir, &build->plan, err);
-    if (s == LDB_OK)
+    if (s == LDB_OK) {
+        begin_step(build, REPL_BUILD_FETCHING);
         s = fetch_tables(build, err);
+    }
     return s;
 }
 
@@ -509,6 +573,7 @@ enum ldb_status repl_build_fetch(struct repl_build *build,
         s = is_interrupted(build) ? LDB_CANCELLED : LDB_OK;
     }
     build->is_fetched = s == LDB_OK;
+    begin_step(build, REPL_BUILD_IDLE);
     return s;
 }
 
@@ -600,7 +665,9 @@ enum ldb_status repl_build_switch(struct repl_build *build,
     ldb_mem_free(path);
     if (s != LDB_OK)
         return s;
+    begin_step(build, REPL_BUILD_SWITCHING);
     s = run_switch(build, err);
+    begin_step(build, REPL_BUILD_IDLE);
     build->env->ops->unlock_file(build->env, lock);
     build->is_fetched = false; /* done, or the folder is another one now */
     return s;

@@ -55,12 +55,27 @@ struct repl_build_options {
     bool is_accepted;
 };
 
+/* What it is at. */
+enum repl_build_step {
+    REPL_BUILD_IDLE,      /* between two calls */
+    REPL_BUILD_SURVEYING, /* what is here, by digest, and what the leader has */
+    REPL_BUILD_FETCHING,
+    REPL_BUILD_SWITCHING,
+};
+
+/* "idle", "surveying", ...: for /stats and logs. */
+const char *repl_build_step_text(enum repl_build_step step);
+
 struct repl_build_figures {
+    enum repl_build_step step;
+    uint64_t begun_us;       /* monotonic: when it was created */
+    uint64_t files_digested; /* of the folder, to compare them */
     uint64_t tables_wanted;
-    uint64_t tables_kept;    /* found here, by whatever name */
-    uint64_t bytes_wanted;   /* of those to fetch, */
-    uint64_t tables_fetched; /* and what is here of them, verified */
-    uint64_t bytes_fetched;
+    uint64_t tables_kept;       /* found here, by whatever name */
+    uint64_t bytes_wanted;      /* of those to fetch, */
+    uint64_t bytes_fetched;     /* and what is here of them; while they come, of
+                                   those under way too */
+    uint64_t tables_fetched;    /* verified */
     uint64_t files_set_aside;   /* by the plan */
     uint64_t entries_set_aside; /* those that were in tables alone */
 };

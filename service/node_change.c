@@ -179,15 +179,14 @@ static void ask_others(struct svc_node *node, struct old_leader *old)
 
 static void ask_old_leader(struct svc_node *node, struct old_leader *out)
 {
-    struct repl_follower_stats stats;
-    struct repl_lag lag;
+    struct api_following now;
 
     *out = (struct old_leader){0};
     (void)snprintf(out->url, sizeof out->url, "%s", node->role.now.leader_url);
-    if (svc_follow_figures(node, &stats, &lag) && stats.has_heartbeat) {
-        out->last_heard = stats.heartbeat.last_sequence;
-        note_number(out, stats.heartbeat.manifest_number);
-        note_number(out, stats.heartbeat.durable.journal);
+    if (svc_follow_figures(node, &now) && now.stats.has_heartbeat) {
+        out->last_heard = now.stats.heartbeat.last_sequence;
+        note_number(out, now.stats.heartbeat.manifest_number);
+        note_number(out, now.stats.heartbeat.durable.journal);
     }
     if (out->url[0] == '\0' ||
         svc_peers_state(node->peers, out->url, NULL, &out->state) != LDB_OK) {

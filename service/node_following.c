@@ -281,9 +281,14 @@ static enum ldb_status open_again(struct svc_node *node, struct ldb_error *err)
     return LDB_OK;
 }
 
+/* NULL: it is over; what it has done is kept. */
 static void show_build(struct svc_node *node, struct repl_build *build)
 {
     ldb_mutex_lock(&node->mu);
+    if (build == NULL) {
+        repl_build_figures(node->build, &node->built);
+        node->built_us = svc_node_now_us(node) - node->built.begun_us;
+    }
     node->build = build;
     if (build != NULL && node->is_build_cancelled)
         repl_build_interrupt(build);
@@ -440,6 +445,8 @@ enum ldb_status svc_follow_start(struct svc_node *node, struct ldb_error *err)
 
     ldb_mutex_lock(&node->mu);
     node->is_build_cancelled = false;
+    node->built = (struct repl_build_figures){0};
+    node->built_us = 0;
     node->waits_since_us = svc_node_now_us(node);
     ldb_mutex_unlock(&node->mu);
     /* Without a leader it only shows what it has. */
@@ -496,24 +503,58 @@ static void show_when_level(struct svc_node *node)
     ldb_mutex_unlock(&node->mu);
 }
 
+static void log_progress(struct svc_node *node)
+{
+    uint64_t now_us = svc_node_now_us(node);
+    struct repl_build_figures now;
+    bool is_building;
+
+    ldb_mutex_lock(&node->mu);
+    is_building = node->build != NULL;
+    if (is_building)
+        repl_build_figures(node->build, &now);
+    ldb_mutex_unlock(&node->mu);
+    if (!is_building)
+        node->rebuild_log = (struct svc_rebuild_log){0};
+    else if (svc_rebuild_log_is_due(&node->rebuild_log, &now, now_us))
+        svc_rebuild_log_line(&now, now_us);
+}
+
 void svc_follow_tick(struct svc_node *node)
 {
     show_when_level(node);
+    log_progress(node);
 }
 
-bool svc_follow_figures(void *context, struct repl_follower_stats *out,
-                        struct repl_lag *out_lag)
+/* Under mu. */
+static void rebuild_figures(const struct svc_node *node, uint64_t now_us,
+                            struct api_following *out)
+{
+    out->is_rebuilding = node->build != NULL;
+    out->rebuild = node->built;
+    out->rebuild_us = node->built_us;
+    if (node->build == NULL)
+        return;
+    repl_build_figures(node->build, &out->rebuild);
+    out->rebuild_us =
+        now_us > out->rebuild.begun_us ? now_us - out->rebuild.begun_us : 0;
+}
+
+bool svc_follow_figures(void *context, struct api_following *out)
 {
     struct svc_node *node = context;
+    uint64_t now_us = svc_node_now_us(node);
     bool follows;
 
     ldb_mutex_lock(&node->mu);
     follows = node->follower != NULL;
-    if (follows)
-        repl_follower_stats(node->follower, out);
+    if (follows) {
+        repl_follower_stats(node->follower, &out->stats);
+        rebuild_figures(node, now_us, out);
+    }
     ldb_mutex_unlock(&node->mu);
     if (follows)
-        repl_follower_lag(out, svc_node_now_us(node), out_lag);
+        repl_follower_lag(&out->stats, svc_node_now_us(node), &out->lag);
     return follows;
 }
 
@@ -521,11 +562,9 @@ const char *svc_follow_reason(void *context, struct api_problem *problem)
 {
     struct svc_node *node = context;
     uint64_t max_us = node->config->max_lag_us;
-    struct repl_follower_stats stats;
-    struct repl_lag lag;
+    struct api_following now;
 
-    if (max_us == 0 || !svc_follow_figures(node, &stats, &lag) ||
-        lag.us <= max_us)
+    if (max_us == 0 || !svc_follow_figures(node, &now) || now.lag.us <= max_us)
         return NULL;
     *problem = (struct api_problem){.kind = API_PROBLEM_LAGGING,
                                     .status = 503,
@@ -534,8 +573,9 @@ const char *svc_follow_reason(void *context, struct api_problem *problem)
     api_problem_detail(problem,
                        "%" PRIu64 " s behind the leader, which is more than "
                        "--max-lag: %s%s%s",
-                       lag.us / 1000000, repl_follower_state_text(stats.state),
-                       stats.why[0] == '\0' ? "" : ", ", stats.why);
+                       now.lag.us / 1000000,
+                       repl_follower_state_text(now.stats.state),
+                       now.stats.why[0] == '\0' ? "" : ", ", now.stats.why);
     return problem->reason;
 }
 

@@ -24,7 +24,7 @@ static const struct api_node_ops node_ops = {
     .demote = svc_change_demote,
     .handover = svc_change_handover,
     .reason = svc_follow_reason,
-    .follower = svc_follow_figures,
+    .following = svc_follow_figures,
     .state = svc_follow_state,
 };
 

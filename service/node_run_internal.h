@@ -26,6 +26,7 @@
 #include "replication/role_file.h"
 #include "service/node_run.h"
 #include "service/peers.h"
+#include "service/rebuild_log.h"
 #include "service/turn.h"
 #include "storage/base/mutex.h"
 
@@ -84,7 +85,10 @@ struct svc_node {
     bool is_rebuilding;      /* guarded by mu: db is about to be another */
     bool is_accepted;        /* guarded by mu: the next rebuild may set aside */
     bool is_build_cancelled; /* guarded by mu */
-    struct repl_build *build;                /* guarded by mu: its pointer */
+    struct repl_build *build;           /* guarded by mu: its pointer */
+    struct repl_build_figures built;    /* guarded by mu: of the last build */
+    uint64_t built_us;                  /* guarded by mu: how long it took */
+    struct svc_rebuild_log rebuild_log; /* of tick */
     char logged_why[LDB_ERROR_MESSAGE_SIZE]; /* the follower's thread's */
     uint64_t waits_since_us; /* guarded by mu: it does not stream; 0: it does */
     struct ldb_thread *search; /* looks for another leader; NULL: none */
@@ -166,8 +170,7 @@ LDB_MUST_CHECK enum ldb_status svc_follow_close(struct svc_node *node,
                                                 struct ldb_error *err);
 void svc_follow_tick(struct svc_node *node);
 /* Of struct api_node_ops; context is the node. */
-bool svc_follow_figures(void *context, struct repl_follower_stats *out,
-                        struct repl_lag *out_lag);
+bool svc_follow_figures(void *context, struct api_following *out);
 const char *svc_follow_reason(void *context, struct api_problem *problem);
 LDB_MUST_CHECK enum ldb_status
 svc_follow_state(void *context, struct ldb_error *err, struct repl_state *out);

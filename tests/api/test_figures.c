@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/problem.h"
+#include "tests/support/api_following.h"
 #include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 
@@ -54,6 +55,12 @@ static void every_figure_that_is_gathered_has_a_row(void **state)
     assert_covered("struct repl_digest_index_figures",
                    offsetof(struct api_figures, digests),
                    sizeof(struct repl_digest_index_figures));
+    assert_covered("struct repl_follower_counts",
+                   offsetof(struct api_figures, following.stats.counts),
+                   sizeof(struct repl_follower_counts));
+    assert_covered("struct repl_lag",
+                   offsetof(struct api_figures, following.lag),
+                   sizeof(struct repl_lag));
     assert_covered("struct repl_write_concern_figures",
                    offsetof(struct api_figures, concern),
                    sizeof(struct repl_write_concern_figures));
@@ -104,8 +111,8 @@ static void the_rows_of_a_group_stand_together(void **state)
 static void figures_are_in_both_answers(void **state)
 {
     static const char *const json_alone[] = {
-        "slowdown_count", "slowdown_us", "stop_count",
-        "stop_us",        "hit_rate",    "table_bytes",
+        "slowdown_count", "slowdown_us", "stop_count", "stop_us", "hit_rate",
+        "table_bytes",    "state",       "why",        "leader",  "step",
     };
     size_t count;
     const struct api_figure *rows = api_figures_table(&count);
@@ -149,9 +156,10 @@ static void units_are_those_of_the_names(void **state)
 static void families_without_a_row_are_those_of_texts_and_routes(void **state)
 {
     static const enum api_family_id own[] = {
-        API_FAMILY_BUILD_INFO,    API_FAMILY_NODE_INFO,
-        API_FAMILY_NOT_READY,     API_FAMILY_HTTP_REQUESTS,
-        API_FAMILY_HTTP_DURATION, API_FAMILY_HTTP_LONGEST,
+        API_FAMILY_BUILD_INFO,      API_FAMILY_NODE_INFO,
+        API_FAMILY_NOT_READY,       API_FAMILY_HTTP_REQUESTS,
+        API_FAMILY_HTTP_DURATION,   API_FAMILY_HTTP_LONGEST,
+        API_FAMILY_FOLLOWING_STATE,
     };
     size_t count;
     const struct api_figure *rows = api_figures_table(&count);
@@ -164,6 +172,9 @@ static void families_without_a_row_are_those_of_texts_and_routes(void **state)
 
         for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
             is_own = is_own || own[i] == id;
+        /* Of each follower: prometheus.c has a table of them. */
+        is_own = is_own || (id >= API_FAMILY_SLOT_ALIVE &&
+                            id <= API_FAMILY_SLOT_MISMATCHES);
         for (size_t i = 0; i < count; i++)
             has_row = has_row || rows[i].family == id;
         assert_true(is_own != has_row);
@@ -290,6 +301,24 @@ static void care_is_told_of_damage_and_tells_its_figures(void **state)
     repl_heal_destroy(heal);
 }
 
+static void a_follower_tells_of_itself(void **state)
+{
+    struct api_fixture *f = *state;
+    struct api_figures figures;
+
+    api_figures_gather(&f->context, &figures);
+    assert_false(figures.has_following);
+    api_following_set(&f->context);
+    api_figures_gather(&f->context, &figures);
+    assert_true(figures.has_following);
+    assert_string_equal(figures.following_state, "streaming");
+    assert_string_equal(figures.following_why, "a \"reason\"");
+    assert_string_equal(figures.following_leader, "http://leader:8080");
+    assert_string_equal(figures.following_step, "fetching");
+    assert_int_equal(figures.heard_age_us, 0);
+    assert_int_equal(figures.following.lag.bytes, 52);
+}
+
 #define FIXTURE_TEST(f)                                                        \
     cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
 
@@ -304,6 +333,7 @@ int main(void)
         cmocka_unit_test(families_without_a_row_are_those_of_texts_and_routes),
         cmocka_unit_test(values_are_read_where_they_stand),
         FIXTURE_TEST(gathering_adds_what_is_made_of_others),
+        FIXTURE_TEST(a_follower_tells_of_itself),
         cmocka_unit_test_setup_teardown(a_leader_tells_of_its_followers,
                                         api_leader_setup, api_leader_teardown),
         cmocka_unit_test_setup_teardown(

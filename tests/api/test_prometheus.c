@@ -8,6 +8,7 @@
 #include "api/figures.h"
 #include "api/metrics.h"
 #include "api/router.h"
+#include "tests/support/api_following.h"
 #include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 
@@ -207,7 +208,8 @@ static void stop_care(struct api_leader *l)
 
 static void every_figure_is_the_same_as_in_stats(void **state)
 {
-    struct api_leader *l = *state; /* which has all figures there are */
+    /* Leads and follows: so it has all figures there are. */
+    struct api_leader *l = *state;
     struct api_fixture *f = &l->f;
     struct ldb_error err = {0};
     struct fake_answer answer;
@@ -219,6 +221,7 @@ static void every_figure_is_the_same_as_in_stats(void **state)
     f->context.process_figures = process_of_test;
     start_care(l);
     (void)api_put(f, "/v1/kv/a", "value");
+    api_following_set(&f->context);
     assert_ldb_ok(ldb_flush(f->db, &err), &err);
     answer = api_call(f, "GET", "/v1/kv/a", NULL, NULL);
     fake_answer_release(&answer);
@@ -371,6 +374,65 @@ static void what_is_not_known_is_left_out(void **state)
     test_free(text);
 }
 
+static void a_follower_says_how_it_follows(void **state)
+{
+    struct api_fixture *f = *state;
+    char *text = metrics_of(f);
+
+    assert_null(strstr(text, "leveld_following"));
+    assert_null(strstr(text, "leveld_leader"));
+    assert_null(strstr(text, "leveld_rebuild"));
+    test_free(text);
+    api_following_set(&f->context);
+    text = metrics_of(f);
+    assert_sample(text, "leveld_following_state{state=\"streaming\"}", "1");
+    assert_sample(text, "leveld_following_sequence{position=\"written\"}",
+                  "19");
+    assert_sample(text, "leveld_following_sequence{position=\"synced\"}", "16");
+    assert_sample(text, "leveld_following_journal{position=\"applied\"}", "11");
+    assert_sample(text, "leveld_leader_sequence", "25");
+    assert_sample(text, "leveld_leader_heard_age_seconds", "0.000000");
+    assert_sample(text, "leveld_following_lag_seconds", "53.000000");
+    assert_sample(text, "leveld_following_tables_built_total", "40");
+    assert_sample(text, "leveld_rebuilding", "1");
+    assert_sample(text, "leveld_rebuild_tables{part=\"kept\"}", "63");
+    assert_sample(text, "leveld_rebuild_bytes{part=\"fetched\"}", "65");
+    test_free(text);
+}
+
+static void each_follower_is_told_of_by_its_id(void **state)
+{
+    struct api_leader *l = *state;
+    char *text = metrics_of(&l->f);
+
+    assert_null(strstr(text, "leveld_slot_alive"));
+    test_free(text);
+    (void)leader_fixture_put(&l->leader, "a", "1");
+    api_leader_ack(l);
+    (void)leader_fixture_put(&l->leader, "b", "1");
+    text = metrics_of(&l->f);
+    assert_sample(
+        text, "leveld_slot_alive{node_id=\"" API_LEADER_FOLLOWER "\"}", "1");
+    assert_sample(text, "leveld_slot_lost{node_id=\"" API_LEADER_FOLLOWER "\"}",
+                  "0");
+    assert_sample(text,
+                  "leveld_slot_synced_sequence{node_id=\"" API_LEADER_FOLLOWER
+                  "\"}",
+                  "1");
+    assert_sample(text,
+                  "leveld_slot_applied_sequence{node_id=\"" API_LEADER_FOLLOWER
+                  "\"}",
+                  "1");
+    assert_sample(
+        text, "leveld_slot_lag_sequences{node_id=\"" API_LEADER_FOLLOWER "\"}",
+        "1");
+    assert_sample(
+        text,
+        "leveld_slot_tables_built_total{node_id=\"" API_LEADER_FOLLOWER "\"}",
+        "0");
+    test_free(text);
+}
+
 static void the_accept_of_a_scraper_suits(void **state)
 {
     static const char *const scraper[] = {
@@ -412,6 +474,9 @@ int main(void)
         FIXTURE_TEST(an_overlong_text_is_cut),
         FIXTURE_TEST(a_node_that_is_not_ready_says_why),
         FIXTURE_TEST(what_is_not_known_is_left_out),
+        FIXTURE_TEST(a_follower_says_how_it_follows),
+        cmocka_unit_test_setup_teardown(each_follower_is_told_of_by_its_id,
+                                        api_leader_setup, api_leader_teardown),
         FIXTURE_TEST(the_accept_of_a_scraper_suits),
     };
 

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#include "tests/support/api_fixture.h"
+#include "tests/support/api_following.h"
+#include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 
 static json_t *stats_of(struct api_fixture *f)
@@ -158,6 +159,105 @@ static void a_node_that_is_not_ready_says_why(void **state)
     json_decref(body);
 }
 
+static void a_follower_says_how_it_follows(void **state)
+{
+    static const struct {
+        const char *path;
+        json_int_t value;
+    } rows[] = {
+        {"epoch", 3},
+        {"bytes_per_second", 28},
+        {"written.journal", 17},
+        {"written.offset", 18},
+        {"written.sequence", 19},
+        {"synced.sequence", 16},
+        {"applied.sequence", 13},
+        {"manifest.number", 20},
+        {"manifest.bytes", 21},
+        {"heard.journal", 22},
+        {"heard.offset", 23},
+        {"heard.sequence", 24},
+        {"heard.last_sequence", 25},
+        {"heard.manifest_number", 26},
+        {"heard.manifest_bytes", 27},
+        {"heard.age_us", 0},
+        {"lag.sequences", 51},
+        {"lag.bytes", 52},
+        {"lag.us", 53000000},
+        {"counts.connects", 31},
+        {"counts.failures", 32},
+        {"counts.rebuilds", 33},
+        {"counts.journal_bytes", 34},
+        {"counts.journals_sealed", 35},
+        {"counts.syncs", 36},
+        {"counts.acks", 37},
+        {"counts.edits", 38},
+        {"counts.installs", 39},
+        {"counts.tables_built", 40},
+        {"counts.tables_fetched", 41},
+        {"counts.fetched_bytes", 42},
+        {"counts.digest_mismatches", 43},
+        {"counts.stalls", 44},
+        {"rebuild.files_digested", 61},
+        {"rebuild.tables_wanted", 62},
+        {"rebuild.tables_kept", 63},
+        {"rebuild.bytes_wanted", 64},
+        {"rebuild.bytes_fetched", 65},
+        {"rebuild.tables_fetched", 66},
+        {"rebuild.files_set_aside", 67},
+        {"rebuild.entries_set_aside", 68},
+        {"rebuild.elapsed_us", 69000000},
+    };
+    struct api_fixture *f = *state;
+    json_t *body = stats_of(f);
+    const json_t *following;
+
+    assert_null(json_object_get(json_at(body, "replication"), "following"));
+    json_decref(body);
+    api_following_set(&f->context);
+    body = stats_of(f);
+    following = json_at(body, "replication.following");
+    assert_string_equal(json_string_value(json_at(following, "state")),
+                        "streaming");
+    assert_string_equal(json_string_value(json_at(following, "why")),
+                        "a \"reason\"");
+    assert_string_equal(json_string_value(json_at(following, "leader")),
+                        "http://leader:8080");
+    assert_string_equal(json_string_value(json_at(following, "rebuild.step")),
+                        "fetching");
+    assert_true(json_is_true(json_at(following, "rebuild.running")));
+    assert_true(json_is_true(json_at(following, "lag.known")));
+    assert_true(json_is_true(json_at(following, "heard.slot_lost")));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(json_integer_value(json_at(following, rows[i].path)),
+                         rows[i].value);
+    json_decref(body);
+}
+
+static void a_leader_lists_its_followers(void **state)
+{
+    struct api_leader *l = *state;
+    json_t *body = stats_of(&l->f);
+    const json_t *item;
+
+    assert_int_equal(json_array_size(json_at(body, "followers")), 0);
+    json_decref(body);
+    (void)leader_fixture_put(&l->leader, "a", "1");
+    api_leader_ack(l);
+    (void)leader_fixture_put(&l->leader, "b", "1");
+    body = stats_of(&l->f);
+    assert_int_equal(json_array_size(json_at(body, "followers")), 1);
+    item = json_array_get(json_at(body, "followers"), 0);
+    assert_string_equal(json_string_value(json_at(item, "node_id")),
+                        API_LEADER_FOLLOWER);
+    assert_int_equal(json_integer_value(json_at(item, "lag.sequences")), 1);
+    json_decref(body);
+    l->f.context.leader = NULL;
+    body = stats_of(&l->f);
+    assert_null(json_object_get(body, "followers"));
+    json_decref(body);
+}
+
 #define FIXTURE_TEST(f)                                                        \
     cmocka_unit_test_setup_teardown(f, api_fixture_setup, api_fixture_teardown)
 
@@ -169,6 +269,9 @@ int main(void)
         FIXTURE_TEST(requests_are_counted_by_route),
         FIXTURE_TEST(the_process_shows_when_the_service_tells),
         FIXTURE_TEST(a_node_that_is_not_ready_says_why),
+        FIXTURE_TEST(a_follower_says_how_it_follows),
+        cmocka_unit_test_setup_teardown(a_leader_lists_its_followers,
+                                        api_leader_setup, api_leader_teardown),
     };
 
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);

@@ -42,17 +42,71 @@ def load(server):
         return client.get('/stats').json(), client.get('/metrics')
 
 
+def wait_for_follower(server):
+    """Until the leader has heard of one, and that has all it has."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        with Client(server) as client:
+            followers = client.get('/stats').json()['followers']
+        if followers and 'lag' in followers[0] and \
+                followers[0]['lag']['sequences'] == 0:
+            return
+        time.sleep(0.01)
+    raise Failure(f'no follower is level: {followers}')
+
+
+def load_both(folder):
+    """/stats and /metrics of a leader and of its follower."""
+    with Server(os.path.join(folder, 'data')) as leader:
+        load(leader)
+        with Server(os.path.join(folder, 'follower'), '--role', 'follower',
+                    '--leader', f'http://127.0.0.1:{leader.port}') as follower:
+            wait_for_follower(leader)
+            answers = []
+            for server in (leader, follower):
+                with Client(server) as client:
+                    answers.append((client.get('/stats').json(),
+                                    client.get('/metrics')))
+            return answers
+
+
 def promtool_case(folder):
     promtool = tool('promtool')
-    with Server(os.path.join(folder, 'data')) as server:
-        _, answer = load(server)
-    expect_equal(answer.headers['content-type'],
-                 'text/plain; version=0.0.4; charset=utf-8', 'Content-Type')
-    done = subprocess.run([promtool, 'check', 'metrics'], input=answer.body,
-                          capture_output=True, timeout=PATIENCE, check=False)
-    expect_equal((done.returncode, done.stdout, done.stderr), (0, b'', b''),
-                 'promtool check metrics')
+    for _, answer in load_both(folder):
+        expect_equal(answer.headers['content-type'],
+                     'text/plain; version=0.0.4; charset=utf-8', 'Content-Type')
+        done = subprocess.run([promtool, 'check', 'metrics'], input=answer.body,
+                              capture_output=True, timeout=PATIENCE,
+                              check=False)
+        expect_equal((done.returncode, done.stdout, done.stderr), (0, b'', b''),
+                     'promtool check metrics')
     return f'{len(answer.body)} bytes'
+
+
+def follower_case(folder):
+    """Both ends say the same of a follower that has all."""
+    (leader, _), (follower, metrics) = load_both(folder)
+    told = leader['followers'][0]
+    own = follower['replication']['following']
+    expect_equal(told['node_id'], follower['node_id'], 'node id')
+    expect_equal(own['state'], 'streaming', 'state')
+    expect_equal(own['why'], '', 'why')
+    expect(own['leader'].startswith('http://127.0.0.1:'), own['leader'])
+    expect_equal(own['epoch'], leader['epoch'], 'epoch')
+    expect(own['lag']['known'], 'the lag is not known')
+    expect_equal(own['lag']['bytes'], 0, 'lag in bytes')
+    expect_equal(own['applied'], told['applied'], 'applied')
+    expect_equal(own['synced'], told['synced'], 'synced')
+    expect_equal(own['synced']['sequence'], leader['sequence'], 'sequence')
+    expect(own['counts']['connects'] >= 1, own['counts'])
+    expect(own['counts']['journal_bytes'] > 0, own['counts'])
+    expect('followers' not in follower, 'a follower has followers')
+    expect('following' not in leader['replication'], 'a leader follows')
+    text = metrics.body.decode()
+    for sample in ('leveld_following_state{state="streaming"} 1',
+                   'leveld_following_sequence{position="applied"} '
+                   f'{leader["sequence"]}'):
+        expect(sample in text, f'{sample} is not in /metrics')
 
 
 # ---- Prometheus ----
@@ -207,11 +261,12 @@ def group_of(stats, path):
 def page_case(folder):
     with open(os.path.join(ROOT, 'docs/http_api.md'), encoding='utf-8') as file:
         page = file.read()
-    with Server(os.path.join(folder, 'data')) as server:
-        stats, answer = load(server)
-
-    families = set(re.findall(r'^# TYPE (\S+) ', answer.body.decode(),
-                              re.MULTILINE))
+    both = load_both(folder)
+    stats, following = both[0][0], both[1][0]
+    families = set()
+    for _, answer in both:
+        families |= set(re.findall(r'^# TYPE (\S+) ', answer.body.decode(),
+                                   re.MULTILINE))
     listed = [name for _, cell in rows_of(section(page, '/metrics'))
               for name in re.findall(r'`((?:leveld|process)_\w+)`', cell)]
     expect_equal(sorted(listed), sorted(families), 'families on the page')
@@ -223,6 +278,8 @@ def page_case(folder):
         if path == 'top':
             have = {name for name, value in stats.items()
                     if not isinstance(value, (dict, list))} | {'reason'}
+        elif path == 'replication.following':
+            have = names_in(group_of(following, path))
         else:
             have = names_in(group_of(stats, path))
             seen.add(path.removesuffix('[]'))
@@ -240,6 +297,7 @@ def page_case(folder):
 def main():
     suite = Suite()
     suite.run('promtool finds no fault', promtool_case)
+    suite.run('both ends tell of a follower', follower_case)
     suite.run('Prometheus scrapes it', scrape_case)
     suite.run('the page lists it all', page_case)
     return suite.finish()

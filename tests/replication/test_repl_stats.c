@@ -66,6 +66,25 @@ static struct repl_lag lag_now(void)
     return lag;
 }
 
+static void what_comes_is_told_by_the_second(void **state)
+{
+    struct repl_follower_stats stats;
+
+    (void)state;
+    repl_board_add(&board, &board.stats.counts.journal_bytes, 3000);
+    repl_board_add(&board, &board.stats.counts.table_bytes, 1000);
+    repl_board_add(&board, &board.stats.counts.acks, 500);
+    clock_env.now_us += 2000000;
+    repl_board_read(&board, &stats);
+    assert_int_equal(2000, stats.bytes_per_second);
+    clock_env.now_us += 100000000;
+    repl_board_read(&board, &stats);
+    assert_int_equal(0, stats.bytes_per_second);
+    assert_int_equal(3000, stats.counts.journal_bytes);
+    assert_int_equal(1000, stats.counts.table_bytes);
+    assert_int_equal(500, stats.counts.acks);
+}
+
 static void every_state_has_a_word(void **state)
 {
     (void)state;
@@ -224,6 +243,7 @@ static void nobody_waits_for_ever(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        board_test(what_comes_is_told_by_the_second),
         cmocka_unit_test(every_state_has_a_word),
         board_test(nothing_is_known_before_the_leader_was_heard),
         board_test(a_leader_that_was_never_heard_leaves_it_behind),
