@@ -9,9 +9,6 @@
 #include "storage/version/current_file.h"
 #include "storage/version/file_names.h"
 
-#define FILE_NAME    "clean-stop"
-#define FILE_VERSION 1
-
 /* ---- the folder ---- */
 
 static enum ldb_status see_name(void *context, const char *name)
@@ -105,10 +102,11 @@ enum ldb_status repl_clean_stop_load(struct ldb_env *env, const char *dir,
     struct repl_clean_stop loaded = {0};
     enum ldb_status s;
 
-    s = repl_sidecar_read(env, dir, FILE_NAME, FILE_VERSION, err, &text);
+    s = repl_sidecar_read(env, dir, REPL_CLEAN_STOP_FILE,
+                          REPL_CLEAN_STOP_VERSION, err, &text);
     if (s == LDB_OK && !parse(ldb_slice_of_buf(&text), &loaded))
         s = ldb_error_set(err, LDB_CORRUPTION,
-                          REPL_SIDECAR_FOLDER "/" FILE_NAME
+                          REPL_SIDECAR_FOLDER "/" REPL_CLEAN_STOP_FILE
                                               ": not a clean stop's mark");
     if (s == LDB_OK)
         *out = loaded;
@@ -135,7 +133,8 @@ enum ldb_status repl_clean_stop_store(struct ldb_env *env, const char *dir,
     if (s != LDB_OK)
         s = ldb_error_no_memory(err);
     else
-        s = repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION,
+        s = repl_sidecar_write(env, dir, REPL_CLEAN_STOP_FILE,
+                               REPL_CLEAN_STOP_VERSION,
                                ldb_slice_of_buf(&lines), err);
     ldb_buf_release(&lines);
     return s;
@@ -144,5 +143,5 @@ enum ldb_status repl_clean_stop_store(struct ldb_env *env, const char *dir,
 enum ldb_status repl_clean_stop_remove(struct ldb_env *env, const char *dir,
                                        struct ldb_error *err)
 {
-    return repl_sidecar_remove(env, dir, FILE_NAME, err);
+    return repl_sidecar_remove(env, dir, REPL_CLEAN_STOP_FILE, err);
 }

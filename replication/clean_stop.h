@@ -10,6 +10,10 @@
 
 #include "storage/base/env.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_CLEAN_STOP_FILE    "clean-stop"
+#define REPL_CLEAN_STOP_VERSION 1
+
 struct repl_clean_stop {
     uint64_t epoch_number;
     uint64_t epoch_id;

@@ -10,9 +10,6 @@
 #include "storage/folder_files.h"
 #include "storage/retained.h"
 
-#define FILE_NAME    "digests"
-#define FILE_VERSION 1
-
 /* Of a line: the longer word, two numbers of 20 digits, 32 hex digits, blanks
  * and the end. */
 #define LINE_MAX_LEN (7 + 20 + 20 + 2 * LDB_DIGEST_SIZE + 4)
@@ -97,8 +94,8 @@ enum ldb_status repl_digest_store_load(struct ldb_env *env, const char *dir,
                                        struct repl_digest_list *out)
 {
     struct ldb_buf text = LDB_BUF_INIT(REPL_SIDECAR_BYTES_MAX);
-    enum ldb_status s =
-        repl_sidecar_read(env, dir, FILE_NAME, FILE_VERSION, err, &text);
+    enum ldb_status s = repl_sidecar_read(env, dir, REPL_DIGESTS_FILE,
+                                          REPL_DIGESTS_VERSION, err, &text);
 
     if (s == LDB_OK && !parse_lines(ldb_slice_of_buf(&text), out))
         s = ldb_error_no_memory(err);
@@ -196,11 +193,13 @@ enum ldb_status repl_digest_store_save(struct ldb_env *env, const char *dir,
     for (size_t i = first; s == LDB_OK && i < count; i++)
         s = print_line(&list->items[i], &lines);
     if (s != LDB_OK)
-        s = ldb_error_set(err, s, REPL_SIDECAR_FOLDER "/" FILE_NAME ": %s",
+        s = ldb_error_set(err, s,
+                          REPL_SIDECAR_FOLDER "/" REPL_DIGESTS_FILE ": %s",
                           ldb_status_text(s));
     else
-        s = repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION,
-                               ldb_slice_of_buf(&lines), err);
+        s = repl_sidecar_write(env, dir, REPL_DIGESTS_FILE,
+                               REPL_DIGESTS_VERSION, ldb_slice_of_buf(&lines),
+                               err);
     ldb_buf_release(&lines);
     return s;
 }

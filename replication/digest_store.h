@@ -13,6 +13,10 @@
 #include "storage/base/digest.h"
 #include "storage/version/file_names.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_DIGESTS_FILE    "digests"
+#define REPL_DIGESTS_VERSION 1
+
 /* Digests that are stored at most, those of the highest numbers. Chosen: as
  * many tables as a checkpoint may have; their file fits its limit. */
 #define REPL_DIGESTS_STORED_MAX ((size_t)100000)

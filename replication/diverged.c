@@ -10,9 +10,6 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
-#define FILE_NAME    "rewinds"
-#define FILE_VERSION 1
-
 /* Of a copy that is not whole yet. */
 #define PART_SUFFIX ".part"
 
@@ -257,7 +254,7 @@ static enum ldb_status parse(struct ldb_slice lines, struct ldb_error *err,
             rewind.id <= (n == 0 ? 0 : found->rewinds[n - 1].id))
             return ldb_error_set(err, LDB_CORRUPTION,
                                  REPL_SIDECAR_FOLDER
-                                 "/" FILE_NAME
+                                 "/" REPL_REWINDS_FILE
                                  ": line %zu is not the next rewind",
                                  n + 2);
         s = add_rewind(found, &rewind, err);
@@ -270,8 +267,9 @@ static enum ldb_status load_rewinds(struct listing *listing,
 {
     struct ldb_buf text = LDB_BUF_INIT(REPL_SIDECAR_BYTES_MAX);
     struct ldb_error why = {0};
-    enum ldb_status s = repl_sidecar_read(listing->env, listing->dir, FILE_NAME,
-                                          FILE_VERSION, &why, &text);
+    enum ldb_status s =
+        repl_sidecar_read(listing->env, listing->dir, REPL_REWINDS_FILE,
+                          REPL_REWINDS_VERSION, &why, &text);
 
     if (s == LDB_OK)
         s = parse(ldb_slice_of_buf(&text), &why, &listing->found);
@@ -300,11 +298,13 @@ static enum ldb_status store_rewinds(struct ldb_env *env, const char *dir,
                            rewind->fork, rewind->last, rewind->wall_us);
     }
     if (s != LDB_OK)
-        s = ldb_error_set(err, s, REPL_SIDECAR_FOLDER "/" FILE_NAME ": %s",
+        s = ldb_error_set(err, s,
+                          REPL_SIDECAR_FOLDER "/" REPL_REWINDS_FILE ": %s",
                           ldb_status_text(s));
     else
-        s = repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION,
-                               ldb_slice_of_buf(&lines), err);
+        s = repl_sidecar_write(env, dir, REPL_REWINDS_FILE,
+                               REPL_REWINDS_VERSION, ldb_slice_of_buf(&lines),
+                               err);
     ldb_buf_release(&lines);
     return s;
 }

@@ -24,6 +24,10 @@
 #include "storage/base/env.h"
 #include "storage/version/file_names.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_REWINDS_FILE    "rewinds"
+#define REPL_REWINDS_VERSION 1
+
 #define REPL_DIVERGED_FOLDER LDB_OWN_FOLDER "/diverged"
 
 /* Behind "R-", of the journal of entries. */

@@ -7,9 +7,6 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
-#define FILE_NAME    "epochs"
-#define FILE_VERSION 1
-
 void repl_epoch_history_release(struct repl_epoch_history *history)
 {
     ldb_mem_free(history->items);
@@ -135,7 +132,7 @@ static enum ldb_status parse(struct ldb_slice lines, struct ldb_error *err,
             !repl_epoch_follows(repl_epoch_history_last(history), &epoch))
             return ldb_error_set(err, LDB_CORRUPTION,
                                  REPL_SIDECAR_FOLDER
-                                 "/" FILE_NAME
+                                 "/" REPL_EPOCHS_FILE
                                  ": line %zu is not the next epoch",
                                  history->count + 2);
         s = repl_epoch_history_append(history, &epoch, err);
@@ -144,7 +141,7 @@ static enum ldb_status parse(struct ldb_slice lines, struct ldb_error *err,
     }
     if (history->count == 0)
         return ldb_error_set(err, LDB_CORRUPTION,
-                             REPL_SIDECAR_FOLDER "/" FILE_NAME
+                             REPL_SIDECAR_FOLDER "/" REPL_EPOCHS_FILE
                                                  ": no epoch in it");
     return LDB_OK;
 }
@@ -157,7 +154,8 @@ enum ldb_status repl_epoch_history_load(struct ldb_env *env, const char *dir,
     struct repl_epoch_history loaded = {0};
     enum ldb_status s;
 
-    s = repl_sidecar_read(env, dir, FILE_NAME, FILE_VERSION, err, &text);
+    s = repl_sidecar_read(env, dir, REPL_EPOCHS_FILE, REPL_EPOCHS_VERSION, err,
+                          &text);
     if (s == LDB_OK)
         s = parse(ldb_slice_of_buf(&text), err, &loaded);
     if (s == LDB_OK)
@@ -186,10 +184,11 @@ repl_epoch_history_store(struct ldb_env *env, const char *dir,
                            epoch->base, epoch->first_journal);
     }
     if (s != LDB_OK)
-        s = ldb_error_set(err, s, REPL_SIDECAR_FOLDER "/" FILE_NAME ": %s",
+        s = ldb_error_set(err, s,
+                          REPL_SIDECAR_FOLDER "/" REPL_EPOCHS_FILE ": %s",
                           ldb_status_text(s));
     else
-        s = repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION,
+        s = repl_sidecar_write(env, dir, REPL_EPOCHS_FILE, REPL_EPOCHS_VERSION,
                                ldb_slice_of_buf(&lines), err);
     ldb_buf_release(&lines);
     return s;

@@ -11,6 +11,10 @@
 
 #include "storage/base/env.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_EPOCHS_FILE    "epochs"
+#define REPL_EPOCHS_VERSION 1
+
 /*
  * How far an epoch's base lies above what recovery found: more writes than a
  * journal's unsynced tail can have lost.

@@ -3,9 +3,6 @@
 #include "replication/sidecar.h"
 #include "storage/base/status.h"
 
-#define FILE_NAME    "identity"
-#define FILE_VERSION 1
-
 /* Hex digits of an id. */
 #define ID_LEN (REPL_ID_SIZE - 1)
 
@@ -70,7 +67,8 @@ enum ldb_status repl_identity_load(struct ldb_env *env, const char *dir,
     struct ldb_slice lines;
     enum ldb_status s;
 
-    s = repl_sidecar_read(env, dir, FILE_NAME, FILE_VERSION, err, &text);
+    s = repl_sidecar_read(env, dir, REPL_IDENTITY_FILE, REPL_IDENTITY_VERSION,
+                          err, &text);
     if (s == LDB_OK) {
         lines = ldb_slice_of_buf(&text);
         if (read_id(&lines, "cluster", loaded.cluster_id) &&
@@ -78,7 +76,7 @@ enum ldb_status repl_identity_load(struct ldb_env *env, const char *dir,
             *out = loaded;
         else
             s = ldb_error_set(err, LDB_CORRUPTION,
-                              REPL_SIDECAR_FOLDER "/" FILE_NAME
+                              REPL_SIDECAR_FOLDER "/" REPL_IDENTITY_FILE
                                                   ": not two ids");
     }
     ldb_buf_release(&text);
@@ -97,8 +95,9 @@ enum ldb_status repl_identity_store(struct ldb_env *env, const char *dir,
     if (s != LDB_OK)
         s = ldb_error_no_memory(err);
     else
-        s = repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION,
-                               ldb_slice_of_buf(&lines), err);
+        s = repl_sidecar_write(env, dir, REPL_IDENTITY_FILE,
+                               REPL_IDENTITY_VERSION, ldb_slice_of_buf(&lines),
+                               err);
     ldb_buf_release(&lines);
     return s;
 }

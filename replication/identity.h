@@ -9,6 +9,10 @@
 
 #include "storage/base/env.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_IDENTITY_FILE    "identity"
+#define REPL_IDENTITY_VERSION 1
+
 /* 128 bits in lower-case hex, and a NUL. */
 #define REPL_ID_SIZE 33
 

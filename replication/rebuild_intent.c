@@ -6,9 +6,6 @@
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
 
-#define FILE_NAME    "rebuild"
-#define FILE_VERSION 1
-
 /* Bytes of the lines; chosen: they have less than half of it. */
 #define LINES_MAX 1024
 
@@ -126,10 +123,11 @@ enum ldb_status repl_rebuild_intent_load(struct ldb_env *env, const char *dir,
     struct repl_rebuild_intent loaded = {0};
     enum ldb_status s;
 
-    s = repl_sidecar_read(env, dir, FILE_NAME, FILE_VERSION, err, &lines);
+    s = repl_sidecar_read(env, dir, REPL_REBUILD_FILE, REPL_REBUILD_VERSION,
+                          err, &lines);
     if (s == LDB_OK && !parse(ldb_slice_of_buf(&lines), &loaded))
         s = ldb_error_set(err, LDB_CORRUPTION,
-                          REPL_SIDECAR_FOLDER "/" FILE_NAME
+                          REPL_SIDECAR_FOLDER "/" REPL_REBUILD_FILE
                                               ": not a rebuild's mark");
     if (s == LDB_OK)
         *out = loaded;
@@ -159,8 +157,9 @@ repl_rebuild_intent_store(struct ldb_env *env, const char *dir,
     if (s != LDB_OK)
         s = ldb_error_no_memory(err);
     else
-        s = repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION,
-                               ldb_slice_of_buf(&lines), err);
+        s = repl_sidecar_write(env, dir, REPL_REBUILD_FILE,
+                               REPL_REBUILD_VERSION, ldb_slice_of_buf(&lines),
+                               err);
     ldb_buf_release(&lines);
     return s;
 }
@@ -168,5 +167,5 @@ repl_rebuild_intent_store(struct ldb_env *env, const char *dir,
 enum ldb_status repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
                                            struct ldb_error *err)
 {
-    return repl_sidecar_remove(env, dir, FILE_NAME, err);
+    return repl_sidecar_remove(env, dir, REPL_REBUILD_FILE, err);
 }

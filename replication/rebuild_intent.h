@@ -13,6 +13,10 @@
 #include "replication/identity.h"
 #include "storage/base/digest.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_REBUILD_FILE    "rebuild"
+#define REPL_REBUILD_VERSION 1
+
 enum repl_rebuild_phase {
     REPL_REBUILD_FETCHING,  /* the folder is as it was, but for leveld/ */
     REPL_REBUILD_SWITCHING, /* to be ended before it is opened */

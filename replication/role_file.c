@@ -8,9 +8,6 @@
 #include "storage/base/slice.h"
 #include "storage/base/status.h"
 
-#define FILE_NAME    "role"
-#define FILE_VERSION 1
-
 /* The word of a URL that is not there. */
 #define NO_URL "-"
 
@@ -96,10 +93,12 @@ enum ldb_status repl_role_file_load(struct ldb_env *env, const char *dir,
     struct repl_role_file loaded = {0};
     enum ldb_status s;
 
-    s = repl_sidecar_read(env, dir, FILE_NAME, FILE_VERSION, err, &text);
+    s = repl_sidecar_read(env, dir, REPL_ROLE_FILE, REPL_ROLE_VERSION, err,
+                          &text);
     if (s == LDB_OK && !parse(ldb_slice_of_buf(&text), &loaded))
         s = ldb_error_set(err, LDB_CORRUPTION,
-                          REPL_SIDECAR_FOLDER "/" FILE_NAME ": not a role");
+                          REPL_SIDECAR_FOLDER "/" REPL_ROLE_FILE
+                                              ": not a role");
     if (s == LDB_OK)
         *out = loaded;
     ldb_buf_release(&text);
@@ -140,7 +139,7 @@ enum ldb_status repl_role_file_store(struct ldb_env *env, const char *dir,
     if (s != LDB_OK)
         s = ldb_error_no_memory(err);
     else
-        s = repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION,
+        s = repl_sidecar_write(env, dir, REPL_ROLE_FILE, REPL_ROLE_VERSION,
                                ldb_slice_of_buf(&lines), err);
     ldb_buf_release(&lines);
     return s;
@@ -149,7 +148,7 @@ enum ldb_status repl_role_file_store(struct ldb_env *env, const char *dir,
 enum ldb_status repl_role_file_remove(struct ldb_env *env, const char *dir,
                                       struct ldb_error *err)
 {
-    return repl_sidecar_remove(env, dir, FILE_NAME, err);
+    return repl_sidecar_remove(env, dir, REPL_ROLE_FILE, err);
 }
 
 /* ---- deciding ---- */

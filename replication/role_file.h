@@ -15,6 +15,10 @@
 
 #include "replication/protocol.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_ROLE_FILE    "role"
+#define REPL_ROLE_VERSION 1
+
 struct repl_assignment {
     enum repl_role role;
     char leader_url[REPL_URL_SIZE]; /* of a follower; "": nobody yet */

@@ -11,6 +11,9 @@
 /* "crc32c 01234567\n" */
 #define TRAILER_LEN 16
 
+/* A first line, and more. */
+#define HEAD_LEN 64
+
 static char *folder_path(const char *dir)
 {
     return ldb_mem_printf("%s/" REPL_SIDECAR_FOLDER, dir);
@@ -191,6 +194,53 @@ enum ldb_status repl_sidecar_read(struct ldb_env *env, const char *dir,
 out:
     ldb_buf_release(&text);
     ldb_mem_free(path);
+    return s;
+}
+
+/* The first bytes of a file, which may be none. */
+static enum ldb_status read_head(struct ldb_env *env, const char *path,
+                                 uint8_t head[HEAD_LEN], struct ldb_error *err,
+                                 size_t *out_len)
+{
+    struct ldb_sequential_file *file = NULL;
+    enum ldb_status s = env->ops->open_sequential(env, path, err, &file);
+    size_t len = 0;
+    size_t more = 1;
+
+    while (s == LDB_OK && more > 0 && len < HEAD_LEN) {
+        s = ldb_sequential_read(file, HEAD_LEN - len, head + len, &more, err);
+        if (s == LDB_OK)
+            len += more;
+    }
+    if (file != NULL)
+        ldb_sequential_close(file);
+    if (s == LDB_OK)
+        *out_len = len;
+    return s;
+}
+
+enum ldb_status repl_sidecar_check_version(struct ldb_env *env, const char *dir,
+                                           const char *name, uint64_t version,
+                                           struct ldb_error *err)
+{
+    char *path = file_path(dir, name, "");
+    struct ldb_error why = {0};
+    uint8_t head[HEAD_LEN];
+    struct ldb_slice text;
+    size_t len = 0;
+    enum ldb_status s;
+
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    s = read_head(env, path, head, &why, &len);
+    ldb_mem_free(path);
+    text = ldb_slice_make(head, len);
+    if (s == LDB_OK)
+        s = check_first_line(&text, name, version, &why);
+    if (s == LDB_NOT_FOUND || s == LDB_CORRUPTION)
+        return LDB_OK;
+    if (s != LDB_OK && err != NULL)
+        *err = why;
     return s;
 }
 

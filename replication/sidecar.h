@@ -33,6 +33,16 @@ LDB_MUST_CHECK enum ldb_status
 repl_sidecar_read(struct ldb_env *env, const char *dir, const char *name,
                   uint64_t version, struct ldb_error *err, struct ldb_buf *out);
 
+/*
+ * Whether a build that knows that version can read the file, by its first line
+ * alone; OK too when it is not there, or is damaged, which is told by who reads
+ * it. Errors: NOT_SUPPORTED; IO, NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_sidecar_check_version(struct ldb_env *env, const char *dir,
+                           const char *name, uint64_t version,
+                           struct ldb_error *err);
+
 /* lines: whole lines. Durable when OK; before, or failed, the old file. */
 LDB_MUST_CHECK enum ldb_status
 repl_sidecar_write(struct ldb_env *env, const char *dir, const char *name,

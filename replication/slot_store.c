@@ -6,9 +6,6 @@
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
 
-#define FILE_NAME    "slots"
-#define FILE_VERSION 1
-
 /* Hex digits of an id. */
 #define ID_LEN (REPL_ID_SIZE - 1)
 
@@ -81,8 +78,8 @@ enum ldb_status repl_slot_store_load(struct ldb_env *env, const char *dir,
 {
     struct ldb_buf text = LDB_BUF_INIT(REPL_SIDECAR_BYTES_MAX);
     size_t count = 0;
-    enum ldb_status s =
-        repl_sidecar_read(env, dir, FILE_NAME, FILE_VERSION, err, &text);
+    enum ldb_status s = repl_sidecar_read(env, dir, REPL_SLOTS_FILE,
+                                          REPL_SLOTS_VERSION, err, &text);
 
     if (s == LDB_OK && !parse_lines(ldb_slice_of_buf(&text), out, &count))
         count = 0;
@@ -112,5 +109,6 @@ enum ldb_status repl_slot_store_save(struct ldb_env *env, const char *dir,
                                      struct ldb_slice lines,
                                      struct ldb_error *err)
 {
-    return repl_sidecar_write(env, dir, FILE_NAME, FILE_VERSION, lines, err);
+    return repl_sidecar_write(env, dir, REPL_SLOTS_FILE, REPL_SLOTS_VERSION,
+                              lines, err);
 }

@@ -12,6 +12,10 @@
 
 #include "replication/protocol.h"
 
+/* Of its file in leveld/ (sidecar.h). */
+#define REPL_SLOTS_FILE    "slots"
+#define REPL_SLOTS_VERSION 1
+
 /* Slots at most, each of a node. Chosen. */
 #define REPL_SLOTS_MAX 256
 

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include "replication/clean_stop.h"
+#include "replication/digest_store.h"
 #include "replication/incoming.h"
 #include "replication/sidecar.h"
 #include "storage/base/mem.h"
@@ -18,10 +19,6 @@
 #include "storage/retained.h"
 #include "storage/version/current_file.h"
 #include "storage/version/manifest.h"
-
-/* Of digests computed for files of the folder (digest_index.h): their names
- * will be of other ones. */
-#define DIGESTS_FILE "digests"
 
 /* ---- small things ---- */
 
@@ -459,8 +456,9 @@ static enum ldb_status prepare(struct repl_switch *sw, struct ldb_error *err)
     s = repl_rebuild_intent_store(sw->env, sw->dir, &sw->intent, err);
     if (s == LDB_OK)
         s = repl_clean_stop_remove(sw->env, sw->dir, err);
+    /* They are of names that will be other files. */
     if (s == LDB_OK)
-        s = repl_sidecar_remove(sw->env, sw->dir, DIGESTS_FILE, err);
+        s = repl_sidecar_remove(sw->env, sw->dir, REPL_DIGESTS_FILE, err);
     if (s == LDB_OK)
         s = settle(sw, err);
     return s;

@@ -8,6 +8,7 @@
 #include "api/role.h"
 #include "api/sequence_wait.h"
 #include "replication/digest_index.h"
+#include "replication/formats.h"
 #include "service/http_server.h"
 #include "service/node_run_internal.h"
 #include "storage/base/mem.h"
@@ -292,7 +293,10 @@ enum ldb_status svc_node_open(const struct svc_config *config,
     svc_turn_init(&node->turn);
     context->node_ops = &node_ops;
     context->node = node;
-    s = svc_peers_create(config, env, err, &node->peers);
+    /* Before anything: it may be a newer leveld's. */
+    s = repl_formats_check(env, config->data_dir, err);
+    if (s == LDB_OK)
+        s = svc_peers_create(config, env, err, &node->peers);
     if (s == LDB_OK)
         s = decide(node, err);
     if (s == LDB_OK)

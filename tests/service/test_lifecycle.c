@@ -178,20 +178,29 @@ static void a_folder_in_use_is_refused(void **state)
 
 static void a_newer_format_is_refused_with_nothing_written(void **state)
 {
+    static const char *const names[] = {"epochs", "role", "slots", "digests"};
     struct svc_service *service = start();
-    struct ldb_error err = {0};
-    uint64_t calls;
 
     (void)state;
     stop(service);
-    assert_int_equal(LDB_OK,
-                     ldb_env_replace_file(
-                         env, "db/leveld", "db/leveld/epochs", "db/leveld/t",
-                         ldb_slice_str("leveld-epochs 2\nnew things\n"), &err));
-    calls = env_fault_count(fault, ENV_FAULT_WRITES);
-    assert_int_equal(LDB_NOT_SUPPORTED,
-                     try_start("--create=yes", &err, &service));
-    assert_int_equal(calls, env_fault_count(fault, ENV_FAULT_WRITES));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct ldb_error err = {0};
+        char path[64];
+        char text[64];
+        uint64_t calls;
+
+        snprintf(path, sizeof path, "db/leveld/%s", names[i]);
+        snprintf(text, sizeof text, "leveld-%s 2\nnew things\n", names[i]);
+        assert_int_equal(
+            LDB_OK, ldb_env_replace_file(env, "db/leveld", path, "db/leveld/t",
+                                         ldb_slice_str(text), &err));
+        calls = env_fault_count(fault, ENV_FAULT_WRITES);
+        assert_int_equal(LDB_NOT_SUPPORTED,
+                         try_start("--create=yes", &err, &service));
+        assert_non_null(strstr(err.message, names[i]));
+        assert_int_equal(calls, env_fault_count(fault, ENV_FAULT_WRITES));
+        assert_int_equal(LDB_OK, env->ops->remove_file(env, path, &err));
+    }
 }
 
 static void another_clusters_folder_is_refused(void **state)
