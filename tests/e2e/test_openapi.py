@@ -483,10 +483,52 @@ def answers_case(folder):
     return f'{len(REQUESTS)} requests'
 
 
+def change(document, server, what, body):
+    """A change of role that is done, as the document has it."""
+    path = f'/v1/admin/{what}'
+    body = json.dumps(body).encode('ascii')
+    headers = {**BODY_JSON, 'Leveld-Timeout': '60s'}
+    with Client(server) as client:
+        answer = client.request('POST', path, body, headers)
+    where = f'POST {path} {answer.status}'
+    expect_equal(answer.status, 200, f'{where} {answer.body!r}')
+    operation = document.root['paths'][path]['post']
+    check_answer(document, operation, answer, where)
+    check_request(document, operation, body, headers, where)
+    return answer.json()
+
+
+def url_of(server):
+    return f'http://127.0.0.1:{server.port}'
+
+
+def roles_case(folder):
+    if jsonschema is None:
+        raise Skip('there is no python3-jsonschema: scripts/packages.sh test')
+    with Server(os.path.join(folder, 'one')) as one, \
+            Server(os.path.join(folder, 'two'), '--role', 'follower',
+                   '--leader', url_of(one)) as two:
+        with Client(one) as client:
+            document = Document(fetch(client))
+            client.put(b'a', b'1')
+        with Client(two) as client:
+            following = client.get('/stats')
+            check_answer(document, document.root['paths']['/stats']['get'],
+                         following, 'GET /stats of a follower')
+        after = change(document, one, 'handover',
+                       {'to': url_of(two), 'timeout': '60s'})
+        expect_equal(after['role'], 'follower', 'after the handover')
+        after = change(document, two, 'demote', {'leader': url_of(one)})
+        expect_equal(after['role'], 'follower', 'after the demotion')
+        after = change(document, one, 'promote', {})
+        expect_equal(after['role'], 'leader', 'after the promotion')
+
+
 def main():
     suite = Suite()
     suite.run('it is an OpenAPI 3.1 document', document_case)
     suite.run('answers are as it says', answers_case)
+    suite.run('changes of role are as it says', roles_case)
     return suite.finish()
 
 
