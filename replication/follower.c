@@ -19,6 +19,7 @@
 #include "replication/follow_session.h"
 #include "replication/leader_check.h"
 #include "replication/streaming.h"
+#include "replication/table_fetch.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
@@ -46,6 +47,7 @@ struct repl_follower {
     uint64_t doubt_epoch;
     bool is_reopen;   /* what to rebuild for */
     bool has_rebuilt; /* and nothing was acknowledged since */
+    bool has_swept;   /* what was on its way into this twin */
     uint64_t backoff_us;
     struct ldb_error err; /* of the state that failed */
 
@@ -134,7 +136,8 @@ static enum repl_follower_state connect_leader(struct repl_follower *follower)
     follower->theirs = (struct repl_state){0};
     s = repl_client_state(&follower->client, &follower->err, &follower->theirs);
     if (s == LDB_OK)
-        s = repl_leader_check_role(&follower->theirs, &follower->err);
+        s = repl_leader_check_role(
+            &follower->theirs, follower->options.cluster_id, &follower->err);
     if (s == LDB_OK)
         s = take_own_id(follower);
     if (s != LDB_OK)
@@ -248,11 +251,11 @@ static enum repl_follower_state compare_leader(struct repl_follower *follower)
     case REPL_VERDICT_DIVERGED:
     case REPL_VERDICT_UNKNOWN:
         return must_rebuild(follower);
-    case REPL_VERDICT_LOWER:
+    case REPL_VERDICT_LOWER:    /* it may hear of the higher one yet */
+    case REPL_VERDICT_STRANGER: /* another node may get that address */
         (void)ldb_error_set(&follower->err, LDB_PRECONDITION, "%s",
                             verdict->reason);
-        return fail(follower); /* it may hear of the higher one yet */
-    case REPL_VERDICT_STRANGER:
+        return fail(follower);
     case REPL_VERDICT_SPLIT:
         (void)ldb_error_set(&follower->err, LDB_PRECONDITION, "%s",
                             verdict->reason);
@@ -262,6 +265,19 @@ static enum repl_follower_state compare_leader(struct repl_follower *follower)
 }
 
 /* ---- STREAMING ---- */
+
+/*
+ * What was begun and given up, before a restart or for a rebuild, goes. Only
+ * then: a table that comes in several sessions goes on where it is.
+ */
+static void sweep(struct repl_follower *follower, struct repl_session *session)
+{
+    if (follower->has_swept)
+        return;
+    follower->has_swept = true;
+    /* What stays is in nobody's way. */
+    LDB_IGNORE(repl_fetch_sweep(session->fetch, NULL, NULL, NULL));
+}
 
 static enum ldb_status open_session(struct repl_follower *follower,
                                     struct repl_session **out)
@@ -286,6 +302,7 @@ static enum ldb_status open_session(struct repl_follower *follower,
     if (s != LDB_OK)
         return s;
     repl_session_take_state(session, &follower->theirs);
+    sweep(follower, session);
     ldb_mutex_lock(&follower->mu);
     follower->session = session;
     if (follower->is_stopping)
@@ -382,6 +399,7 @@ static void end_rebuild(struct repl_follower *follower, struct ldb_db *db)
 {
     /* What was made for edits went with the old twin. */
     repl_edit_pull_forget(follower->edits);
+    follower->has_swept = false;
     repl_epoch_gate_reload(follower->gate);
     ldb_mutex_lock(&follower->mu);
     follower->is_rebuilding = false;

@@ -12,8 +12,8 @@
  *                 owner makes the folder anew
  *     WAITING     until it is tried again: 0.1 s to 5 s, and in between when
  *                 the owner says so
- *     STOPPED     by the owner, or because people have to decide: another
- *                 cluster, an epoch that was begun twice (split brain)
+ *     STOPPED     by the owner, or because people have to decide: an epoch that
+ *                 was begun twice (split brain)
  *
  * Killed at any point it goes on where the folder is. Whatever it takes is of
  * the epoch that was accepted, and of no lower one.

@@ -35,6 +35,9 @@ struct repl_follower_options {
     struct ldb_db *db;
     const struct ldb_comparator *comparator; /* the twin's; NULL: bytewise */
     struct repl_peer *peer;                  /* the leader */
+    /* The leader has to be of it, whatever the folder says: else nothing of it
+     * is taken. NULL or "": of any. Borrowed until destroy. */
+    const char *cluster_id;
     const char *url; /* ours, as others reach it; "": none. Copied */
 
     /*

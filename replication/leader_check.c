@@ -1,11 +1,13 @@
 #include "replication/leader_check.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "replication/likeness.h"
 #include "storage/base/status.h"
 
 enum ldb_status repl_leader_check_role(const struct repl_state *theirs,
+                                       const char *cluster_id,
                                        struct ldb_error *err)
 {
     const char *leader = theirs->leader_url;
@@ -17,6 +19,12 @@ enum ldb_status repl_leader_check_role(const struct repl_state *theirs,
     if (theirs->history.count == 0 || theirs->identity.cluster_id[0] == '\0')
         return ldb_error_set(err, LDB_PRECONDITION,
                              "the node has no history yet");
+    if (cluster_id != NULL && cluster_id[0] != '\0' &&
+        strcmp(cluster_id, theirs->identity.cluster_id) != 0)
+        return ldb_error_set(err, LDB_PRECONDITION,
+                             "the node is of cluster %s, and one of cluster %s "
+                             "is to be followed",
+                             theirs->identity.cluster_id, cluster_id);
     return LDB_OK;
 }
 

@@ -13,9 +13,11 @@
 
 struct ldb_db;
 
-/* It leads, and has a history. Errors: PRECONDITION. */
+/* It leads, has a history, and is of that cluster (NULL or "": of any). Errors:
+ * PRECONDITION. */
 LDB_MUST_CHECK enum ldb_status
-repl_leader_check_role(const struct repl_state *theirs, struct ldb_error *err);
+repl_leader_check_role(const struct repl_state *theirs, const char *cluster_id,
+                       struct ldb_error *err);
 
 struct repl_leader_check {
     struct ldb_env *env; /* all is borrowed for the call */

@@ -265,15 +265,6 @@ static enum ldb_status collect_name(void *context, const char *name)
     return s == LDB_TOO_LARGE ? LDB_OK : s;
 }
 
-static bool is_among(const struct repl_fetch_file *files, size_t count,
-                     const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(files[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 static enum ldb_status remove_incoming(const struct repl_fetch *fetch,
                                        const char *name, struct ldb_error *err)
 {
@@ -288,8 +279,9 @@ static enum ldb_status remove_incoming(const struct repl_fetch *fetch,
 }
 
 enum ldb_status repl_fetch_sweep(struct repl_fetch *fetch,
-                                 const struct repl_fetch_file *files,
-                                 size_t count, struct ldb_error *err)
+                                 bool (*is_wanted)(void *context,
+                                                   const char *name),
+                                 void *context, struct ldb_error *err)
 {
     struct ldb_env *env = fetch->env;
     struct ldb_buf names = LDB_BUF_INIT(SWEPT_BYTES_MAX);
@@ -305,7 +297,7 @@ enum ldb_status repl_fetch_sweep(struct repl_fetch *fetch,
          at += LDB_FILE_NAME_SIZE) {
         const char *name = (const char *)names.data + at;
 
-        if (!is_among(files, count, name))
+        if (is_wanted == NULL || !is_wanted(context, name))
             s = remove_incoming(fetch, name, err);
     }
     ldb_buf_release(&names);

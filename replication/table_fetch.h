@@ -69,13 +69,14 @@ LDB_MUST_CHECK enum ldb_status repl_fetch_files(struct repl_fetch *fetch,
                                                 struct ldb_error *err);
 
 /*
- * Removes tables and journals from leveld/incoming that are none of these
- * files: what was begun once and is not wanted any more. No call is under way.
- * What cannot be removed stays until the next time. Errors: IO, NO_MEMORY.
+ * Removes tables and journals from leveld/incoming whose names are not wanted:
+ * what was begun once, and given up. is_wanted NULL: none is. No call is under
+ * way. What cannot be removed stays until the next time. Errors: IO, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
-repl_fetch_sweep(struct repl_fetch *fetch, const struct repl_fetch_file *files,
-                 size_t count, struct ldb_error *err);
+repl_fetch_sweep(struct repl_fetch *fetch,
+                 bool (*is_wanted)(void *context, const char *name),
+                 void *context, struct ldb_error *err);
 
 /* A call under way ends soon, with CANCELLED, and each later one at once. Any
  * thread. */

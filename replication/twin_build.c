@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "replication/incoming.h"
 #include "replication/lost_entries.h"
@@ -495,6 +496,19 @@ static enum ldb_status fetch_group(struct repl_build *build,
     return s;
 }
 
+/* A name that this plan wants to be there. */
+static bool is_wanted(void *context, const char *name)
+{
+    const struct repl_plan *plan = context;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->steps[i].kind == REPL_STEP_FETCH &&
+            strcmp(plan->steps[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum ldb_status fetch_tables(struct repl_build *build,
                                     struct ldb_error *err)
 {
@@ -556,8 +570,11 @@ static enum ldb_status try_fetch(struct repl_build *build,
         s = repl_incoming_link_all(build->env, build->dir, &build->plan, err);
     if (s == LDB_OK) {
         begin_step(build, REPL_BUILD_FETCHING);
-        s = fetch_tables(build, err);
+        /* What an earlier plan wanted, and this one does not. */
+        s = repl_fetch_sweep(build->fetch, is_wanted, &build->plan, err);
     }
+    if (s == LDB_OK)
+        s = fetch_tables(build, err);
     return s;
 }
 

@@ -513,8 +513,10 @@ static void a_node_that_does_not_lead_is_not_followed(void **state)
     wait_entered(REPL_FOLLOWER_STREAMING, 1);
 }
 
-static void another_cluster_stops_it(void **state)
+/* The address may be another node's for a while. */
+static void another_cluster_is_waited_out(void **state)
 {
+    struct repl_identity ours;
     struct repl_identity other;
 
     (void)state;
@@ -522,16 +524,59 @@ static void another_cluster_stops_it(void **state)
     start();
     catch_up();
     stop();
-    memory_peer_identity(o.f.peer, &other);
+    memory_peer_identity(o.f.peer, &ours);
+    other = ours;
     other.cluster_id[0] = other.cluster_id[0] == 'e' ? 'd' : 'e';
     memory_peer_set_identity(o.f.peer, &other);
     start();
-    wait_entered(REPL_FOLLOWER_STOPPED, 2);
-    assert_int_equal(REPL_FOLLOWER_STOPPED, stats_now().state);
-    assert_string_not_equal("", stats_now().why);
-    assert_ldb_status(LDB_CLOSED,
-                      repl_follower_wait(o.follower, UINT64_C(1) << 50,
-                                         PATIENCE_US, &o.f.err),
+    wait_entered(REPL_FOLLOWER_WAITING, 2);
+    assert_why(other.cluster_id);
+    memory_peer_set_identity(o.f.peer, &ours);
+    wait_entered(REPL_FOLLOWER_STREAMING, 2);
+    follow_write(&o.f, 3, 0);
+    catch_up();
+}
+
+/* A folder without an identity would take any. */
+static void a_cluster_that_was_asked_for_has_to_be_the_leaders(void **state)
+{
+    static const char wanted[] = "00000000000000000000000000000000";
+
+    (void)state;
+    follow_write(&o.f, 3, 0);
+    o.options.cluster_id = wanted;
+    start();
+    wait_entered(REPL_FOLLOWER_WAITING, 2);
+    assert_why(wanted);
+    stop();
+    assert_int_equal(0, o.rebuilds);
+    assert_int_equal(0, ldb_last_sequence(o.f.ship.db));
+    o.options.cluster_id = NULL;
+    start();
+    catch_up();
+}
+
+/* Half a table of another day, say. */
+static void what_was_on_its_way_in_goes_when_it_streams(void **state)
+{
+    static const char path[] = TWIN_SHIP_DIR "/leveld/incoming/009999.ldb";
+    struct ldb_env *env = o.f.ship.options.env;
+    uint64_t size;
+
+    (void)state;
+    follow_write(&o.f, 3, 0);
+    start();
+    catch_up();
+    stop();
+    assert_ldb_ok(ldb_env_replace_file(env, TWIN_SHIP_DIR "/leveld/incoming",
+                                       path, TWIN_SHIP_DIR "/leveld/incoming/t",
+                                       ldb_slice_str("half"), &o.f.err),
+                  &o.f.err);
+    start();
+    follow_write(&o.f, 3, 0);
+    catch_up();
+    assert_ldb_status(LDB_NOT_FOUND,
+                      env->ops->file_size(env, path, &o.f.err, &size),
                       &o.f.err);
 }
 
@@ -829,7 +874,9 @@ int main(void)
         follower_test(it_waits_for_a_leader_that_is_down),
         follower_test(a_nudge_ends_a_pause),
         follower_test(a_node_that_does_not_lead_is_not_followed),
-        follower_test(another_cluster_stops_it),
+        follower_test(another_cluster_is_waited_out),
+        follower_test(a_cluster_that_was_asked_for_has_to_be_the_leaders),
+        follower_test(what_was_on_its_way_in_goes_when_it_streams),
         follower_test(an_epoch_begun_twice_stops_it),
         follower_test(a_lower_epoch_is_waited_out),
         follower_test(who_is_too_far_behind_is_rebuilt),

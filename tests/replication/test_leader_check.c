@@ -71,22 +71,41 @@ static void only_a_leader_with_a_history_is_followed(void **state)
 
     (void)state;
     ask(&theirs);
-    assert_ldb_ok(repl_leader_check_role(&theirs, &err), &err);
+    assert_ldb_ok(repl_leader_check_role(&theirs, NULL, &err), &err);
     epochs = theirs.history.count;
     theirs.history.count = 0;
-    assert_ldb_status(LDB_PRECONDITION, repl_leader_check_role(&theirs, &err),
-                      &err);
+    assert_ldb_status(LDB_PRECONDITION,
+                      repl_leader_check_role(&theirs, NULL, &err), &err);
     assert_ldb_message("no history", &err);
     theirs.history.count = epochs;
     theirs.role = REPL_ROLE_FOLLOWER;
-    assert_ldb_status(LDB_PRECONDITION, repl_leader_check_role(&theirs, &err),
-                      &err);
+    assert_ldb_status(LDB_PRECONDITION,
+                      repl_leader_check_role(&theirs, NULL, &err), &err);
     assert_ldb_message("follows nobody", &err);
     (void)snprintf(theirs.leader_url, sizeof(theirs.leader_url),
                    "http://other:1");
-    assert_ldb_status(LDB_PRECONDITION, repl_leader_check_role(&theirs, &err),
-                      &err);
+    assert_ldb_status(LDB_PRECONDITION,
+                      repl_leader_check_role(&theirs, NULL, &err), &err);
     assert_ldb_message("http://other:1", &err);
+    repl_state_release(&theirs);
+}
+
+static void a_leader_has_to_be_of_the_cluster_asked_for(void **state)
+{
+    struct repl_state theirs;
+    struct ldb_error err = {0};
+    char other[REPL_ID_SIZE];
+
+    (void)state;
+    ask(&theirs);
+    assert_ldb_ok(repl_leader_check_role(&theirs, "", &err), &err);
+    memcpy(other, theirs.identity.cluster_id, sizeof(other));
+    assert_ldb_ok(repl_leader_check_role(&theirs, other, &err), &err);
+    other[0] = other[0] == '0' ? '1' : '0';
+    assert_ldb_status(LDB_PRECONDITION,
+                      repl_leader_check_role(&theirs, other, &err), &err);
+    assert_ldb_message(theirs.identity.cluster_id, &err);
+    assert_ldb_message(other, &err);
     repl_state_release(&theirs);
 }
 
@@ -197,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         check_test(only_a_leader_with_a_history_is_followed),
+        check_test(a_leader_has_to_be_of_the_cluster_asked_for),
         check_test(a_fresh_twin_is_behind),
         check_test(a_twin_is_the_same_or_behind),
         check_test(a_closed_folder_is_looked_at_too),
