@@ -32,7 +32,7 @@ struct http_peer {
 struct http_transport {
     struct repl_transport base; /* first: cast back from it */
     struct http_peer *peer;
-    CURL *easy;
+    CURL *easy; /* NULL: the last one has failed */
     CURLM *multi;
     atomic_bool is_interrupted; /* relaxed: the wake-up orders */
     char reason[CURL_ERROR_SIZE];
@@ -212,7 +212,9 @@ static enum ldb_status prepare(struct request *r)
     struct http_transport *t = r->t;
     CURLcode code;
 
-    if (!add_headers(r))
+    if (t->easy == NULL)
+        t->easy = curl_easy_init();
+    if (t->easy == NULL || !add_headers(r))
         return ldb_error_no_memory(r->err);
     t->reason[0] = '\0';
     /* All anew, so that nothing is left of the last one; the connection is. */
@@ -407,6 +409,12 @@ static enum ldb_status run(struct request *r)
     s = transfer(r);
     /* When it has not ended, its connection goes with it. */
     (void)curl_multi_remove_handle(r->t->multi, r->t->easy);
+    /* One that failed before it had a connection keeps its buffer, and libcurl
+     * then refuses CURLOPT_BUFFERSIZE for ever. */
+    if (s != LDB_OK) {
+        curl_easy_cleanup(r->t->easy);
+        r->t->easy = NULL;
+    }
     return s;
 }
 

@@ -305,6 +305,22 @@ static void nobody_there_is_an_error(void **state)
     assert_ldb_message(url, &f->err);
 }
 
+/* A leader whose name is not there yet when its follower starts. */
+static void a_name_that_is_not_known_is_asked_for_again(void **state)
+{
+    struct fixture *f = *state;
+    unsigned http = 0;
+
+    /* A label that is too long: nobody is asked for it. */
+    f->options.url =
+        "http://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaa.invalid:80";
+    for (unsigned i = 0; i < 3; i++) {
+        assert_ldb_status(LDB_IO, call(f, "/", NULL, &http), &f->err);
+        assert_ldb_message("resolve", &f->err);
+    }
+}
+
 static void a_head_that_has_no_end_is_cut(void **state)
 {
     struct fixture *f = *state;
@@ -886,6 +902,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_there_is_an_error, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            a_name_that_is_not_known_is_asked_for_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_head_that_has_no_end_is_cut, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(no_proxy_of_the_environment_is_asked,
