@@ -87,6 +87,31 @@ static const char *database_reason(const struct api_context *context,
     return NULL;
 }
 
+/* A node without a database that follows: how far that is, and what is in its
+ * way. */
+static void add_following(const struct api_context *context,
+                          struct api_problem *problem)
+{
+    const struct api_problem before = *problem;
+    const struct repl_build_figures *build;
+    struct api_following now;
+
+    if (context->node_ops == NULL ||
+        !context->node_ops->following(context->node, &now))
+        return;
+    build = &now.rebuild;
+    if (now.is_rebuilding)
+        api_problem_detail(problem, "%s: %s, %llu of %llu bytes: %s",
+                           before.detail, repl_build_step_text(build->step),
+                           (unsigned long long)build->bytes_fetched,
+                           (unsigned long long)build->bytes_wanted,
+                           now.stats.why);
+    else
+        api_problem_detail(problem, "%s: %s%s%s", before.detail,
+                           repl_follower_state_text(now.stats.state),
+                           now.stats.why[0] == '\0' ? "" : ": ", now.stats.why);
+}
+
 const char *api_not_ready_reason(const struct api_context *context,
                                  struct api_problem *problem)
 {
@@ -94,6 +119,7 @@ const char *api_not_ready_reason(const struct api_context *context,
 
     if (!api_db_gate_enter(context->gate)) {
         api_db_gate_problem(context->gate, problem);
+        add_following(context, problem);
         return problem->reason;
     }
     reason = database_reason(context, problem);

@@ -85,7 +85,7 @@ static enum ldb_status check_parts(CURLU *url, const char *text,
         return bad(err, "a URL with a user or a password: use a token");
     if (code != CURLUE_OK)
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
-                             "no URL of another node: %s",
+                             "no URL of another node, as http://HOST:PORT: %s",
                              curl_url_strerror(code));
     if (!part_is(url, CURLUPART_SCHEME, "http") &&
         !part_is(url, CURLUPART_SCHEME, "https"))

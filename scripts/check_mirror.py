@@ -26,6 +26,7 @@ ELSEWHERE = {
     'service/node_handover.c': 'tests/service/test_node_run.c',
     'service/node_leading.c': 'tests/service/test_node_run.c',
     'service/node_search.c': 'tests/service/test_node_run.c',
+    'service/node_standing.c': 'tests/service/test_node_run.c',
     'storage/repair_commit.c': 'tests/storage/test_repair.c',
     'storage/repair_manifest.c': 'tests/storage/test_repair.c',
     'storage/repair_merge.c': 'tests/storage/test_repair_place.c',

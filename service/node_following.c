@@ -50,17 +50,20 @@ static void on_durable(void *context)
     api_feeds_durable(node->context->feeds);
 }
 
+/* Of a folder without an identity the leader's is looked at
+ * (follower_options.h). */
 static enum ldb_status check_cluster(const struct svc_node *node,
-                                     const struct repl_identity *identity,
-                                     const char *whose, struct ldb_error *err)
+                                     struct ldb_error *err)
 {
+    const struct repl_identity *identity = &node->repl.identity;
     const char *wanted = node->config->cluster_id;
 
-    if (wanted[0] == '\0' || strcmp(wanted, identity->cluster_id) == 0)
+    if (wanted[0] == '\0' || !node->repl.has_identity ||
+        strcmp(wanted, identity->cluster_id) == 0)
         return LDB_OK;
     return ldb_error_set(err, LDB_INVALID_ARGUMENT,
-                         "%s is of cluster %s, --cluster-id %s", whose,
-                         identity->cluster_id, wanted);
+                         "%s is of cluster %s, --cluster-id %s",
+                         node->config->data_dir, identity->cluster_id, wanted);
 }
 
 /* Whether the folder has to be rebuilt before anything is opened in it. */
@@ -120,9 +123,8 @@ static enum ldb_status prepare_folder(struct svc_node *node,
 {
     enum ldb_status s = svc_node_load(node, err);
 
-    if (s == LDB_OK && node->repl.has_identity)
-        s = check_cluster(node, &node->repl.identity, node->config->data_dir,
-                          err);
+    if (s == LDB_OK)
+        s = check_cluster(node, err);
     if (s == LDB_OK && node->config->create)
         s = ldb_env_create_folder(node->env, node->config->data_dir, err);
     if (s == LDB_OK)
@@ -199,11 +201,31 @@ static bool is_well(enum repl_follower_state state)
            state == REPL_FOLLOWER_REBUILDING;
 }
 
+static const char *skip_digits(const char *text)
+{
+    return text + strspn(text, "0123456789");
+}
+
+/* "after 3 ms", "at 4711 bytes": the same but for its numbers. */
+static bool is_same_reason(const char *a, const char *b)
+{
+    for (;;) {
+        a = skip_digits(a);
+        b = skip_digits(b);
+        if (*a != *b)
+            return false;
+        if (*a == '\0')
+            return true;
+        a++;
+        b++;
+    }
+}
+
 /* What comes again and again while a leader is away is told once. */
 static enum svc_log_level
 level_of(struct svc_node *node, enum repl_follower_state state, const char *why)
 {
-    bool is_news = strcmp(node->logged_why, why) != 0;
+    bool is_news = !is_same_reason(node->logged_why, why);
 
     switch (state) {
     case REPL_FOLLOWER_CONNECTING:
@@ -331,9 +353,7 @@ static void log_built(const struct svc_node *node, struct repl_build *build,
 
 /* Fetched with the old database open; then the gate is closed for the switch,
  * which is short. */
-static enum ldb_status build_anew(struct svc_node *node,
-                                  const struct repl_rebuild *what,
-                                  struct ldb_error *err)
+static enum ldb_status build_anew(struct svc_node *node, struct ldb_error *err)
 {
     struct repl_build_options options = {
         .env = node->env,
@@ -349,9 +369,7 @@ static enum ldb_status build_anew(struct svc_node *node,
     ldb_mutex_lock(&node->mu);
     options.is_accepted = node->is_accepted;
     ldb_mutex_unlock(&node->mu);
-    s = check_cluster(node, &what->leader->identity, "the leader", err);
-    if (s == LDB_OK)
-        s = repl_build_create(&options, err, &build);
+    s = repl_build_create(&options, err, &build);
     if (s != LDB_OK)
         return s;
     show_build(node, build);
@@ -384,7 +402,7 @@ static enum ldb_status rebuild(void *context, const struct repl_rebuild *what,
     node->is_rebuilding = true;
     ldb_mutex_unlock(&node->mu);
     svc_care_pause(node);
-    s = what->is_reopen ? close_old(node, err) : build_anew(node, what, err);
+    s = what->is_reopen ? close_old(node, err) : build_anew(node, err);
     if (s == LDB_OK)
         s = open_again(node, err);
     *out = node->db;
@@ -405,6 +423,7 @@ static enum ldb_status make_follower(struct svc_node *node,
         .node = &node->repl,
         .db = node->db,
         .peer = node->peer,
+        .cluster_id = node->config->cluster_id,
         .url = node->url,
         .rebuild = rebuild,
         .cancel_rebuild = cancel_rebuild,
@@ -452,6 +471,7 @@ enum ldb_status svc_follow_start(struct svc_node *node, struct ldb_error *err)
     /* Without a leader it only shows what it has. */
     if (url[0] == '\0')
         return LDB_OK;
+    node->peer_tokens = svc_peers_tokens(node->peers);
     s = svc_peers_make(node->peers, url, err, &node->peer);
     if (s == LDB_OK)
         s = make_follower(node, err);
@@ -503,115 +523,51 @@ static void show_when_level(struct svc_node *node)
     ldb_mutex_unlock(&node->mu);
 }
 
-static void log_progress(struct svc_node *node)
+/* How often the token file is looked at while the leader is not followed.
+ * Chosen. */
+#define TOKEN_US UINT64_C(2000000)
+
+/* It does not stream, and has not for a while. */
+static bool is_waiting(struct svc_node *node, uint64_t now_us)
 {
-    uint64_t now_us = svc_node_now_us(node);
-    struct repl_build_figures now;
-    bool is_building;
+    bool is_waiting;
 
     ldb_mutex_lock(&node->mu);
-    is_building = node->build != NULL;
-    if (is_building)
-        repl_build_figures(node->build, &now);
+    is_waiting = node->follower != NULL && !node->is_rebuilding &&
+                 node->waits_since_us != 0 &&
+                 now_us - node->waits_since_us >= TOKEN_US;
     ldb_mutex_unlock(&node->mu);
-    if (!is_building)
-        node->rebuild_log = (struct svc_rebuild_log){0};
-    else if (svc_rebuild_log_is_due(&node->rebuild_log, &now, now_us))
-        svc_rebuild_log_line(&now, now_us);
+    return is_waiting;
+}
+
+/*
+ * The leader may refuse our token because it has another one now, and the file
+ * may have that already, or get it: then it is followed anew with it. Whoever
+ * mounts secrets replaces files, and sends no signal.
+ */
+static void take_new_token(struct svc_node *node)
+{
+    uint64_t now_us = svc_node_now_us(node);
+    struct ldb_error err = {0};
+
+    if (!is_waiting(node, now_us) || now_us - node->token_read_us < TOKEN_US)
+        return;
+    node->token_read_us = now_us;
+    /* One that cannot be read, or is half written, leaves the old one. */
+    (void)!svc_peers_reload(node->peers, NULL);
+    if (svc_peers_tokens(node->peers) == node->peer_tokens)
+        return;
+    svc_log_event(SVC_LOG_INFO, "token-changed", "file",
+                  node->config->replication_token_file);
+    svc_follow_stop(node);
+    if (svc_follow_start(node, &err) == LDB_OK)
+        return;
+    svc_log_event(SVC_LOG_ERROR, "follow-failed", "error", err.message);
 }
 
 void svc_follow_tick(struct svc_node *node)
 {
     show_when_level(node);
-    log_progress(node);
-}
-
-/* Under mu. */
-static void rebuild_figures(const struct svc_node *node, uint64_t now_us,
-                            struct api_following *out)
-{
-    out->is_rebuilding = node->build != NULL;
-    out->rebuild = node->built;
-    out->rebuild_us = node->built_us;
-    if (node->build == NULL)
-        return;
-    repl_build_figures(node->build, &out->rebuild);
-    out->rebuild_us =
-        now_us > out->rebuild.begun_us ? now_us - out->rebuild.begun_us : 0;
-}
-
-bool svc_follow_figures(void *context, struct api_following *out)
-{
-    struct svc_node *node = context;
-    uint64_t now_us = svc_node_now_us(node);
-    bool follows;
-
-    ldb_mutex_lock(&node->mu);
-    follows = node->follower != NULL;
-    if (follows) {
-        repl_follower_stats(node->follower, &out->stats);
-        rebuild_figures(node, now_us, out);
-    }
-    ldb_mutex_unlock(&node->mu);
-    if (follows)
-        repl_follower_lag(&out->stats, svc_node_now_us(node), &out->lag);
-    return follows;
-}
-
-const char *svc_follow_reason(void *context, struct api_problem *problem)
-{
-    struct svc_node *node = context;
-    uint64_t max_us = node->config->max_lag_us;
-    struct api_following now;
-
-    if (max_us == 0 || !svc_follow_figures(node, &now) || now.lag.us <= max_us)
-        return NULL;
-    *problem = (struct api_problem){.kind = API_PROBLEM_LAGGING,
-                                    .status = 503,
-                                    .reason = "lagging",
-                                    .retry_after_s = 1};
-    api_problem_detail(problem,
-                       "%" PRIu64 " s behind the leader, which is more than "
-                       "--max-lag: %s%s%s",
-                       now.lag.us / 1000000,
-                       repl_follower_state_text(now.stats.state),
-                       now.stats.why[0] == '\0' ? "" : ", ", now.stats.why);
-    return problem->reason;
-}
-
-enum ldb_status svc_follow_state(void *context, struct ldb_error *err,
-                                 struct repl_state *out)
-{
-    struct svc_node *node = context;
-    struct repl_epoch_history history = {0};
-    char leader_url[REPL_URL_SIZE];
-    struct repl_identity identity;
-    struct ldb_options engine;
-    struct repl_twin_report report = {
-        .env = node->env,
-        .engine = &engine,
-        .identity = &identity,
-        .history = &history,
-        .leader_url = leader_url,
-    };
-    enum ldb_status s;
-
-    if (api_role_get(node->context->role) != REPL_ROLE_FOLLOWER)
-        return ldb_error_set(err, LDB_PRECONDITION,
-                             "this node serves its folder read-only");
-    api_role_leader_url(node->context->role, leader_url);
-    svc_engine_options(node->config, node->env, &engine);
-    ldb_mutex_lock(&node->mu);
-    identity = node->shown;
-    s = repl_epoch_history_copy(&node->history, err, &history);
-    ldb_mutex_unlock(&node->mu);
-    if (s == LDB_OK && !api_db_gate_enter(node->context->gate)) {
-        s = ldb_error_set(err, LDB_STALLED, "there is no database now");
-    } else if (s == LDB_OK) {
-        report.db = node->context->db;
-        s = repl_twin_report_state(&report, err, out);
-        api_db_gate_leave(node->context->gate);
-    }
-    repl_epoch_history_release(&history);
-    return s;
+    svc_follow_log_progress(node);
+    take_new_token(node);
 }

@@ -221,9 +221,9 @@ static enum ldb_status open_following(struct svc_node *node,
     enum ldb_status s =
         svc_peers_check(node->peers, node->role.now.leader_url, err);
 
-    if (s == LDB_OK)
-        s = svc_follow_open(node, err);
-
+    if (s != LDB_OK)
+        return ldb_error_prefix(err, s, "--leader"); /* it may have a secret */
+    s = svc_follow_open(node, err);
     if (s == LDB_OK)
         svc_follow_show(node);
     return s;
@@ -342,7 +342,16 @@ enum ldb_status svc_node_start(struct svc_node *node,
 
 enum ldb_status svc_node_reload(struct svc_node *node, struct ldb_error *err)
 {
-    return svc_peers_reload(node->peers, err);
+    enum ldb_status s = svc_peers_reload(node->peers, err);
+
+    /* Certificates are read at each connection. While it is changed it will
+     * connect anew anyhow. */
+    if (svc_turn_begin_tending(&node->turn)) {
+        if (node->follower != NULL)
+            repl_follower_nudge(node->follower);
+        svc_turn_end_tending(&node->turn);
+    }
+    return s;
 }
 
 /* ---- housekeeping ---- */

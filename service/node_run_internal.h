@@ -1,7 +1,8 @@
 /*
  * What the files of the node share; private to them. node_run.c has its life,
- * node_leading.c and node_following.c what it does in a role, node_change.c how
- * it goes from one to the other, node_care.c what looks after its files.
+ * node_leading.c and node_following.c what it does in a role, node_standing.c
+ * what it says of that, node_change.c how it goes from one to the other,
+ * node_care.c what looks after its files.
  *
  * Locking of struct svc_node: constant: config to peers, url from start on.
  * Own synchronisation: http, an atomic (release, acquire), and what the context
@@ -79,6 +80,8 @@ struct svc_node {
     /* ---- following ---- */
     struct repl_served_files *tables; /* NULL: none */
     struct repl_peer *peer;
+    uint64_t peer_tokens;           /* svc_peers_tokens() when it was made */
+    uint64_t token_read_us;         /* when the file was last looked at */
     struct repl_follower *follower; /* guarded by mu: its pointer */
     bool is_bootstrapping;   /* guarded by mu: the gate waits for the leader's
                                 data */
@@ -168,12 +171,17 @@ void svc_follow_stop(struct svc_node *node);
 /* Stopped, and nobody inside. */
 LDB_MUST_CHECK enum ldb_status svc_follow_close(struct svc_node *node,
                                                 struct ldb_error *err);
+/* With the turn. */
 void svc_follow_tick(struct svc_node *node);
+/* ---- node_standing.c ---- */
+
 /* Of struct api_node_ops; context is the node. */
 bool svc_follow_figures(void *context, struct api_following *out);
 const char *svc_follow_reason(void *context, struct api_problem *problem);
 LDB_MUST_CHECK enum ldb_status
 svc_follow_state(void *context, struct ldb_error *err, struct repl_state *out);
+/* Of tick: a line about a rebuild, where one is due. */
+void svc_follow_log_progress(struct svc_node *node);
 
 /* ---- node_care.c ---- */
 

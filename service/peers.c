@@ -32,6 +32,7 @@ struct svc_peers {
     struct ldb_env *env;
     struct ldb_mutex mu;
     char token[SVC_PEER_TOKEN_MAX + 1]; /* "": none */
+    uint64_t tokens;                    /* that there have been */
     bool is_interrupted;
     struct one_call *calls; /* under way */
 };
@@ -70,11 +71,23 @@ enum ldb_status svc_peers_reload(struct svc_peers *peers, struct ldb_error *err)
                           "%s: not one line with a token in it", path);
     if (s == LDB_OK) {
         ldb_mutex_lock(&peers->mu);
+        if (strcmp(peers->token, token) != 0)
+            peers->tokens++;
         memcpy(peers->token, token, strlen(token) + 1);
         ldb_mutex_unlock(&peers->mu);
     }
     ldb_buf_release(&text);
     return s;
+}
+
+uint64_t svc_peers_tokens(struct svc_peers *peers)
+{
+    uint64_t tokens;
+
+    ldb_mutex_lock(&peers->mu);
+    tokens = peers->tokens;
+    ldb_mutex_unlock(&peers->mu);
+    return tokens;
 }
 
 /* ---- all of them ---- */

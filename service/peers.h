@@ -30,6 +30,10 @@ void svc_peers_destroy(struct svc_peers *peers); /* NULL is fine */
 LDB_MUST_CHECK enum ldb_status svc_peers_reload(struct svc_peers *peers,
                                                 struct ldb_error *err);
 
+/* How many different tokens the file had until now: another number than before
+ * a svc_peers_make(): what that made may show an old one. */
+uint64_t svc_peers_tokens(struct svc_peers *peers);
+
 /* The node at url, to be followed; destroy it with repl_http_peer_destroy().
  * Errors: INVALID_ARGUMENT: no such URL; NO_MEMORY. */
 LDB_MUST_CHECK enum ldb_status svc_peers_make(struct svc_peers *peers,

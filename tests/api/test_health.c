@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "api/db_gate.h"
 #include "api/problem.h"
 #include "tests/support/api_fixture.h"
+#include "tests/support/api_following.h"
 #include "tests/support/assert_ldb.h"
 
 static void a_process_that_answers_is_alive(void **state)
@@ -44,6 +46,29 @@ static void a_disk_below_its_reserve_is_not_ready(void **state)
     assert_null(api_not_ready_reason(&f->context, &problem));
 }
 
+static const struct api_db_gate_reason waiting = {
+    .kind = API_PROBLEM_STALLED,
+    .reason = "bootstrapping",
+    .detail = "not yet",
+    .retry_after_s = 5,
+};
+
+static void a_follower_without_a_database_says_how_far_it_is(void **state)
+{
+    struct api_fixture *f = *state;
+    struct api_problem problem;
+
+    api_following_set(&f->context);
+    api_context_shut(&f->context, &waiting);
+    assert_true(api_db_gate_wait(f->context.gate, UINT64_MAX));
+    assert_string_equal(api_not_ready_reason(&f->context, &problem),
+                        "bootstrapping");
+    assert_string_equal(problem.detail,
+                        "not yet: fetching, 65 of 64 bytes: a \"reason\"");
+    assert_int_equal(problem.retry_after_s, 5);
+    api_context_take_db(&f->context, f->db);
+}
+
 static void version_says_what_runs(void **state)
 {
     struct fake_answer answer = api_call(*state, "GET", "/version", NULL, NULL);
@@ -63,6 +88,7 @@ int main(void)
         FIXTURE_TEST(a_process_that_answers_is_alive),
         FIXTURE_TEST(a_healthy_node_is_ready),
         FIXTURE_TEST(a_disk_below_its_reserve_is_not_ready),
+        FIXTURE_TEST(a_follower_without_a_database_says_how_far_it_is),
         FIXTURE_TEST(version_says_what_runs),
     };
 

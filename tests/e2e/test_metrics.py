@@ -4,10 +4,8 @@ Prometheus scrapes it and gives our figures back, and docs/http_api.md lists
 what it and /stats hold, no more and no less."""
 import json
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +15,7 @@ import urllib.request
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
 from leveld import (PATIENCE, ROOT, Client, Failure, Server, Suite, expect,
-                    expect_equal, tool)
+                    expect_equal, free_port, tool)
 
 WRITES = 7
 
@@ -110,23 +108,6 @@ def follower_case(folder):
 
 
 # ---- Prometheus ----
-
-def free_port():
-    """One that is nobody's, from below those that connections and servers on
-    port 0 are given: nobody else is given it before it is taken."""
-    with open('/proc/sys/net/ipv4/ip_local_port_range',
-              encoding='ascii') as file:
-        end = int(file.read().split()[0])
-    for _ in range(100):
-        port = random.randrange(end // 2, end)
-        try:
-            with socket.socket() as probe:
-                probe.bind(('127.0.0.1', port))
-            return port
-        except OSError:
-            continue
-    raise Failure('no port is free')
-
 
 class Prometheus:
     """A Prometheus of our own on loopback, ended by its id."""

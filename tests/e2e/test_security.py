@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
+from certificates import make_certificate, make_certificates
 from leveld import (BIN, PATIENCE, Failure, Server, Skip, Suite, expect,
                     expect_equal)
 
@@ -158,42 +159,6 @@ def start_case(folder):
 
 # ---- TLS ----
 
-def certtool(folder, *arguments):
-    if shutil.which('certtool') is None:
-        raise Skip('certtool is not installed')
-    subprocess.run(['certtool', *arguments], cwd=folder, check=True,
-                   capture_output=True, timeout=PATIENCE)
-
-
-def make_certificate(folder, name, authority, *lines):
-    """NAME.pem with NAME.key, of AUTHORITY; of its own key for None."""
-    with open(os.path.join(folder, 'template'), 'w', encoding='ascii') as file:
-        file.write('\n'.join((f'cn = "{name}"', *lines)) + '\n')
-    if not os.path.exists(os.path.join(folder, f'{name}.key')):
-        certtool(folder, '--generate-privkey', '--ecc', '--outfile',
-                 f'{name}.key')
-    kind = ('--generate-self-signed',) if authority is None else (
-        '--generate-certificate', '--load-ca-certificate',
-        f'{authority}.pem', '--load-ca-privkey', f'{authority}.key')
-    certtool(folder, *kind, '--load-privkey', f'{name}.key', '--template',
-             'template', '--outfile', f'{name}.pem')
-
-
-def make_certificates(folder):
-    soon = 'expiration_days = 30'
-    past = ('activation_date = "2020-01-01 00:00:00"',
-            'expiration_date = "2020-02-01 00:00:00"')
-    server = ('dns_name = "localhost"', 'ip_address = "127.0.0.1"',
-              'tls_www_server', 'signing_key')
-    client = ('tls_www_client', 'signing_key')
-    for name in ('ca', 'other-ca'):
-        make_certificate(folder, name, None, 'ca', 'cert_signing_key', soon)
-    make_certificate(folder, 'server', 'ca', *server, soon)
-    make_certificate(folder, 'client', 'ca', *client, soon)
-    make_certificate(folder, 'expired', 'ca', *client, *past)
-    make_certificate(folder, 'stranger', 'other-ca', *client, soon)
-
-
 def tls_curl(server, folder, *arguments, ca='ca', client=None,
              scheme='https'):
     """The status; 0: no answer came."""
@@ -216,7 +181,7 @@ class TlsServer(Server):
                          os.path.join(folder, 'server.pem'), '--tls-key',
                          os.path.join(folder, 'server.key'), *flags)
 
-    def wait_ready(self, limit):
+    def wait_ready(self, limit, until):
         """The start-up line was seen: it accepts."""
 
 

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -375,6 +376,23 @@ def exchange_raw(server, request, timeout=ANSWER_LIMIT):
 
 
 # ---- batches ----
+
+def free_port():
+    """One that is nobody's, from below those that connections and servers on
+    port 0 are given: nobody else is given it before it is taken."""
+    with open('/proc/sys/net/ipv4/ip_local_port_range',
+              encoding='ascii') as file:
+        end = int(file.read().split()[0])
+    for _ in range(100):
+        port = random.randrange(end // 2, end)
+        try:
+            with socket.socket() as probe:
+                probe.bind(('127.0.0.1', port))
+            return port
+        except OSError:
+            continue
+    raise Failure('no port is free')
+
 
 def crc32c(data):
     """The checksum of ours and of both libraries, unmasked."""

@@ -1,0 +1,122 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/role.h"
+#include "replication/twin_build.h"
+#include "replication/twin_report.h"
+#include "service/engine_options.h"
+#include "service/node_run_internal.h"
+#include "storage/base/status.h"
+
+/*
+ * What a node that follows says of itself: figures, whether it is fit to serve,
+ * its state for other nodes, how a rebuild goes on. Of any thread but the last.
+ */
+
+/* Under mu. */
+static void rebuild_figures(const struct svc_node *node, uint64_t now_us,
+                            struct api_following *out)
+{
+    out->is_rebuilding = node->build != NULL;
+    out->rebuild = node->built;
+    out->rebuild_us = node->built_us;
+    if (node->build == NULL)
+        return;
+    repl_build_figures(node->build, &out->rebuild);
+    out->rebuild_us =
+        now_us > out->rebuild.begun_us ? now_us - out->rebuild.begun_us : 0;
+}
+
+bool svc_follow_figures(void *context, struct api_following *out)
+{
+    struct svc_node *node = context;
+    uint64_t now_us = svc_node_now_us(node);
+    bool follows;
+
+    ldb_mutex_lock(&node->mu);
+    follows = node->follower != NULL;
+    if (follows) {
+        repl_follower_stats(node->follower, &out->stats);
+        rebuild_figures(node, now_us, out);
+    }
+    ldb_mutex_unlock(&node->mu);
+    if (follows)
+        repl_follower_lag(&out->stats, svc_node_now_us(node), &out->lag);
+    return follows;
+}
+
+const char *svc_follow_reason(void *context, struct api_problem *problem)
+{
+    struct svc_node *node = context;
+    uint64_t max_us = node->config->max_lag_us;
+    struct api_following now;
+
+    if (max_us == 0 || !svc_follow_figures(node, &now) || now.lag.us <= max_us)
+        return NULL;
+    *problem = (struct api_problem){.kind = API_PROBLEM_LAGGING,
+                                    .status = 503,
+                                    .reason = "lagging",
+                                    .retry_after_s = 1};
+    api_problem_detail(problem,
+                       "%" PRIu64 " s behind the leader, which is more than "
+                       "--max-lag: %s%s%s",
+                       now.lag.us / 1000000,
+                       repl_follower_state_text(now.stats.state),
+                       now.stats.why[0] == '\0' ? "" : ", ", now.stats.why);
+    return problem->reason;
+}
+
+enum ldb_status svc_follow_state(void *context, struct ldb_error *err,
+                                 struct repl_state *out)
+{
+    struct svc_node *node = context;
+    struct repl_epoch_history history = {0};
+    char leader_url[REPL_URL_SIZE];
+    struct repl_identity identity;
+    struct ldb_options engine;
+    struct repl_twin_report report = {
+        .env = node->env,
+        .engine = &engine,
+        .identity = &identity,
+        .history = &history,
+        .leader_url = leader_url,
+    };
+    enum ldb_status s;
+
+    if (api_role_get(node->context->role) != REPL_ROLE_FOLLOWER)
+        return ldb_error_set(err, LDB_PRECONDITION,
+                             "this node serves its folder read-only");
+    api_role_leader_url(node->context->role, leader_url);
+    svc_engine_options(node->config, node->env, &engine);
+    ldb_mutex_lock(&node->mu);
+    identity = node->shown;
+    s = repl_epoch_history_copy(&node->history, err, &history);
+    ldb_mutex_unlock(&node->mu);
+    if (s == LDB_OK && !api_db_gate_enter(node->context->gate)) {
+        s = ldb_error_set(err, LDB_STALLED, "there is no database now");
+    } else if (s == LDB_OK) {
+        report.db = node->context->db;
+        s = repl_twin_report_state(&report, err, out);
+        api_db_gate_leave(node->context->gate);
+    }
+    repl_epoch_history_release(&history);
+    return s;
+}
+
+void svc_follow_log_progress(struct svc_node *node)
+{
+    uint64_t now_us = svc_node_now_us(node);
+    struct repl_build_figures now;
+    bool is_building;
+
+    ldb_mutex_lock(&node->mu);
+    is_building = node->build != NULL;
+    if (is_building)
+        repl_build_figures(node->build, &now);
+    ldb_mutex_unlock(&node->mu);
+    if (!is_building)
+        node->rebuild_log = (struct svc_rebuild_log){0};
+    else if (svc_rebuild_log_is_due(&node->rebuild_log, &now, now_us))
+        svc_rebuild_log_line(&now, now_us);
+}
