@@ -52,8 +52,8 @@ struct repl_transport_ops {
      * goes into out (cleared; its limit bounds it) and its HTTP status into
      * out_http whatever it is: OK says that there was an answer.
      *
-     * Errors: IO: no answer came, or not all of it; TOO_LARGE; CANCELLED:
-     * interrupted; NO_MEMORY.
+     * Errors: IO: no answer came, or not all of it; STALLED: nothing of it was
+     * sent, nobody was there; TOO_LARGE; CANCELLED: interrupted; NO_MEMORY.
      */
     enum ldb_status (*call)(struct repl_transport *t, const char *path,
                             struct ldb_slice body, struct ldb_error *err,

@@ -147,13 +147,24 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *context)
 
 /* ---- what is sent ---- */
 
+/* Whether bytes of a document's request have gone out. */
+static bool is_sent(const struct request *r)
+{
+    long bytes = 0;
+
+    return r->document == NULL ||
+           curl_easy_getinfo(r->t->easy, CURLINFO_REQUEST_SIZE, &bytes) !=
+               CURLE_OK ||
+           bytes > 0;
+}
+
 static enum ldb_status curl_error(const struct request *r, CURLcode code)
 {
     if (code == CURLE_OUT_OF_MEMORY)
         return ldb_error_no_memory(r->err);
-    return ldb_error_set(r->err, LDB_IO, "%s: %s", r->url,
-                         r->t->reason[0] != '\0' ? r->t->reason
-                                                 : curl_easy_strerror(code));
+    return ldb_error_set(
+        r->err, is_sent(r) ? LDB_IO : LDB_STALLED, "%s: %s", r->url,
+        r->t->reason[0] != '\0' ? r->t->reason : curl_easy_strerror(code));
 }
 
 static bool add_header(struct request *r, const char *header)

@@ -317,6 +317,7 @@ enum ldb_status svc_change_promote(void *context,
 
     if (s != LDB_OK)
         return s;
+    svc_handover_forget(node);
     s = promote(node, request->force, err);
     if (s == LDB_OK)
         svc_change_result(node, "promoted", out);
@@ -424,6 +425,7 @@ enum ldb_status svc_change_demote(void *context,
 
     if (s != LDB_OK)
         return s;
+    svc_handover_forget(node);
     s = demote(node, request, err);
     if (s == LDB_OK)
         svc_change_result(node, "demoted", out);

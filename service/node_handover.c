@@ -19,18 +19,23 @@
  *        have nothing that it lacks
  *
  * Up to 3 all can be undone, and nobody but the clients of writes has seen
- * anything. When the follower refuses at 4, this node leads again; when it does
- * not say whether it leads, nobody but an operator can.
+ * anything. When the follower refuses at 4, or could not even be asked, this
+ * node leads again. When it was asked and does not say whether it leads, this
+ * node must not: it goes on asking, as a follower of it, until the other one
+ * leads or an operator has said who does. It may ask as often as it likes: who
+ * is asked looks each time whether we have stepped down for it.
  */
 
 /* How often the follower's last word is looked at. Chosen: it speaks several
  * times a second when it is behind. */
 #define LOOK_US UINT64_C(20000)
 
-/* For the follower to begin to lead, and between two questions whether it
- * does. Chosen: it replays some journals. */
-#define LEAD_US UINT64_C(60000000)
-#define ASK_US  UINT64_C(100000)
+/* For the follower to begin to lead, while somebody waits for the answer; until
+ * it can be asked at all, while nobody leads; and between two questions.
+ * Chosen: it replays some journals; a broken connection is there again. */
+#define LEAD_US  UINT64_C(60000000)
+#define REACH_US UINT64_C(5000000)
+#define ASK_US   UINT64_C(100000)
 
 static const struct api_db_gate_reason handing_over = {
     .kind = API_PROBLEM_NO_LEADER,
@@ -217,49 +222,109 @@ static bool heir_leads(struct svc_node *node, struct heir *heir)
     return leads;
 }
 
-/* It was asked to lead, and did not refuse. */
-static enum ldb_status wait_until_it_leads(struct svc_node *node,
-                                           struct heir *heir,
-                                           struct ldb_error *err)
-{
-    uint64_t deadline_us = svc_node_now_us(node) + LEAD_US;
+enum answer {
+    ANSWER_LEADS,
+    ANSWER_REFUSED, /* it says so itself: nothing has happened there */
+    ANSWER_NONE,    /* it was not asked: nobody was there */
+    ANSWER_UNKNOWN, /* it may have been */
+};
 
-    while (!heir_leads(node, heir)) {
-        if (svc_node_is_draining(node) || svc_node_now_us(node) >= deadline_us)
-            return ldb_error_set(
-                err, LDB_OUTCOME_UNKNOWN,
-                "%.200s has not said that it leads: see there, "
-                "then promote one of the two",
-                heir->url);
+/* Asks it to lead, once. err: why it does not. */
+static enum answer ask_heir(struct svc_node *node, struct heir *heir,
+                            const char *token, struct ldb_error *err)
+{
+    struct repl_refusal refusal = {0};
+    enum ldb_status s =
+        svc_peers_post(node->peers, heir->url, token[0] == '\0' ? NULL : token,
+                       "/v1/admin/promote", ldb_slice_str("{}"), &refusal, err);
+
+    /* It leads already when it was asked before. */
+    if (heir_leads(node, heir))
+        return ANSWER_LEADS;
+    if (s == LDB_STALLED && refusal.http == 0)
+        return ANSWER_NONE;
+    if (s == LDB_OK || refusal.http < 400 || refusal.http > 499)
+        return ANSWER_UNKNOWN;
+    (void)ldb_error_set(err, LDB_PRECONDITION, "%.100s refused: %.100s",
+                        heir->url, refusal.detail);
+    return ANSWER_REFUSED;
+}
+
+/*
+ * Until it leads. *out_may_lead_again: it will not, for this request at least,
+ * and none before may have come to it.
+ */
+static enum ldb_status promote_heir(struct svc_node *node, struct heir *heir,
+                                    const char *token, bool *out_may_lead_again,
+                                    struct ldb_error *err)
+{
+    uint64_t begun_us = svc_node_now_us(node);
+    bool may_know = false;
+
+    *out_may_lead_again = false;
+    for (;;) {
+        enum answer answer = ask_heir(node, heir, token, err);
+        uint64_t passed_us = svc_node_now_us(node) - begun_us;
+
+        if (answer == ANSWER_LEADS)
+            return LDB_OK;
+        may_know = may_know || answer == ANSWER_UNKNOWN;
+        if (!may_know && (answer == ANSWER_REFUSED || passed_us >= REACH_US)) {
+            *out_may_lead_again = true;
+            return answer == ANSWER_REFUSED
+                       ? LDB_PRECONDITION
+                       : ldb_error_prefix(err, LDB_PRECONDITION,
+                                          "%.100s cannot be asked to lead",
+                                          heir->url);
+        }
+        if (svc_node_is_draining(node) || passed_us >= LEAD_US)
+            return ldb_error_set(err, LDB_OUTCOME_UNKNOWN,
+                                 "%.150s has not said that it leads: it is "
+                                 "asked on; or promote one of the two",
+                                 heir->url);
         pause_for(node, ASK_US);
     }
-    return LDB_OK;
 }
 
-/* Whether it said itself that it will not: then nothing has happened there. */
-static bool is_refusal(const struct repl_refusal *refusal)
+/* ---- asking on ---- */
+
+/* It was not to be known whether it leads: search goes on with that. */
+static void remember(struct svc_node *node, const struct heir *heir,
+                     const char *token)
 {
-    return refusal->http >= 400 && refusal->http <= 499;
+    ldb_mutex_lock(&node->mu);
+    (void)snprintf(node->heir_url, sizeof node->heir_url, "%s", heir->url);
+    (void)snprintf(node->heir_token, sizeof node->heir_token, "%s", token);
+    ldb_mutex_unlock(&node->mu);
 }
 
-static enum ldb_status promote_heir(struct svc_node *node, struct heir *heir,
-                                    const char *authorization,
-                                    bool *out_refused, struct ldb_error *err)
+void svc_handover_forget(struct svc_node *node)
 {
-    const char *token = token_of(authorization);
-    struct repl_refusal refusal = {0};
-    enum ldb_status s;
+    ldb_mutex_lock(&node->mu);
+    node->heir_url[0] = '\0';
+    memset(node->heir_token, 0, sizeof node->heir_token);
+    ldb_mutex_unlock(&node->mu);
+}
 
-    *out_refused = false;
-    s = svc_peers_post(node->peers, heir->url, token[0] == '\0' ? NULL : token,
-                       "/v1/admin/promote", ldb_slice_str("{}"), &refusal, err);
-    if (s != LDB_OK && is_refusal(&refusal)) {
-        *out_refused = true;
-        return ldb_error_set(err, LDB_PRECONDITION, "%.100s refused: %.100s",
-                             heir->url, refusal.detail);
+void svc_handover_ask_again(struct svc_node *node)
+{
+    char token[API_AUTHORIZATION_SIZE];
+    struct ldb_error err = {0};
+    struct heir heir = {0};
+    enum answer answer;
+
+    ldb_mutex_lock(&node->mu);
+    memcpy(heir.url, node->heir_url, sizeof heir.url);
+    memcpy(token, node->heir_token, sizeof token);
+    ldb_mutex_unlock(&node->mu);
+    if (heir.url[0] != '\0') {
+        answer = ask_heir(node, &heir, token, &err);
+        if (answer == ANSWER_LEADS) {
+            svc_handover_forget(node);
+            svc_log_event(SVC_LOG_INFO, "heir-leads", "leader", heir.url);
+        }
     }
-    /* Any other failure leaves open whether it heard of it. */
-    return wait_until_it_leads(node, heir, err);
+    memset(token, 0, sizeof token);
 }
 
 /* ---- all of it ---- */
@@ -269,8 +334,9 @@ static enum ldb_status hand_over(struct svc_node *node,
                                  struct ldb_error *err, uint64_t *out_epoch)
 {
     uint64_t deadline_us = svc_node_now_us(node) + request->timeout_us;
+    const char *token = token_of(request->authorization);
     ldb_sequence last = 0;
-    bool is_refused;
+    bool may_lead_again;
     struct heir heir;
     enum ldb_status s;
 
@@ -289,11 +355,24 @@ static enum ldb_status hand_over(struct svc_node *node,
     s = svc_change_step_down(node, heir.url, err);
     if (s != LDB_OK)
         return s;
-    s = promote_heir(node, &heir, request->authorization, &is_refused, err);
-    if (is_refused)
+    s = promote_heir(node, &heir, token, &may_lead_again, err);
+    if (may_lead_again)
         svc_change_lead_again(node);
+    else if (s != LDB_OK)
+        remember(node, &heir, token);
     *out_epoch = heir.epoch;
     return s;
+}
+
+static void log_failure(const struct api_role_request *request,
+                        const struct ldb_error *err)
+{
+    struct svc_log_line line;
+
+    svc_log_begin(&line, SVC_LOG_ERROR, "handover-failed");
+    svc_log_text(&line, "to", request->to);
+    svc_log_error(&line, err);
+    svc_log_end(&line);
 }
 
 enum ldb_status svc_change_handover(void *context,
@@ -311,6 +390,8 @@ enum ldb_status svc_change_handover(void *context,
     if (s == LDB_OK) {
         svc_change_result(node, "handed-over", out);
         out->epoch = epoch; /* it may not have come here yet */
+    } else {
+        log_failure(request, err);
     }
     svc_turn_end(&node->turn);
     return s;

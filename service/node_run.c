@@ -267,6 +267,7 @@ static enum ldb_status open_leading(struct svc_node *node,
 
 static void destroy(struct svc_node *node)
 {
+    svc_handover_forget(node); /* it has a secret */
     svc_peers_destroy(node->peers);
     repl_epoch_history_release(&node->history);
     repl_node_release(&node->repl);

@@ -94,6 +94,10 @@ struct svc_node {
     struct svc_rebuild_log rebuild_log; /* of tick */
     char logged_why[LDB_ERROR_MESSAGE_SIZE]; /* the follower's thread's */
     uint64_t waits_since_us; /* guarded by mu: it does not stream; 0: it does */
+    /* Whom leadership was handed to, who has not said that it leads, and the
+     * token of who asked for it; "": nobody. Guarded by mu. */
+    char heir_url[REPL_URL_SIZE];
+    char heir_token[API_AUTHORIZATION_SIZE];
     struct ldb_thread *search; /* looks for another leader; NULL: none */
     bool is_search_over;       /* guarded by mu */
 };
@@ -235,6 +239,14 @@ LDB_MUST_CHECK enum ldb_status svc_change_step_down(struct svc_node *node,
 void svc_change_lead_again(struct svc_node *node);
 void svc_change_result(const struct svc_node *node, const char *event,
                        struct api_role_result *out);
+
+/* ---- node_handover.c ---- */
+
+/* While the heir that we follow is no leader: asks it once more to be one. Of
+ * the search's thread. */
+void svc_handover_ask_again(struct svc_node *node);
+/* Something else was decided. */
+void svc_handover_forget(struct svc_node *node);
 
 /* Follows another leader, with the change. */
 LDB_MUST_CHECK enum ldb_status svc_change_leader(struct svc_node *node,

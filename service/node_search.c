@@ -210,6 +210,10 @@ static void search(struct svc_node *node)
 
     api_role_leader_url(node->context->role, current);
     look(node, current, &found);
+    if (found.url[0] == '\0')
+        svc_handover_ask_again(node);
+    else
+        svc_handover_forget(node);
     if (found.url[0] == '\0' || strcmp(found.url, current) == 0)
         return;
     if (!svc_turn_begin_tending(&node->turn))

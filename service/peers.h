@@ -61,7 +61,8 @@ LDB_MUST_CHECK bool svc_peers_next(const struct svc_peers *peers, size_t *at,
  * seconds. token: instead of the file's; NULL: the file's. refusal: what it
  * said when it did not do it; may be NULL.
  *
- * Errors: those of replication/client.h.
+ * Errors: those of replication/client.h; STALLED without a refusal: it was not
+ * asked.
  */
 LDB_MUST_CHECK enum ldb_status svc_peers_state(struct svc_peers *peers,
                                                const char *url,

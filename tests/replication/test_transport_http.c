@@ -301,7 +301,7 @@ static void nobody_there_is_an_error(void **state)
     (void)snprintf(url, sizeof(url), "%s", raw_server_url(gone));
     raw_server_stop(gone);
     f->options.url = url;
-    assert_ldb_status(LDB_IO, call(f, "/", NULL, &http), &f->err);
+    assert_ldb_status(LDB_STALLED, call(f, "/", NULL, &http), &f->err);
     assert_ldb_message(url, &f->err);
 }
 
@@ -316,7 +316,7 @@ static void a_name_that_is_not_known_is_asked_for_again(void **state)
         "http://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
         "aaaaaaaaaaaaa.invalid:80";
     for (unsigned i = 0; i < 3; i++) {
-        assert_ldb_status(LDB_IO, call(f, "/", NULL, &http), &f->err);
+        assert_ldb_status(LDB_STALLED, call(f, "/", NULL, &http), &f->err);
         assert_ldb_message("resolve", &f->err);
     }
 }
@@ -815,19 +815,19 @@ static void only_who_can_prove_it_is_spoken_to(void **state)
     f->options.cert_file = path[1];
     f->options.key_file = path[2];
     /* An authority that is not known, and another one's certificate. */
-    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    assert_ldb_status(LDB_STALLED, call_anew(f, &http), &f->err);
     f->options.ca_file = path[1];
-    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    assert_ldb_status(LDB_STALLED, call_anew(f, &http), &f->err);
     f->options.ca_file = temp_dir_join(&dir, "none", path[3]);
-    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    assert_ldb_status(LDB_STALLED, call_anew(f, &http), &f->err);
     f->options.ca_file = path[0];
     /* It is theirs, but not under that name. */
     (void)snprintf(url, sizeof(url), "https://localhost%s",
                    strrchr(raw_server_url(server), ':'));
     f->options.url = url;
-    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    assert_ldb_status(LDB_STALLED, call_anew(f, &http), &f->err);
     f->options.url = raw_server_url(server);
-    /* We have nothing to show. */
+    /* We have nothing to show, which it says after we have asked. */
     f->options.cert_file = NULL;
     f->options.key_file = NULL;
     assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
