@@ -58,6 +58,11 @@ void repl_edit_pull_destroy(struct repl_edit_pull *pull)
     ldb_mem_free(pull);
 }
 
+void repl_edit_pull_discard(struct repl_edit_pull *pull, struct ldb_db *db)
+{
+    repl_made_tables_discard(&pull->tables.made, db);
+}
+
 void repl_edit_pull_forget(struct repl_edit_pull *pull)
 {
     pull->tables.made.count = 0;

@@ -26,9 +26,12 @@ struct repl_edit_pull;
 
 /* Of one open twin, through any number of sessions. NULL: no memory. */
 LDB_MUST_CHECK struct repl_edit_pull *repl_edit_pull_create(void);
-/* Tables not installed stay for the twin's next open to remove. NULL is fine.
- */
+/* Tables not installed stay for the twin's next open to remove: discard them
+ * first where it stays open. NULL is fine. */
 void repl_edit_pull_destroy(struct repl_edit_pull *pull);
+
+/* No session follows: removes the tables that were made and not installed. */
+void repl_edit_pull_discard(struct repl_edit_pull *pull, struct ldb_db *db);
 
 /* The twin was opened anew, which removes such tables, or is another. */
 void repl_edit_pull_forget(struct repl_edit_pull *pull);

@@ -591,6 +591,10 @@ void repl_follower_stop(struct repl_follower *follower, struct ldb_db **out_db)
     if (follower->thread != NULL)
         options->env->ops->thread_join(options->env, follower->thread);
     follower->thread = NULL;
+    /* The twin may stay open for another leader's follower, which would not
+     * know of them. */
+    if (follower->db != NULL)
+        repl_edit_pull_discard(follower->edits, follower->db);
     *out_db = follower->db;
 }
 

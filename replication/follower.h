@@ -37,9 +37,10 @@ repl_follower_create(const struct repl_follower_options *options,
                      struct ldb_error *err, struct repl_follower **out);
 
 /*
- * Returns when no thread of it runs and what was written is synced as far as
- * the disk lets us; then node and db are the caller's, *out_db being the twin
- * as it is now, NULL: none. Again: the same.
+ * Returns when no thread of it runs, what was written is synced as far as the
+ * disk lets us, and tables that no edit of ours names are gone; then node and
+ * db are the caller's, *out_db being the twin as it is now, NULL: none. Again:
+ * the same.
  */
 void repl_follower_stop(struct repl_follower *follower, struct ldb_db **out_db);
 /* Stopped before. NULL is fine. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "storage/base/mutex.h"
+#include "storage/folder_files.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/bytes.h"
 #include "tests/support/follow_fixture.h"
@@ -431,6 +432,50 @@ static void it_goes_on_after_a_stop(void **state)
         }
     }
     assert_int_equal(0, o.rebuilds);
+    follow_assert_same(&o.f);
+}
+
+/* Tables in the twin's folder that its version does not name. */
+static size_t tables_of_nobody(void)
+{
+    struct ldb_folder_files files = {0};
+    struct ldb_stats stats;
+    size_t count = 0;
+
+    assert_ldb_ok(ldb_folder_files_list(o.f.ship.options.env, TWIN_SHIP_DIR,
+                                        &o.f.err, &files),
+                  &o.f.err);
+    for (size_t i = 0; i < files.count; i++)
+        count += files.files[i].type == LDB_FILE_TABLE;
+    ldb_folder_files_release(&files);
+    ldb_stats(o.f.ship.db, &stats);
+    for (unsigned l = 0; l < LDB_STATS_LEVELS; l++)
+        count -= stats.levels[l].tables;
+    return count;
+}
+
+/* Whoever follows next with the same twin does not know of them. */
+static void what_it_made_and_did_not_install_goes_with_it(void **state)
+{
+    const struct memory_peer_rule rule = {.what = MEMORY_PEER_REFUSE,
+                                          .call = MEMORY_PEER_GET,
+                                          .path = ".ldb",
+                                          .skip = 2};
+
+    (void)state;
+    follow_write(&o.f, 150, 0);
+    leader_run_compact(o.f.leader);
+    memory_peer_rule(o.f.peer, &rule);
+    start();
+    wait_entered(REPL_FOLLOWER_WAITING, 2);
+    repl_follower_stop(o.follower, &o.f.ship.db);
+    assert_true(stats_now().counts.tables_fetched > 0);
+    assert_int_equal(0, tables_of_nobody());
+    stop();
+    memory_peer_forget_rules(o.f.peer);
+    start();
+    wait_level();
+    stop();
     follow_assert_same(&o.f);
 }
 
@@ -870,6 +915,7 @@ int main(void)
         follower_test(the_epoch_is_known_before_its_first_byte),
         follower_test(a_folder_with_its_leaders_id_gets_one_of_its_own),
         follower_test(it_goes_on_after_a_stop),
+        follower_test(what_it_made_and_did_not_install_goes_with_it),
         follower_test(who_waits_for_a_sequence_has_it_or_is_told),
         follower_test(it_waits_for_a_leader_that_is_down),
         follower_test(a_nudge_ends_a_pause),
