@@ -183,8 +183,10 @@ repl_http_answer_check_file(struct repl_http_answer *answer,
                             const struct repl_http_wanted *wanted,
                             struct ldb_error *err)
 {
+    /* From the first byte on all of it is as good: more than is wanted. */
     bool is_ranged =
-        !wanted->is_head_alone && !wanted->follow && wanted->from > 0;
+        !wanted->is_head_alone && !wanted->follow &&
+        (wanted->from > 0 || (wanted->count > 0 && answer->http == 206));
 
     if (answer->http != (is_ranged ? 206u : 200u))
         return ldb_error_set(err, LDB_IO, "answered %u, not %u", answer->http,

@@ -36,6 +36,7 @@ struct repl_http_wanted {
     bool is_head_alone; /* HEAD */
     bool follow;
     uint64_t from;
+    uint64_t count; /* 0: all from there on */
 };
 
 /*

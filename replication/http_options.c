@@ -72,7 +72,7 @@ static bool part_is(CURLU *url, CURLUPart part, const char *other)
     return is_other;
 }
 
-static enum ldb_status check_parts(CURLU *url, const char *text,
+static enum ldb_status check_parts(CURLU *url, const char *text, bool is_folder,
                                    struct ldb_error *err)
 {
     CURLUcode code = curl_url_set(url, CURLUPART_URL, text, 0);
@@ -91,14 +91,20 @@ static enum ldb_status check_parts(CURLU *url, const char *text,
         !part_is(url, CURLUPART_SCHEME, "https"))
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "URL %s: neither http nor https", text);
-    if (!part_is(url, CURLUPART_PATH, "/") || has_part(url, CURLUPART_QUERY) ||
-        has_part(url, CURLUPART_FRAGMENT))
+    if (has_part(url, CURLUPART_QUERY) || has_part(url, CURLUPART_FRAGMENT))
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
-                             "URL %s: more than a host and a port", text);
+                             "URL %s: more than a host and a %s", text,
+                             is_folder ? "path" : "port");
+    if (!is_folder && !part_is(url, CURLUPART_PATH, "/"))
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "URL %s: more than a host and a port (a folder of "
+                             "files there is files+http://...)",
+                             text);
     return LDB_OK;
 }
 
-static enum ldb_status check_url(const char *text, struct ldb_error *err)
+static enum ldb_status check_url(const char *text, bool is_folder,
+                                 struct ldb_error *err)
 {
     CURLU *url;
     enum ldb_status s;
@@ -110,7 +116,7 @@ static enum ldb_status check_url(const char *text, struct ldb_error *err)
     url = curl_url();
     if (url == NULL)
         return ldb_error_no_memory(err);
-    s = check_parts(url, text, err);
+    s = check_parts(url, text, is_folder, err);
     curl_url_cleanup(url);
     return s;
 }
@@ -138,7 +144,7 @@ enum ldb_status repl_http_options_check(const struct repl_http_options *options,
         !is_limit(options->digest_timeout_us) ||
         !is_limit(options->low_speed_us))
         return bad(err, "a time limit has to be above 0 and at most a day");
-    return check_url(options->url, err);
+    return check_url(options->url, options->is_folder, err);
 }
 
 /* ---- copy ---- */

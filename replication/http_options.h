@@ -13,8 +13,12 @@
 struct repl_http_options {
     struct ldb_env *env; /* its clock; borrowed, outlives the peer */
     /* "http://HOST[:PORT]" or "https://...", with nothing behind it but one
-     * slash; no user or password. */
+     * slash; no user or password. Of a folder with its path. */
     const char *url;
+    /* Not a node: files that a plain web server has in a folder, which answers
+     * with its own headers. There are no calls then, and nothing is followed.
+     */
+    bool is_folder;
     const char *token;   /* sent as "Authorization: Bearer TOKEN" */
     const char *ca_file; /* PEM, instead of the system's */
     const char

@@ -30,6 +30,7 @@ struct repl_file_head {
 struct repl_get {
     const char *name; /* "000007.log", "MANIFEST-000004", "000009.ldb" */
     uint64_t from;
+    uint64_t count; /* so many bytes at most; 0: all. Not with follow */
     /* Go on as it grows, until it is sealed or the connection ends; else up to
      * what there is. */
     bool follow;
@@ -87,6 +88,15 @@ struct repl_peer {
     /* Errors: NO_MEMORY. Nothing is sent yet. */
     enum ldb_status (*open)(struct repl_peer *peer, struct ldb_error *err,
                             struct repl_transport **out);
+    /* None of its transports is left. NULL: its maker's alone to do. */
+    void (*destroy)(struct repl_peer *peer);
 };
+
+/* NULL is fine. */
+static inline void repl_peer_destroy(struct repl_peer *peer)
+{
+    if (peer != NULL && peer->destroy != NULL)
+        peer->destroy(peer);
+}
 
 #endif

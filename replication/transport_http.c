@@ -59,6 +59,8 @@ struct request {
     uint64_t period_us;    /* since when the speed is measured */
     uint64_t period_bytes; /* that came since */
     bool has_given;        /* bytes, since it was dry the last time */
+    uint64_t given;        /* of a file, all in all */
+    bool is_enough;        /* so many were asked for; the rest is cut off */
 };
 
 static uint64_t now_us(const struct request *r)
@@ -120,6 +122,23 @@ static enum ldb_status take_document(struct request *r, struct ldb_slice piece)
                                        ldb_status_text(s));
 }
 
+/* A server that knows of no ranges sends more than was asked for. */
+static enum ldb_status give(struct request *r, struct ldb_slice piece)
+{
+    uint64_t left = r->wanted.count - r->given;
+    bool is_more = r->wanted.count > 0 && piece.len > left;
+    enum ldb_status s = LDB_OK;
+
+    if (is_more)
+        piece.len = (size_t)left;
+    r->has_given = true;
+    r->given += piece.len;
+    if (piece.len > 0)
+        s = r->get->bytes(r->get->context, piece, r->err);
+    r->is_enough = s == LDB_OK && is_more;
+    return r->is_enough ? LDB_CANCELLED : s;
+}
+
 static size_t on_bytes(char *bytes, size_t size, size_t count, void *context)
 {
     struct request *r = context;
@@ -136,8 +155,7 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *context)
     } else if (r->document != NULL) {
         s = take_document(r, piece);
     } else if (r->get != NULL) {
-        r->has_given = true;
-        s = r->get->bytes(r->get->context, piece, r->err);
+        s = give(r, piece);
     }
     r->period_bytes += piece.len;
     r->last_byte_us = now_us(r);
@@ -192,7 +210,7 @@ static CURLcode set_request(struct request *r)
 {
     CURL *easy = r->t->easy;
     CURLcode code = CURLE_OK;
-    char range[32];
+    char range[48];
 
 #define SET(option, value)                                                     \
     (code = code != CURLE_OK ? code : curl_easy_setopt(easy, option, value))
@@ -210,9 +228,13 @@ static CURLcode set_request(struct request *r)
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len);
         SET(CURLOPT_POSTFIELDS, (const char *)r->body.data);
     }
-    if (!r->wanted.follow && r->wanted.from > 0) {
-        (void)snprintf(range, sizeof(range), "%" PRIu64 "-", r->wanted.from);
+    if (r->wanted.count > 0) {
+        (void)snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64,
+                       r->wanted.from, r->wanted.from + (r->wanted.count - 1));
         SET(CURLOPT_RANGE, range); /* copied */
+    } else if (!r->wanted.follow && r->wanted.from > 0) {
+        (void)snprintf(range, sizeof(range), "%" PRIu64 "-", r->wanted.from);
+        SET(CURLOPT_RANGE, range);
     }
 #undef SET
     return code;
@@ -471,31 +493,47 @@ static enum ldb_status http_call(struct repl_transport *base, const char *path,
     return s;
 }
 
-/* Whether the name stands for itself in a URL. */
-static bool is_plain(const char *name)
+/* Whether the name stands for itself in a URL; in a folder it may lead into
+ * another one. */
+static bool is_plain(const char *name, bool is_folder)
 {
     size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                              "abcdefghijklmnopqrstuvwxyz0123456789.-_");
+                              "abcdefghijklmnopqrstuvwxyz0123456789.-_/");
 
-    return len > 0 && name[len] == '\0' && name[0] != '.';
+    return len > 0 && name[len] == '\0' && name[0] != '.' && name[0] != '/' &&
+           strstr(name, "/.") == NULL &&
+           (is_folder || strchr(name, '/') == NULL);
+}
+
+static char *file_url(const struct request *r, const char *name)
+{
+    const struct http_peer *peer = r->t->peer;
+
+    if (peer->options.is_folder)
+        return ldb_mem_printf("%s/%s", peer->url, name);
+    if (r->wanted.follow)
+        return ldb_mem_printf("%s" FILES_PATH "%s?from=%" PRIu64 "&follow=true",
+                              peer->url, name, r->wanted.from);
+    return ldb_mem_printf("%s" FILES_PATH "%s", peer->url, name);
 }
 
 /* A request for a file; what it asks for is set. */
 static enum ldb_status run_file(struct request *r, const char *name)
 {
+    bool is_folder = r->t->peer->options.is_folder;
     struct repl_refusal refusal;
     enum ldb_status s;
 
-    if (!is_plain(name))
+    if (!is_plain(name, is_folder))
         return ldb_error_set(r->err, LDB_NOT_FOUND, "%s is no name of a file",
                              name);
-    if (r->wanted.follow)
-        r->url =
-            ldb_mem_printf("%s" FILES_PATH "%s?from=%" PRIu64 "&follow=true",
-                           r->t->peer->url, name, r->wanted.from);
-    else
-        r->url = ldb_mem_printf("%s" FILES_PATH "%s", r->t->peer->url, name);
+    if (is_folder && r->wanted.follow)
+        return ldb_error_set(r->err, LDB_INVALID_ARGUMENT,
+                             "%s: a folder does not tell what comes", name);
+    r->url = file_url(r, name);
     s = run(r);
+    if (r->is_enough)
+        return LDB_OK;
     if (s != LDB_OK || repl_http_answer_is_success(&r->answer) ||
         repl_http_answer_is_at_end(&r->answer, &r->wanted))
         return s;
@@ -532,6 +570,7 @@ static enum ldb_status http_get(struct repl_transport *base,
     r.get = get;
     r.wanted.follow = get->follow;
     r.wanted.from = get->from;
+    r.wanted.count = get->count;
     s = run_file(&r, get->name);
     is_at_end = s == LDB_OK && repl_http_answer_is_at_end(&r.answer, &r.wanted);
     release(&r);
@@ -614,6 +653,7 @@ enum ldb_status repl_http_peer_create(const struct repl_http_options *options,
     if (peer == NULL)
         return ldb_error_no_memory(err);
     peer->base.open = http_open;
+    peer->base.destroy = repl_http_peer_destroy;
     s = repl_http_options_copy(options, err, &peer->options);
     /* libcurl counts these, from any thread. */
     if (s == LDB_OK)

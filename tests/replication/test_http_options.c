@@ -66,6 +66,39 @@ static void urls_of_nodes_are_taken_and_no_others(void **state)
     }
 }
 
+static void a_folder_has_a_path(void **state)
+{
+    static const struct {
+        const char *url;
+        const char *complaint; /* NULL: none */
+    } rows[] = {
+        {"http://web", NULL},
+        {"http://web/copy", NULL},
+        {"https://web:8443/a/b/", NULL},
+        {"http://web/copy?a=b", "more than a host and a path"},
+        {"http://web/copy#a", "more than a host and a path"},
+        {"http://user@web/copy", "with a user"},
+        {"ftp://web/copy", "neither http nor https"},
+        {"", "no URL"},
+    };
+    struct repl_http_options options = good_options();
+
+    (void)state;
+    options.is_folder = true;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ldb_error err = {0};
+
+        options.url = rows[i].url;
+        if (rows[i].complaint == NULL) {
+            assert_ldb_ok(repl_http_options_check(&options, &err), &err);
+            continue;
+        }
+        assert_ldb_status(LDB_INVALID_ARGUMENT,
+                          repl_http_options_check(&options, &err), &err);
+        assert_ldb_message(rows[i].complaint, &err);
+    }
+}
+
 static void a_url_has_a_limit(void **state)
 {
     static char url[REPL_URL_SIZE + 1];
@@ -228,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls_of_nodes_are_taken_and_no_others),
+        cmocka_unit_test(a_folder_has_a_path),
         cmocka_unit_test(a_url_has_a_limit),
         cmocka_unit_test(a_token_is_one_header_value),
         cmocka_unit_test(a_certificate_has_its_key),

@@ -489,6 +489,80 @@ static void a_part_is_asked_for_by_its_range(void **state)
     assert_true(request_has(f, 0, "\r\nRange: bytes=3-\r\n"));
 }
 
+static enum ldb_status get_count(struct fixture *f, const char *name,
+                                 uint64_t from, uint64_t count)
+{
+    const struct repl_get get = {
+        .name = name,
+        .from = from,
+        .count = count,
+        .head = take_head,
+        .bytes = take_bytes,
+        .context = f,
+    };
+
+    if (f->t == NULL)
+        open_transport(f);
+    ldb_buf_clear(&f->bytes);
+    return f->t->ops->get(f->t, &get, &f->err);
+}
+
+static void so_many_bytes_are_asked_for(void **state)
+{
+    struct fixture *f = *state;
+
+    raw_server_answer(f->server,
+                      "HTTP/1.1 206 Partial Content\r\nContent-Length: 2\r\n"
+                      "Content-Range: bytes 3-4/9\r\n\r\nlo",
+                      RAW_SERVER_KEEP);
+    assert_ldb_ok(get_count(f, "000009.ldb", 3, 2), &f->err);
+    assert_ldb_bytes("lo", ldb_slice_of_buf(&f->bytes));
+    assert_int_equal(9, f->head.size);
+    assert_true(request_has(f, 0, "\r\nRange: bytes=3-4\r\n"));
+    /* From the first byte on a server may know of no ranges: the rest of what
+     * it sends is not taken. */
+    raw_server_answer(f->server,
+                      "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello, it",
+                      RAW_SERVER_KEEP);
+    assert_ldb_ok(get_count(f, "000009.ldb", 0, 5), &f->err);
+    assert_ldb_bytes("hello", ldb_slice_of_buf(&f->bytes));
+    assert_int_equal(9, f->head.size);
+    assert_true(request_has(f, 1, "\r\nRange: bytes=0-4\r\n"));
+    /* Fewer are there. */
+    raw_server_answer(f->server,
+                      "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\n"
+                      "Content-Range: bytes 3-3/4\r\n\r\nl",
+                      RAW_SERVER_KEEP);
+    assert_ldb_ok(get_count(f, "000009.ldb", 3, 5), &f->err);
+    assert_ldb_bytes("l", ldb_slice_of_buf(&f->bytes));
+}
+
+static void a_folder_has_files_by_their_path(void **state)
+{
+    static const char *const none[] = {"", "/a", "../a", "leveld/../a", "a b"};
+    struct fixture *f = *state;
+    char *url = ldb_mem_printf("%s/copies/a/", raw_server_url(f->server));
+
+    assert_non_null(url);
+    f->options.url = url;
+    f->options.is_folder = true;
+    raw_server_answer(f->server,
+                      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
+                      "Last-Modified: today\r\n\r\nhello",
+                      RAW_SERVER_KEEP);
+    assert_ldb_ok(get(f, "leveld/epochs", 0, false, 0), &f->err);
+    assert_ldb_bytes("hello", ldb_slice_of_buf(&f->bytes));
+    assert_int_equal(5, f->head.size);
+    assert_false(f->head.is_sealed);
+    assert_request(f, 0, "GET /copies/a/leveld/epochs HTTP/1.1");
+    assert_ldb_status(LDB_INVALID_ARGUMENT, get(f, "000007.log", 0, true, 0),
+                      &f->err);
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_ldb_status(LDB_NOT_FOUND, get(f, none[i], 0, false, 0), &f->err);
+    assert_int_equal(1, raw_server_requests(f->server));
+    ldb_mem_free(url);
+}
+
 static void bytes_of_another_place_are_not_taken(void **state)
 {
     static const char *const answers[] = {
@@ -935,6 +1009,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(
             a_followed_file_runs_dry_after_each_piece, setup, teardown),
+        cmocka_unit_test_setup_teardown(so_many_bytes_are_asked_for, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_folder_has_files_by_their_path, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_functions_end_the_call, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(

@@ -200,10 +200,17 @@ static enum ldb_status step(struct giving *g, struct ldb_buf *bytes,
                             struct ldb_error *err)
 {
     uint64_t end = end_of_rule(g->way);
+    uint64_t given = g->offset - g->get->from;
     size_t max = PIECE_MAX;
     struct repl_file_head head = {0};
     enum ldb_status s;
 
+    if (g->get->count > 0 && given == g->get->count) {
+        g->is_over = true;
+        return LDB_OK;
+    }
+    if (g->get->count > 0 && g->get->count - given < max)
+        max = (size_t)(g->get->count - given);
     if (g->is_begun && g->offset >= end)
         return end_by_rule(g, err);
     if (end > g->offset && end - g->offset < max)
