@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "api/problem.h"
+#include "replication/copy_url.h"
 #include "storage/base/mem.h"
 #include "storage/base/mutex.h"
 
@@ -42,9 +43,12 @@ void api_role_destroy(struct api_role *role)
 void api_role_set(struct api_role *role, enum repl_role now,
                   const char *leader_url)
 {
+    bool has_leader =
+        now == REPL_ROLE_FOLLOWER && !repl_copy_url_is(leader_url);
+
     ldb_mutex_lock(&role->mu);
     (void)snprintf(role->leader_url, sizeof(role->leader_url), "%s",
-                   now == REPL_ROLE_LEADER ? "" : leader_url);
+                   has_leader ? leader_url : "");
     ldb_mutex_unlock(&role->mu);
     atomic_store_explicit(&role->now, (unsigned)now, memory_order_relaxed);
 }

@@ -23,7 +23,8 @@ struct api_role;
 LDB_MUST_CHECK struct api_role *api_role_create(void);
 void api_role_destroy(struct api_role *role); /* NULL is fine */
 
-/* leader_url: of a follower; "": it knows none. Cut at REPL_URL_SIZE. */
+/* leader_url: of a follower; "": it knows none, as when it is that of a copy
+ * (replication/copy_url.h), where nobody can be sent. Cut at REPL_URL_SIZE. */
 void api_role_set(struct api_role *role, enum repl_role now,
                   const char *leader_url);
 enum repl_role api_role_get(const struct api_role *role);

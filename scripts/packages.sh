@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that a task needs: packages.sh SET...
 #   build   compile leveld         test   compile and run its tests
-#   ci      both compilers, sanitizers, fuzzing, format and lint, and the one
-#           server that tests are made with
+#   ci      both compilers, sanitizers, fuzzing, format and lint, and the
+#           servers that tests are made with
 #   bench   the benchmark clients, and the one server that replication is held
 #           against
 # Programs whose package would start a service (and start it again at each
@@ -16,11 +16,11 @@ build="gcc libc6-dev cmake ninja-build
     nettle-dev libgnutls28-dev
     libcurl4-gnutls-dev|libcurl4-openssl-dev|libcurl4-nss-dev"
 test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
-    iproute2 nftables
+    iproute2 nftables rsync
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
 ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
     ca-certificates"
-ci_tools="prometheus"
+ci_tools="prometheus nginx"
 bench="wrk make curl libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
 bench_tools="nginx"
 

@@ -102,7 +102,8 @@ static const struct option options[] = {
            "what this node begins as; what was decided at run time is kept as "
            "long as this and --leader do not change"),
     TEXT("leader", "LEVELD_LEADER", leader, "",
-         "URL of the node to follow, http://HOST:PORT"),
+         "URL of the node to follow, http://HOST:PORT; or of a copy of its "
+         "folder, files+http://HOST/PATH/ or files:/PATH"),
     TEXT("peers", "LEVELD_PEERS", peers, "",
          "URLs of the other nodes, between commas: a leader starts only when "
          "none that answers knows a later epoch, a follower finds a new leader "

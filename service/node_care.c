@@ -5,7 +5,6 @@
 #include "replication/heal.h"
 #include "replication/leader.h"
 #include "replication/scrub.h"
-#include "replication/transport_http.h"
 #include "service/node_run_internal.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
@@ -76,7 +75,7 @@ static enum ldb_status open_source(void *context, const char *url,
 static void close_source(void *context, struct repl_peer *peer)
 {
     (void)context;
-    repl_http_peer_destroy(peer);
+    repl_peer_destroy(peer);
 }
 
 /* ---- what is logged ---- */

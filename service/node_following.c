@@ -8,7 +8,6 @@
 #include "api/sequence_wait.h"
 #include "replication/rebuild_intent.h"
 #include "replication/served_file.h"
-#include "replication/transport_http.h"
 #include "replication/twin_build.h"
 #include "replication/twin_report.h"
 #include "service/engine_options.h"
@@ -493,7 +492,7 @@ void svc_follow_stop(struct svc_node *node)
     node->follower = NULL;
     ldb_mutex_unlock(&node->mu);
     repl_follower_destroy(follower);
-    repl_http_peer_destroy(node->peer);
+    repl_peer_destroy(node->peer);
     node->peer = NULL;
 }
 

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "replication/copy_peer.h"
+#include "replication/copy_url.h"
+#include "replication/folder_peer.h"
 #include "replication/transport_http.h"
 #include "storage/base/buf.h"
 #include "storage/base/mem.h"
@@ -170,12 +173,36 @@ static enum ldb_status make(struct svc_peers *peers, const char *url,
         options.connect_timeout_us = ASK_CONNECT_US;
         options.head_timeout_us = ASK_HEAD_US;
     }
+    /* A web server is none of the cluster: it is shown no token. */
+    if (repl_copy_url_web(url) != NULL) {
+        options.url = repl_copy_url_web(url);
+        options.is_folder = true;
+        options.token = NULL;
+    }
     return repl_http_peer_create(&options, err, out);
+}
+
+/* A copy of a leader's folder, as a node. */
+static enum ldb_status make_copy(struct svc_peers *peers, const char *url,
+                                 struct ldb_error *err, struct repl_peer **out)
+{
+    const char *folder = repl_copy_url_folder(url);
+    struct repl_peer *files = NULL;
+    enum ldb_status s =
+        folder == NULL
+            ? make(peers, url, NULL, false, err, &files)
+            : repl_folder_peer_create(peers->env, folder, err, &files);
+
+    if (s != LDB_OK)
+        return s;
+    return repl_copy_peer_create(peers->env, files, 0, err, out);
 }
 
 enum ldb_status svc_peers_make(struct svc_peers *peers, const char *url,
                                struct ldb_error *err, struct repl_peer **out)
 {
+    if (repl_copy_url_is(url))
+        return make_copy(peers, url, err, out);
     return make(peers, url, NULL, false, err, out);
 }
 
@@ -187,8 +214,8 @@ enum ldb_status svc_peers_check(struct svc_peers *peers, const char *url,
 
     if (url[0] == '\0')
         return LDB_OK;
-    s = make(peers, url, NULL, false, err, &peer);
-    repl_http_peer_destroy(peer);
+    s = svc_peers_make(peers, url, err, &peer);
+    repl_peer_destroy(peer);
     return s;
 }
 
@@ -231,6 +258,9 @@ static enum ldb_status begin_call(struct svc_peers *peers, const char *url,
     enum ldb_status s;
 
     *out = (struct one_call){0};
+    if (repl_copy_url_is(url))
+        return ldb_error_set(err, LDB_NOT_SUPPORTED,
+                             "%.150s is a copy, and no node to be asked", url);
     s = make(peers, url, token, true, err, &out->peer);
     if (s == LDB_OK)
         s = out->peer->open(out->peer, err, &out->transport);
@@ -246,7 +276,7 @@ static void end_call(struct svc_peers *peers, struct one_call *call)
     unlink_call(peers, call);
     if (call->transport != NULL)
         call->transport->ops->destroy(call->transport);
-    repl_http_peer_destroy(call->peer);
+    repl_peer_destroy(call->peer);
 }
 
 enum ldb_status svc_peers_state(struct svc_peers *peers, const char *url,

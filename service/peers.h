@@ -34,8 +34,9 @@ LDB_MUST_CHECK enum ldb_status svc_peers_reload(struct svc_peers *peers,
  * a svc_peers_make(): what that made may show an old one. */
 uint64_t svc_peers_tokens(struct svc_peers *peers);
 
-/* The node at url, to be followed; destroy it with repl_http_peer_destroy().
- * Errors: INVALID_ARGUMENT: no such URL; NO_MEMORY. */
+/* The node at url, or the copy of one (replication/copy_url.h), to be followed;
+ * destroy it with repl_peer_destroy(). Errors: INVALID_ARGUMENT: no such URL;
+ * NO_MEMORY. */
 LDB_MUST_CHECK enum ldb_status svc_peers_make(struct svc_peers *peers,
                                               const char *url,
                                               struct ldb_error *err,
@@ -62,7 +63,7 @@ LDB_MUST_CHECK bool svc_peers_next(const struct svc_peers *peers, size_t *at,
  * said when it did not do it; may be NULL.
  *
  * Errors: those of replication/client.h; STALLED without a refusal: it was not
- * asked.
+ * asked; NOT_SUPPORTED: a copy is at url.
  */
 LDB_MUST_CHECK enum ldb_status svc_peers_state(struct svc_peers *peers,
                                                const char *url,

@@ -398,16 +398,20 @@ static void a_request_goes_one_hop(void **state)
 
 static void without_a_leader_it_says_so(void **state)
 {
+    static const char *const urls[] = {"", "files+http://web/copy/",
+                                       "files:/srv/copy"};
     struct forward_fixture *f = *state;
     struct fake_answer answer;
 
-    api_role_set(f->api->context.role, REPL_ROLE_FOLLOWER, "");
-    for (unsigned way = API_FOLLOWER_FORWARDS; way <= API_FOLLOWER_REJECTS;
-         way++) {
-        f->api->context.follower_writes = way;
-        answer = api_call(f->api, "PUT", "/v1/kv/a", NULL, "v");
-        assert_problem(&answer, 503, "no-leader");
-        fake_answer_release(&answer);
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        api_role_set(f->api->context.role, REPL_ROLE_FOLLOWER, urls[i]);
+        for (unsigned way = API_FOLLOWER_FORWARDS; way <= API_FOLLOWER_REJECTS;
+             way++) {
+            f->api->context.follower_writes = way;
+            answer = api_call(f->api, "PUT", "/v1/kv/a", NULL, "v");
+            assert_problem(&answer, 503, "no-leader");
+            fake_answer_release(&answer);
+        }
     }
 }
 

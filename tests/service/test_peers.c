@@ -157,6 +157,31 @@ static void a_url_that_is_none_is_told_at_once(void **state)
     svc_peers_destroy(peers);
 }
 
+static void a_copy_is_followed_and_not_asked(void **state)
+{
+    static const char *const urls[] = {"files+http://a:1/copy/", "files:/copy"};
+    struct svc_peers *peers = make();
+    struct ldb_error err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        struct repl_state said = {0};
+        struct repl_peer *peer = NULL;
+
+        assert_int_equal(LDB_OK, svc_peers_check(peers, urls[i], &err));
+        assert_int_equal(LDB_OK, svc_peers_make(peers, urls[i], &err, &peer));
+        repl_peer_destroy(peer);
+        assert_int_equal(LDB_NOT_SUPPORTED,
+                         svc_peers_state(peers, urls[i], &err, &said));
+    }
+    assert_int_equal(LDB_INVALID_ARGUMENT,
+                     svc_peers_check(peers, "files+ftp://a/copy", &err));
+    assert_int_equal(LDB_INVALID_ARGUMENT,
+                     svc_peers_check(peers, "http://a/copy", &err));
+    assert_non_null(strstr(err.message, "files+http://"));
+    svc_peers_destroy(peers);
+}
+
 /* ---- what they say ---- */
 
 /* SHA-256 of "secret". */
@@ -245,6 +270,7 @@ int main(void)
         TEST(the_list_is_taken_apart),
         TEST(a_token_file_has_one_line),
         TEST(a_reload_that_fails_leaves_the_token),
+        TEST(a_copy_is_followed_and_not_asked),
         TEST(a_url_that_is_none_is_told_at_once),
         TEST(calls_carry_the_token),
         TEST(a_node_tells_its_state),

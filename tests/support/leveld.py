@@ -84,8 +84,10 @@ def is_sanitized():
 
 def tool(name):
     """A program that scripts/packages.sh unpacks, or the machine's own."""
-    path = shutil.which(name) or os.path.join(ROOT, 'build/tools/usr/bin', name)
-    if not os.path.exists(path):
+    places = [os.path.join(ROOT, 'build/tools/usr', folder)
+              for folder in ('bin', 'sbin')]
+    path = shutil.which(name) or shutil.which(name, path=':'.join(places))
+    if path is None:
         raise Skip(f'there is no {name}: scripts/packages.sh ci')
     return path
 
