@@ -8,7 +8,7 @@
 #include "replication/reopen_table.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
-#include "storage/pinned_files.h"
+#include "storage/version/version.h"
 
 /* Where repairs keep what they replace, too. */
 #define LOST_FOLDER "lost"
@@ -52,26 +52,30 @@ static enum ldb_status hold(const struct repl_heal_table *heal, uint64_t number,
                             struct ldb_error *err,
                             struct repl_damaged_table *out)
 {
-    struct ldb_pinned_files pinned;
+    struct repl_held_version held = {0};
     const struct ldb_file_meta *meta;
-    enum ldb_status s = ldb_pinned_files_take(heal->db, err, &pinned);
+    enum ldb_status s = repl_held_version_take(heal->db, err, &held);
 
-    if (s == LDB_OK && (meta = find_in(pinned.version, number)) != NULL) {
-        *out = (struct repl_damaged_table){
-            .version = ldb_version_ref(pinned.version),
-            .number = number,
-            .meta = {.size = meta->size,
-                     .smallest = meta->smallest,
-                     .largest = meta->largest},
-        };
+    if (s != LDB_OK)
+        return s;
+    meta = find_in(held.version, number);
+    if (meta == NULL) {
+        repl_held_version_release(&held);
+        return LDB_OK;
     }
-    ldb_pinned_files_release(&pinned);
-    return s;
+    *out = (struct repl_damaged_table){
+        .held = held,
+        .number = number,
+        .meta = {.size = meta->size,
+                 .smallest = meta->smallest,
+                 .largest = meta->largest},
+    };
+    return LDB_OK;
 }
 
 void repl_heal_release(struct repl_damaged_table *damaged)
 {
-    ldb_version_unref(damaged->version);
+    repl_held_version_release(&damaged->held);
     *damaged = (struct repl_damaged_table){0};
 }
 
@@ -122,7 +126,7 @@ enum ldb_status repl_heal_look(const struct repl_heal_table *heal,
 
     if (s != LDB_OK)
         return s;
-    if (damaged.version == NULL) {
+    if (damaged.held.version == NULL) {
         *out_found = REPL_HEAL_GONE;
         *out = damaged;
         return LDB_OK;

@@ -20,11 +20,10 @@
 #define REPLICATION_HEAL_TABLE_H
 
 #include "replication/file_fetch.h"
+#include "replication/held_version.h"
 #include "replication/scrub_file.h"
 #include "replication/table_check.h"
 
-struct ldb_db;
-struct ldb_version;
 struct repl_digest_index;
 
 struct repl_heal_table {
@@ -45,7 +44,7 @@ enum repl_heal_found {
 
 /* A damaged table, held by its version: its name is not used otherwise. */
 struct repl_damaged_table {
-    struct ldb_version *version;
+    struct repl_held_version held;
     uint64_t number;
     struct repl_table_meta meta; /* the version's */
     struct repl_scrub_verdict verdict;

@@ -120,6 +120,13 @@ static void end(struct watch *w)
     ldb_mutex_release(&w->mu);
 }
 
+static uint64_t now_us(void)
+{
+    struct ldb_env *env = ldb_env_posix();
+
+    return env->ops->monotonic_us(env);
+}
+
 static struct repl_heal_figures figures(struct watch *w)
 {
     struct repl_heal_figures figures;
@@ -132,8 +139,7 @@ static struct repl_heal_figures figures(struct watch *w)
 static size_t wait_event(struct watch *w, enum repl_heal_event_kind kind,
                          unsigned times)
 {
-    struct ldb_env *env = ldb_env_posix();
-    uint64_t limit = env->ops->monotonic_us(env) + DEADLINE_US;
+    uint64_t limit = now_us() + DEADLINE_US;
 
     ldb_mutex_lock(&w->mu);
     for (;;) {
@@ -146,18 +152,17 @@ static size_t wait_event(struct watch *w, enum repl_heal_event_kind kind,
                 return i;
             }
         }
-        assert_true(env->ops->monotonic_us(env) < limit);
+        assert_true(now_us() < limit);
         (void)ldb_cond_wait_for(&w->changed, &w->mu, SECOND_US);
     }
 }
 
 static void wait_unsuspected(struct watch *w)
 {
-    struct ldb_env *env = ldb_env_posix();
-    uint64_t limit = env->ops->monotonic_us(env) + DEADLINE_US;
+    uint64_t limit = now_us() + DEADLINE_US;
 
     while (figures(w).suspected > 0) {
-        assert_true(env->ops->monotonic_us(env) < limit);
+        assert_true(now_us() < limit);
         ldb_mutex_lock(&w->mu);
         (void)ldb_cond_wait_for(&w->changed, &w->mu, 1000);
         ldb_mutex_unlock(&w->mu);
@@ -392,6 +397,7 @@ static void a_compaction_may_meet_the_old_file(void **state)
     char name[LDB_FILE_NAME_SIZE];
     struct gate gate = {.name = name, .db = s->db};
     struct ldb_thread *thread;
+    uint64_t limit;
     struct watch w;
 
     begin(&w, s);
@@ -415,7 +421,9 @@ static void a_compaction_may_meet_the_old_file(void **state)
     join(thread);
     env_fault_set_call_hook(s->fault, NULL, NULL);
     assert_int_equal(LDB_CORRUPTION, gate.compacted);
+    limit = now_us() + DEADLINE_US;
     while (ldb_health(s->db, &s->err) == LDB_HEALTH_CORRUPTION) {
+        assert_true(now_us() < limit);
         repl_heal_suspect_in(w.heal, s->err.message);
         ldb_mutex_lock(&w.mu);
         (void)ldb_cond_wait_for(&w.changed, &w.mu, 1000);
@@ -490,6 +498,67 @@ static void a_pause_ends_what_is_under_way(void **state)
     end(&w);
 }
 
+/* Locking: guarded by mu. */
+struct pausing {
+    struct repl_heal *heal;
+    struct ldb_mutex mu;
+    struct ldb_cond changed;
+    bool is_reached;   /* the copy is being written */
+    bool has_returned; /* the pause, */
+    bool was_left;     /* and by then the write had */
+    bool is_left;
+};
+
+/* What writes the copy goes on after a moment, or once the pause is over, which
+ * it must not be before. */
+static void hold_write(void *context, enum env_fault_kind kind,
+                       const char *path)
+{
+    struct pausing *p = context;
+
+    if (kind != ENV_FAULT_APPEND || strstr(path, "/incoming/") == NULL)
+        return;
+    ldb_mutex_lock(&p->mu);
+    p->is_reached = true;
+    ldb_cond_broadcast(&p->changed);
+    if (!p->has_returned)
+        (void)ldb_cond_wait_for(&p->changed, &p->mu, SECOND_US / 5);
+    p->is_left = true;
+    ldb_mutex_unlock(&p->mu);
+}
+
+static void a_pause_waits_for_what_is_written(void **state)
+{
+    struct heal_scene *s = *state;
+    struct pausing p = {0};
+    struct watch w;
+
+    begin(&w, s);
+    p.heal = w.heal;
+    ldb_mutex_init(&p.mu);
+    ldb_cond_init(&p.changed);
+    env_fault_set_call_hook(s->fault, hold_write, &p);
+    heal_scene_flip(s, HEAL_SCENE_HERE, 1, 100);
+    repl_heal_suspect(w.heal, s->tables[1]);
+    ldb_mutex_lock(&p.mu);
+    while (!p.is_reached)
+        ldb_cond_wait(&p.changed, &p.mu);
+    ldb_mutex_unlock(&p.mu);
+    repl_heal_pause(w.heal);
+    ldb_mutex_lock(&p.mu);
+    p.has_returned = true;
+    p.was_left = p.is_left;
+    ldb_cond_broadcast(&p.changed);
+    ldb_mutex_unlock(&p.mu);
+    env_fault_set_call_hook(s->fault, NULL, NULL);
+    assert_true(p.was_left);
+    repl_heal_resume(w.heal);
+    (void)wait_event(&w, REPL_HEAL_HEALED, 1);
+    end(&w);
+    ldb_cond_release(&p.changed);
+    ldb_mutex_release(&p.mu);
+}
+
 static void an_end_does_not_wait_for_a_fetch(void **state)
 {
     struct heal_scene *s = *state;
@@ -523,6 +592,7 @@ int main(void)
         CASE(a_compaction_may_meet_the_old_file),
         CASE(a_table_may_go_while_it_is_fetched),
         CASE(a_pause_ends_what_is_under_way),
+        CASE(a_pause_waits_for_what_is_written),
         CASE(an_end_does_not_wait_for_a_fetch),
     };
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 
-#include "storage/version/version.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/heal_scene.h"
 #include "tests/support/mem_fault.h"
@@ -97,9 +96,9 @@ static void a_table_is_sound_or_gone(void **state)
 
     begin(&h, *state);
     assert_int_equal(REPL_HEAL_SOUND, look(&h, h.scene->tables[0], &damaged));
-    assert_null(damaged.version);
+    assert_null(damaged.held.version);
     assert_int_equal(REPL_HEAL_GONE, look(&h, 12345, &damaged));
-    assert_null(damaged.version);
+    assert_null(damaged.held.version);
     end(&h);
 }
 
@@ -318,7 +317,7 @@ struct cuts {
     char name[LDB_FILE_NAME_SIZE];
     unsigned was_damaged; /* after a cut */
     unsigned was_sound;
-    bool is_busy;
+    atomic_bool is_busy;
 };
 
 static bool read_of(struct ldb_env *env, const char *folder, const char *name,
@@ -339,9 +338,9 @@ static void cut_here(void *context, enum env_fault_kind kind, const char *path)
     struct ldb_buf found = LDB_BUF_INIT(HEAL_SCENE_FILE_MAX);
 
     (void)path;
-    if (c->is_busy || (ENV_FAULT_BIT(kind) & ENV_FAULT_WRITES) == 0)
-        return;
-    c->is_busy = true;
+    if ((ENV_FAULT_BIT(kind) & ENV_FAULT_WRITES) == 0 ||
+        atomic_exchange(&c->is_busy, true))
+        return; /* a call of another thread, which changes nothing of it */
     for (unsigned keep = LDB_CRASH_KEEP_NONE; keep <= LDB_CRASH_KEEP_TORN;
          keep++) {
         struct env_fault *copy = env_fault_after_cut(
@@ -363,7 +362,7 @@ static void cut_here(void *context, enum env_fault_kind kind, const char *path)
         env_fault_destroy(copy);
     }
     ldb_buf_release(&found);
-    c->is_busy = false;
+    atomic_store(&c->is_busy, false);
 }
 
 static void no_power_cut_leaves_anything_else(void **state)
