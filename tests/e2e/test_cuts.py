@@ -11,7 +11,7 @@ the same to the byte, with all that was acknowledged in them.
 
 Nodes in network namespaces and disks of their own take root: without it those
 cases are skipped. LEVELD_CUTS_SECONDS: how long cuts of all kinds follow on
-each other at random (8); LEVELD_CUTS_SEED chooses them.
+each other at random (4); LEVELD_CUTS_SEED chooses them.
 """
 import contextlib
 import os
@@ -42,7 +42,7 @@ WRITE_LIMIT = 90
 # Bytes that a leader may grow by: memtables, caches, and what a slow follower
 # has not taken.
 GROWTH = 64 * MIB
-SECONDS = float(os.environ.get('LEVELD_CUTS_SECONDS', '8'))
+SECONDS = float(os.environ.get('LEVELD_CUTS_SECONDS', '4'))
 SEED = int(os.environ.get('LEVELD_CUTS_SEED', str(random.randrange(1 << 32))))
 
 
@@ -250,8 +250,8 @@ def one_way_case(folder, direction):
 def slow_case(folder):
     with cabled(folder) as (net, leader, follower, written):
         memory = Memory(leader)
-        net.slow_down(0, '4mbit')
-        written.fill(leader, b'slow', 1000, 5000)
+        net.slow_down(0, '2mbit')
+        written.fill(leader, b'slow', 500, 5000)
         wait_until('the leader sees the lag', lambda: (
             slot_of(leader)['lag']['bytes'] > 0 and
             slot_of(leader)['lag']['us'] > 0 and slot_of(leader)['alive']))
@@ -330,7 +330,7 @@ def frozen_case(folder):
     disk is bounded, and once it runs again it has all anew by itself."""
     data = [os.path.join(folder, name) for name in ('leader', 'follower')]
     written = Written()
-    bound = 16 * MIB
+    bound = 6 * MIB
     with Server(data[0], *FLAGS, '--slot-bytes', '1MiB', '--archive-bytes',
                 '4MiB', '--archive-min-age', '0s') as leader, \
             Server(data[1], *FLAGS, *FOLLOWS, '--leader',
@@ -341,11 +341,12 @@ def frozen_case(folder):
         os.kill(follower.pid(), signal.SIGSTOP)
         try:
             peak = 0
-            for _ in range(12):
-                written.fill(leader, b'meanwhile', 200, 10000, keys=50)
+            for _ in range(8):
+                written.fill(leader, b'meanwhile', 100, 10000, keys=50)
                 peak = max(peak, disk_bytes(data[0]))
             expect(peak < bound, f'{peak} bytes of disk')
             wait_until('it is lost', lambda: slot_of(leader)['lost'])
+            wait_until('it is missed', lambda: not slot_of(leader)['alive'])
             slot = slot_of(leader)
             expect_equal((slot['alive'], slot['journal'], slot['kept_bytes']),
                          (False, 0, 0), 'its slot')
@@ -363,7 +364,7 @@ def frozen_case(folder):
                    lambda: 'event=follower-found' in leader.log())
         grown = memory.check()
     return (f'at most {peak >> 10} KiB of disk and {grown >> 20} MiB more '
-            'memory at the leader, for 24 MB written')
+            'memory at the leader, for 8 MB written')
 
 
 # ---- disks ----
@@ -416,7 +417,7 @@ def follower_full_case(folder):
             written.fill(leader, b'before', 100, 1000)
             wait_for_twins(leader, follower)
             ballast = Ballast(mounted, 2 * MIB)
-            written.fill(leader, b'full', 800, 10000)
+            written.fill(leader, b'full', 400, 10000)
             problem = wait_until('it says that its disk is full', lambda: (
                 unready(follower).get('reason') == 'disk-full' and
                 unready(follower)))
