@@ -5,11 +5,12 @@ import json
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (BATCH, JSON, NDJSON, Client, Server, Skip, Suite, expect,
-                    expect_equal, keep_aside)
+from leveld import (BATCH, JSON, NDJSON, PATIENCE, Client, Failure, Server,
+                    Skip, Suite, expect, expect_equal, keep_aside)
 
 try:
     import jsonschema
@@ -502,6 +503,18 @@ def url_of(server):
     return f'http://127.0.0.1:{server.port}'
 
 
+def wait_for_epoch(follower, epoch):
+    """Until it streams in it: who does not know it may not be promoted."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        with Client(follower) as client:
+            now = client.get('/stats').json()['replication'].get('following')
+        if now and now['state'] == 'streaming' and now['epoch'] == epoch:
+            return
+        time.sleep(0.01)
+    raise Failure(f'it does not follow in epoch {epoch}: {now}')
+
+
 def roles_case(folder):
     if jsonschema is None:
         raise Skip('there is no python3-jsonschema: scripts/packages.sh test')
@@ -518,6 +531,7 @@ def roles_case(folder):
         after = change(document, one, 'handover',
                        {'to': url_of(two), 'timeout': '60s'})
         expect_equal(after['role'], 'follower', 'after the handover')
+        wait_for_epoch(one, after['epoch'])
         after = change(document, two, 'demote', {'leader': url_of(one)})
         expect_equal(after['role'], 'follower', 'after the demotion')
         after = change(document, one, 'promote', {})
