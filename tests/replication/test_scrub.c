@@ -4,8 +4,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "replication/sidecar.h"
 #include "storage/base/mutex.h"
 #include "storage/retained.h"
+#include "storage/twin.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/heal_scene.h"
 
@@ -37,10 +39,11 @@ static void on_finding(void *context, const struct repl_scrub_finding *finding)
     struct watch *w = context;
 
     ldb_mutex_lock(&w->mu);
-    assert_true(w->count < FINDINGS_MAX);
-    w->found[w->count].type = finding->type;
-    w->found[w->count].number = finding->number;
-    w->found[w->count++].kind = finding->verdict->kind;
+    if (w->count < FINDINGS_MAX) {
+        w->found[w->count].type = finding->type;
+        w->found[w->count].number = finding->number;
+        w->found[w->count++].kind = finding->verdict->kind;
+    }
     ldb_cond_broadcast(&w->changed);
     ldb_mutex_unlock(&w->mu);
 }
@@ -256,6 +259,70 @@ static void a_table_that_went_is_no_finding(void **state)
     end(&w);
 }
 
+/* ---- a twin ---- */
+
+/* The folder there, as a follower has it, with one sealed journal. */
+static struct ldb_db *open_twin(struct heal_scene *s,
+                                struct ldb_twin_journal *out)
+{
+    struct ldb_slice key = ldb_slice_str("key000000");
+    struct ldb_twin_state at;
+    struct ldb_db *twin = NULL;
+
+    assert_ldb_ok(ldb_put(s->other, key, key, true, &s->err, NULL), &s->err);
+    memory_peer_set_db(s->peer, NULL, NULL, NULL);
+    assert_ldb_ok(ldb_close(s->other, &s->err), &s->err);
+    s->other = NULL;
+    assert_ldb_ok(
+        ldb_twin_open(HEAL_SCENE_THERE, &s->options, NULL, &s->err, &twin),
+        &s->err);
+    ldb_twin_state(twin, &at);
+    assert_int_equal(1, at.journal_count);
+    *out = at.journals[0];
+    assert_true(out->len > 0);
+    assert_ldb_ok(ldb_twin_seal(twin, out->number, out->len, &s->err), &s->err);
+    return twin;
+}
+
+static void the_journals_of_a_twin_are_read_too(void **state)
+{
+    struct heal_scene *s = *state;
+    struct ldb_buf bytes = LDB_BUF_INIT(HEAL_SCENE_FILE_MAX);
+    struct ldb_twin_journal journal;
+    struct ldb_db *twin = open_twin(s, &journal);
+    struct repl_scrub_options options = {
+        .env = s->env,
+        .db = twin,
+        .digests = s->digests, /* of equal files */
+        .dir = HEAL_SCENE_THERE,
+        .rate_bytes = FAST,
+        .interval_us = 1,
+        .on_finding = on_finding,
+    };
+    char name[LDB_FILE_NAME_SIZE];
+    struct watch w;
+
+    begin(&w, s);
+    options.context = &w;
+    assert_ldb_ok(repl_sidecar_make_folder(s->env, HEAL_SCENE_THERE, &s->err),
+                  &s->err);
+    assert_ldb_ok(repl_scrub_create(&options, &s->err, &w.scrub), &s->err);
+    wait_for(&w, 1, HEAL_SCENE_TABLES + 1);
+    assert_int_equal(0, figures(&w).mismatches_total);
+    ldb_file_name_print(name, LDB_FILE_JOURNAL, journal.number);
+    assert_true(heal_scene_read(s, HEAL_SCENE_THERE, name, &bytes));
+    bytes.data[10] ^= 1;
+    heal_scene_write(s, HEAL_SCENE_THERE, name, ldb_slice_of_buf(&bytes));
+    wait_for(&w, figures(&w).passes_total + 2, 0);
+    stop(&w);
+    assert_true(w.count > 0);
+    assert_int_equal(LDB_FILE_JOURNAL, w.found[0].type);
+    assert_int_equal(journal.number, w.found[0].number);
+    end(&w);
+    ldb_buf_release(&bytes);
+    assert_ldb_ok(ldb_close(twin, &s->err), &s->err);
+}
+
 int main(void)
 {
 #define CASE(name)                                                             \
@@ -266,6 +333,7 @@ int main(void)
         CASE(the_next_pass_finds_what_came_since),
         CASE(it_goes_on_where_it_was),
         CASE(a_table_that_went_is_no_finding),
+        CASE(the_journals_of_a_twin_are_read_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
