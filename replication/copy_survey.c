@@ -342,7 +342,8 @@ static enum ldb_status read_newest(struct repl_copy_survey *survey,
         if (s == LDB_OK) /* whoever asks for it checks it again */
             (void)!repl_copy_survey_check(survey, before->number,
                                           &survey->newest);
-        newest = newest_of(survey);
+        newest = newest_of(survey); /* what was forgotten is older */
+        assert(newest != NULL);
     }
     if (s == LDB_OK)
         s = read_on(survey, newest, transport, err);
