@@ -28,7 +28,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
 from cluster import (are_twins, check_prefixes, copy_folder, digests_of,
-                     end_nodes, make_nodes, open_copy, wait_until)
+                     dump_diverged, end_nodes, make_nodes, open_copy,
+                     wait_until)
 from leveld import Client, Failure, Suite, expect, expect_equal, need_oracles
 from write_load import Pace, Target, Writer, value_of
 from write_model import (DURABLE, LOOSE, REPLICATED, History, Write,
@@ -87,6 +88,7 @@ class Run:
                           *(writer.history for writer in self.writers)]
         self.counts = collections.Counter()
         self.lost = collections.Counter()
+        self.owed = {}  # node: [(key, sequence)] that it has to keep aside
         self.catch_ups = []
         self.epoch = 0
 
@@ -133,6 +135,18 @@ class Run:
             self.catch_ups.append(time.monotonic() - begun)
         for history in self.histories:
             history.forget(mark)
+        for node, entries in self.owed.items():
+            self.check_kept(node, entries)
+        self.owed = {}
+
+    def check_kept(self, node, entries):
+        """What the node had written and was lost is kept there."""
+        found = {(key, sequence)
+                 for key, sequence, _ in dump_diverged(node, self.folder)}
+        missing = [entry for entry in entries if entry not in found]
+        expect(not missing, f'{node.name} has lost {missing[:3]}, and has not '
+                            f'kept them aside')
+        self.counts['lost writes kept aside'] += len(entries)
 
     # ---- what a dead node holds ----
 
@@ -234,7 +248,7 @@ class Run:
         self.leader = heir
         heir.follows = None
         self.check_epoch(heir)
-        self.take_over(heir)
+        self.take_over(heir, old)
         self.counts['promotions'] += 1
         for node in self.followers():
             node.follows = heir
@@ -248,7 +262,8 @@ class Run:
         self.start(old, heir)
         return True
 
-    def take_over(self, heir):
+    def take_over(self, heir, old):
+        """heir leads in place of old."""
         epoch = heir.document('/v1/replication/state')['epochs'][-1]
         found = heir.content()
         check_strays(self.histories, found)
@@ -257,6 +272,10 @@ class Run:
                                           epoch['previous_last'],
                                           epoch['base']):
                 self.lost[write.kind if write.sequence else 'unanswered'] += 1
+                if write.sequence and len(write.ops) == 1:
+                    self.owed.setdefault(old, []).append(
+                        (next(iter(write.ops)).decode(), write.sequence))
+        self.owed.pop(heir, None)  # what it had alone is the history now
 
     # ---- at random ----
 
@@ -290,23 +309,37 @@ class Run:
         if not (is_promotion and self.promote()):
             self.restart_leader()
 
+    def leader_dies_alone(self):
+        """After writes that no one else has."""
+        for node in self.followers():
+            self.kill_follower(node)
+        before = self.operations()
+        wait_until('clients write on', lambda: self.operations() > before + 50
+                   or all(w.is_done() for w in self.writers))
+        self.leader_dies(True)
+        self.wait_level()
+
     def operations(self):
         return sum(writer.operations for writer in self.writers)
 
     def happen(self):
         """Each kind once, then at random, for as long as was asked."""
-        begun = time.monotonic()
+        begun = told = time.monotonic()
         for event in (self.follower_dies, lambda: self.leader_dies(False),
-                      self.follower_dies, lambda: self.leader_dies(True)):
+                      self.follower_dies, lambda: self.leader_dies(True),
+                      self.leader_dies_alone):
             self.pause(LIFE)
             event()
         while (passed := time.monotonic() - begun) < SECONDS or (
                 self.operations() < WRITES and passed < 3 * SECONDS):
             self.pause(LIFE)
-            event = self.follower_dies if self.rng.random() < 0.55 else \
-                self.leader_dies
-            event()
+            self.rng.choices([self.follower_dies, self.leader_dies,
+                              self.leader_dies_alone], (55, 40, 5))[0]()
             self.check_writers()
+            if time.monotonic() - told > 60:
+                told = time.monotonic()
+                print(f'# {told - begun:.0f} s: {self.operations()} '
+                      f'operations, {dict(self.counts)}', flush=True)
         self.wait_level()
 
     # ---- the end ----

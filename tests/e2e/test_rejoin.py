@@ -15,8 +15,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from cluster import (are_twins, digests_of, end_nodes, make_nodes,
-                     run_offline, wait_until)
+from cluster import (are_twins, digests_of, dump_journal, end_nodes,
+                     make_nodes, wait_until)
 from leveld import Client, Suite, expect, expect_equal
 from write_load import Pipe, request
 
@@ -27,7 +27,6 @@ AFTER = 500    # that the new leader writes
 FLAGS = ['--write-buffer', '256KiB', '--table-size', '64KiB',
          '--level1-size', '1MiB']
 DEPTH = 100    # requests under way at once
-ENTRY = re.compile(r'  "([^"]*)"@(\d+):(put|delete)(?: = "([^"]*)")?')
 
 
 def put_all(node, entries):
@@ -82,18 +81,6 @@ def fill(node, entries):
 
 # ---- what was set aside ----
 
-def entries_of(path):
-    """{key: (sequence, value's first bytes or None)} of a journal; a later
-    entry of a key wins."""
-    found = {}
-    for line in run_offline('dump', path).splitlines():
-        match = ENTRY.match(line)
-        if match:
-            key, sequence, kind, value = match.groups()
-            found[key] = (int(sequence), value if kind == 'put' else None)
-    return found
-
-
 def download(node, name, folder):
     """The path of a copy under the name that `leveld dump` goes by."""
     answer = node.get(f'/v1/replication/diverged/{name}')
@@ -108,8 +95,8 @@ def download(node, name, folder):
 
 
 def read_diverged(node, folder):
-    """(the list, all entries): what the node has kept aside, as it tells over
-    HTTP."""
+    """(the list, {key: (sequence, value's first bytes or None)} of the newest
+    entries): what the node has kept aside, as it tells over HTTP."""
     listed = node.document('/v1/replication/diverged')
     items = listed['items']
     expect_equal(sorted(os.listdir(os.path.join(node.data, 'leveld',
@@ -125,7 +112,7 @@ def read_diverged(node, folder):
     for item in items:
         path = download(node, item['name'], folder)
         expect_equal(os.path.getsize(path), item['bytes'], item['name'])
-        for key, found in entries_of(path).items():
+        for key, *found in dump_journal(path):
             if key not in entries or found[0] > entries[key][0]:
                 entries[key] = found
     return listed, entries

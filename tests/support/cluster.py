@@ -250,6 +250,34 @@ def check_by(name, copy):
     return Digest.parse(text.splitlines()[-1])
 
 
+# What `leveld dump` says of an entry of a journal.
+ENTRY = re.compile(r'  "([^"]*)"@(\d+):(put|delete)(?: = "([^"]*)")?')
+
+
+def dump_journal(path):
+    """[(key, sequence, value's first bytes or None)] of a journal that has a
+    journal's name."""
+    found = []
+    for line in run_offline('dump', path).splitlines():
+        match = ENTRY.match(line)
+        if match:
+            key, sequence, kind, value = match.groups()
+            found.append((key, int(sequence),
+                          value if kind == 'put' else None))
+    return found
+
+
+def dump_diverged(node, folder):
+    """All that the node has kept aside; folder is for copies."""
+    aside = os.path.join(node.data, 'leveld', 'diverged')
+    copy = os.path.join(folder, '000001.log')
+    found = []
+    for name in os.listdir(aside) if os.path.isdir(aside) else ():
+        shutil.copyfile(os.path.join(aside, name), copy)
+        found += dump_journal(copy)
+    return found
+
+
 def open_copy(copy):
     """Both reference programs and we open a folder as kill -9 has left it, and
     find the same. They write nothing to it, and run side by side."""

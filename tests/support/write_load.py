@@ -251,6 +251,10 @@ class Writer(threading.Thread):
         finally:
             self.parked.set()
 
+    def is_done(self):
+        """It has written its share."""
+        return self.operations >= self.pace.share
+
     def serve(self, port):
         """Writes until the connection is cut, or the target is over."""
         pipe = None
