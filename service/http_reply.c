@@ -11,6 +11,10 @@
  * into the connection's pool. */
 #define STREAM_BLOCK_BYTES 8192
 
+/* The same of a body whose length is known, which is not sent out of the pool:
+ * a file. */
+#define LONG_BLOCK_BYTES 65536
+
 /*
  * Shared by the response, which reads it and frees it, and the exchange,
  * which may end it earlier: the handler's stream must not outlive the
@@ -141,6 +145,13 @@ static struct MHD_Response *make_from_buf(struct svc_exchange *x)
     return response;
 }
 
+static size_t block_bytes(uint64_t length)
+{
+    if (length == API_LENGTH_UNKNOWN || length <= STREAM_BLOCK_BYTES)
+        return STREAM_BLOCK_BYTES;
+    return length < LONG_BLOCK_BYTES ? (size_t)length : LONG_BLOCK_BYTES;
+}
+
 static struct MHD_Response *make_from_stream(struct svc_exchange *x)
 {
     struct api_response *answer = &x->api.response;
@@ -158,7 +169,7 @@ static struct MHD_Response *make_from_stream(struct svc_exchange *x)
     response = MHD_create_response_from_callback(
         answer->stream_length == API_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN
                                                     : answer->stream_length,
-        STREAM_BLOCK_BYTES, read_stream, stream, free_stream);
+        block_bytes(answer->stream_length), read_stream, stream, free_stream);
     if (response == NULL) {
         ldb_mem_free(stream);
         return NULL;
