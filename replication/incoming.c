@@ -1,8 +1,8 @@
 #include "replication/incoming.h"
 
+#include "replication/table_check.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
-#include "storage/table/table_scan.h"
 
 #define LINK_SUFFIX ".have"
 
@@ -91,37 +91,22 @@ enum ldb_status repl_incoming_link_all(struct ldb_env *env, const char *dir,
 
 /* ---- its blocks ---- */
 
-static enum ldb_status refuse_damage(void *context,
-                                     const struct ldb_table_damage *damage,
-                                     struct ldb_error *err)
+enum ldb_status repl_incoming_check_table(struct ldb_env *env, const char *dir,
+                                          const char *name, uint64_t size,
+                                          struct ldb_error *err)
 {
-    (void)context;
-    return ldb_error_set(err, LDB_CORRUPTION,
-                         "the leader's table is damaged: %.200s",
-                         damage->message);
-}
-
-enum ldb_status
-repl_incoming_check_table(struct ldb_env *env, const char *dir,
-                          const struct ldb_comparator *comparator,
-                          const char *name, uint64_t size,
-                          struct ldb_error *err)
-{
-    const struct ldb_table_options options = {.comparator = comparator,
-                                              .verify_index_checksums = true};
-    const struct ldb_table_visitor visitor = {.on_damage = refuse_damage};
-    struct ldb_random_file *file = NULL;
+    struct repl_table_damage damage = {0};
     char *path = repl_incoming_path(dir, name, false);
-    enum ldb_status s = LDB_NO_MEMORY;
+    enum ldb_status s;
 
     if (path == NULL)
-        ldb_error_no_memory(err);
-    else
-        s = env->ops->open_random(env, path, err, &file);
-    if (s == LDB_OK) {
-        s = ldb_table_scan(file, size, name, &options, &visitor, err, NULL);
-        ldb_random_close(file);
-    }
+        return ldb_error_no_memory(err);
+    s = repl_table_check_blocks(env, path, name, size, NULL, NULL, err,
+                                &damage);
+    if (s == LDB_OK && damage.damaged > 0)
+        s = ldb_error_set(err, LDB_CORRUPTION,
+                          "the leader's table is damaged: %.200s",
+                          damage.why.message);
     if (s == LDB_CORRUPTION) /* it may stay: it is checked before each use */
         (void)env->ops->remove_file(env, path, NULL);
     ldb_mem_free(path);

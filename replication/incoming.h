@@ -37,11 +37,11 @@ repl_incoming_link_all(struct ldb_env *env, const char *dir,
  * checksum. CORRUPTION: not so, and it is gone; it may have the leader's
  * digest all the same. Errors: NOT_FOUND, IO, NO_MEMORY.
  */
-LDB_MUST_CHECK enum ldb_status
-repl_incoming_check_table(struct ldb_env *env, const char *dir,
-                          const struct ldb_comparator *comparator,
-                          const char *name, uint64_t size,
-                          struct ldb_error *err);
+LDB_MUST_CHECK enum ldb_status repl_incoming_check_table(struct ldb_env *env,
+                                                         const char *dir,
+                                                         const char *name,
+                                                         uint64_t size,
+                                                         struct ldb_error *err);
 
 /* OK: names in it are durable. */
 LDB_MUST_CHECK enum ldb_status

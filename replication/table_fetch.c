@@ -20,7 +20,7 @@ struct worker {
 
 /*
  * Locking.
- * Constant: env, dir, peer, worker_count.
+ * Constant: env, dir, peer, worker_count, check, context.
  * Atomics, relaxed: files_done, counts; is_interrupted, set with mu held, so
  *   that a transport opened just then is interrupted too.
  * Protected by mu: next, has_failed, and the workers' transports: a worker
@@ -32,6 +32,9 @@ struct repl_fetch {
     char *dir;
     struct repl_peer *peer;
     unsigned worker_count;
+    enum ldb_status (*check)(void *context, const struct repl_fetch_file *file,
+                             struct ldb_error *err);
+    void *context;
 
     _Atomic(uint64_t) files_done;
     struct repl_fetch_counts counts;
@@ -85,6 +88,8 @@ static enum ldb_status fetch_file(struct worker *worker,
     };
     enum ldb_status s = repl_file_fetch(&how, wanted, err);
 
+    if (s == LDB_OK && fetch->check != NULL)
+        s = fetch->check(fetch->context, wanted, err);
     if (s == LDB_OK && fetch->place == REPL_FETCH_INTO_PLACE)
         s = put_into_place(fetch, wanted->name, err);
     if (s == LDB_OK)
@@ -343,6 +348,8 @@ enum ldb_status repl_fetch_create(const struct repl_fetch_options *options,
     ldb_mutex_init(&fetch->mu);
     fetch->env = options->env;
     fetch->peer = options->peer;
+    fetch->check = options->check;
+    fetch->context = options->context;
     fetch->worker_count =
         options->transports == 0 ? TRANSPORTS_DEFAULT : options->transports;
     for (unsigned i = 0; i < REPL_FETCH_TRANSPORTS_MAX; i++)

@@ -32,6 +32,12 @@ struct repl_fetch_options {
     const char *dir;        /* the database's; copied */
     struct repl_peer *peer; /* where from */
     unsigned transports;    /* at once, 1 to the maximum; 0: 4 */
+    /* Looks at a file in leveld/incoming that is whole and has its digest, on
+     * the thread that fetched it; several at once. Its status is that of the
+     * file. NULL: nothing more is looked at. */
+    enum ldb_status (*check)(void *context, const struct repl_fetch_file *file,
+                             struct ldb_error *err);
+    void *context;
 };
 
 enum repl_fetch_place {

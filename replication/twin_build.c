@@ -206,12 +206,36 @@ const struct repl_verdict *repl_build_verdict(const struct repl_build *build)
 
 /* ---- the leader ---- */
 
+/* Of a file that has come, on a thread of the fetch: damage of the leader's
+ * disk does not replace a sound table. */
+static enum ldb_status check_table(void *context,
+                                   const struct repl_fetch_file *file,
+                                   struct ldb_error *err)
+{
+    struct repl_build *build = context;
+    enum ldb_status s;
+
+    if (file->is_prefix) /* the MANIFEST */
+        return LDB_OK;
+    s = repl_incoming_check_table(build->env, build->dir, file->name,
+                                  file->size, err);
+    if (s != LDB_OK)
+        return s;
+    ldb_mutex_lock(&build->mu);
+    build->figures.tables_fetched++;
+    build->figures.bytes_fetched += file->size;
+    ldb_mutex_unlock(&build->mu);
+    return LDB_OK;
+}
+
 static enum ldb_status connect(struct repl_build *build, struct ldb_error *err)
 {
     const struct repl_fetch_options options = {.env = build->env,
                                                .dir = build->dir,
                                                .peer = build->peer,
-                                               .transports = build->transports};
+                                               .transports = build->transports,
+                                               .check = check_table,
+                                               .context = build};
     struct repl_transport *transport = NULL;
     struct repl_fetch *fetch = NULL;
     enum ldb_status s = LDB_OK;
@@ -481,16 +505,6 @@ static enum ldb_status fetch_group(struct repl_build *build,
     enum ldb_status s =
         repl_fetch_files(build->fetch, files, count, REPL_FETCH_INCOMING, err);
 
-    for (size_t i = 0; s == LDB_OK && i < count; i++) {
-        s = repl_incoming_check_table(build->env, build->dir, build->comparator,
-                                      files[i].name, files[i].size, err);
-        if (s != LDB_OK)
-            break;
-        ldb_mutex_lock(&build->mu);
-        build->figures.tables_fetched++;
-        build->figures.bytes_fetched += files[i].size;
-        ldb_mutex_unlock(&build->mu);
-    }
     if (s == LDB_OK)
         s = pause_survey(build, err);
     return s;

@@ -2,6 +2,8 @@
 #include "replication/table_fetch.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 
 #include "tests/support/assert_ldb.h"
 #include "tests/support/fetch_fixture.h"
@@ -44,6 +46,68 @@ static const char *incoming(const struct repl_fetch_file *file)
 
     (void)snprintf(path, sizeof(path), INCOMING "/%.31s", file->name);
     return path;
+}
+
+/* Refuses the file of that name, when it is there to be looked at. */
+struct refusal {
+    struct fetch_fixture *f;
+    const char *name;
+    _Atomic(unsigned) looks;
+};
+
+static enum ldb_status refuse_named(void *context,
+                                    const struct repl_fetch_file *file,
+                                    struct ldb_error *err)
+{
+    struct refusal *refusal = context;
+    struct ldb_env *env = refusal->f->env;
+    char path[64];
+    uint64_t size = 0;
+
+    (void)snprintf(path, sizeof(path), FETCH_FIXTURE_DIR "/" INCOMING "/%.31s",
+                   file->name);
+    atomic_fetch_add(&refusal->looks, 1);
+    if (env->ops->file_size(env, path, err, &size) != LDB_OK ||
+        size != file->size)
+        return ldb_error_set(err, LDB_IO, "it is not there");
+    if (strcmp(file->name, refusal->name) != 0)
+        return LDB_OK;
+    return ldb_error_set(err, LDB_CORRUPTION, "nobody wants it");
+}
+
+static void what_is_refused_does_not_come_into_place(void **state)
+{
+    struct fetch_fixture *f = *state;
+    struct repl_fetch_file files[FETCH_FIXTURE_TABLES];
+    struct refusal refusal = {.f = f};
+    struct repl_fetch_options options = {
+        .env = f->env,
+        .dir = FETCH_FIXTURE_DIR,
+        .peer = memory_peer_repl(f->peer),
+        .transports = 1,
+        .check = refuse_named,
+        .context = &refusal,
+    };
+    struct repl_fetch *fetch = NULL;
+    char path[64];
+    uint64_t size = 0;
+
+    want_all(f, files);
+    refusal.name = files[1].name;
+    assert_ldb_ok(repl_fetch_create(&options, &f->err, &fetch), &f->err);
+    assert_ldb_status(LDB_CORRUPTION,
+                      fetch_all(f, fetch, files, REPL_FETCH_INTO_PLACE),
+                      &f->err);
+    assert_ldb_message("nobody wants it", &f->err);
+    assert_int_equal(2, atomic_load(&refusal.looks));
+    assert_int_equal(LDB_OK, files[0].status);
+    assert_int_equal(LDB_CORRUPTION, files[1].status);
+    (void)snprintf(path, sizeof(path), FETCH_FIXTURE_DIR "/%.31s",
+                   files[1].name);
+    assert_ldb_status(LDB_NOT_FOUND,
+                      f->env->ops->file_size(f->env, path, &f->err, &size),
+                      &f->err);
+    repl_fetch_destroy(fetch);
 }
 
 static void files_come_into_place(void **state)
@@ -438,6 +502,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(files_come_into_place),
+        TEST(what_is_refused_does_not_come_into_place),
         TEST(files_may_stay_where_they_came),
         TEST(a_file_in_the_place_is_replaced),
         TEST(as_many_come_at_once_as_may),
