@@ -274,8 +274,8 @@ static void a_follow_ends_with_its_epoch(void **state)
     follow_start(&following, name);
     assert_true(follow_wait(&following, copy_leaders_len(&f, name)));
     copy_restart(&f);
-    copy_write(&f, 10);
-    copy_take(&f);
+    /* The journal itself is as it was. */
+    copy_take_file(&f, "leveld/epochs", UINT64_MAX);
     assert_ldb_status(LDB_OK, follow_join(&following), &following.err);
     assert_ldb_ok(t->ops->head(t, name, &f.err, &head), &f.err);
     assert_int_equal(2, head.epoch);

@@ -13,6 +13,7 @@
 
 #include "replication/transport_http.h"
 #include "storage/base/env.h"
+#include "tests/support/raw_server.h"
 #include "tests/support/service_run.h"
 
 static struct ldb_env *env;
@@ -182,6 +183,38 @@ static void a_copy_is_followed_and_not_asked(void **state)
     svc_peers_destroy(peers);
 }
 
+static void a_web_server_is_shown_no_token(void **state)
+{
+    struct raw_server *server = raw_server_start(NULL);
+    struct ldb_buf request = LDB_BUF_INIT(1 << 16);
+    struct repl_state said = {0};
+    struct repl_client client;
+    struct repl_peer *peer = NULL;
+    struct repl_transport *t = NULL;
+    struct svc_peers *peers;
+    struct ldb_error err = {0};
+    char url[REPL_URL_SIZE];
+
+    (void)state;
+    put_token("secret\n");
+    peers = make();
+    (void)snprintf(url, sizeof url, "files+%s/copy/", raw_server_url(server));
+    raw_server_answer(server,
+                      "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+                      RAW_SERVER_KEEP);
+    assert_int_equal(LDB_OK, svc_peers_make(peers, url, &err, &peer));
+    assert_int_equal(LDB_OK, peer->open(peer, &err, &t));
+    repl_client_init(&client, t);
+    assert_int_equal(LDB_NOT_FOUND, repl_client_state(&client, &err, &said));
+    assert_int_equal(1, raw_server_requests(server));
+    assert_null(strstr(raw_server_request(server, 0, &request), "secret"));
+    t->ops->destroy(t);
+    repl_peer_destroy(peer);
+    svc_peers_destroy(peers);
+    ldb_buf_release(&request);
+    raw_server_stop(server);
+}
+
 /* ---- what they say ---- */
 
 /* SHA-256 of "secret". */
@@ -271,6 +304,7 @@ int main(void)
         TEST(a_token_file_has_one_line),
         TEST(a_reload_that_fails_leaves_the_token),
         TEST(a_copy_is_followed_and_not_asked),
+        TEST(a_web_server_is_shown_no_token),
         TEST(a_url_that_is_none_is_told_at_once),
         TEST(calls_carry_the_token),
         TEST(a_node_tells_its_state),
