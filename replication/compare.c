@@ -252,6 +252,13 @@ static ldb_sequence before_newest(const struct comparison *c, ldb_sequence fork)
     return fork;
 }
 
+/* Another program has had the folder open; sequences of its own look like the
+ * leader's, and only bytes tell that it has written none. */
+static bool is_touched(const struct comparison *c)
+{
+    return c->ours->is_touched && c->proof->journal != REPL_ALIKE;
+}
+
 void repl_compare(const struct repl_holdings *ours,
                   const struct repl_state *theirs,
                   const struct repl_proof *proof, struct repl_verdict *out)
@@ -282,7 +289,16 @@ void repl_compare(const struct repl_holdings *ours,
                "no epoch here is one of the leader's");
         return;
     }
+    if (is_touched(&c) && !ours->has_untouched_last) {
+        decide(&c, REPL_VERDICT_UNKNOWN, 0,
+               "another program has begun MANIFEST-%06" PRIu64
+               " here, and what it wrote cannot be told",
+               ours->manifest_number);
+        return;
+    }
     fork = before_newest(&c, c.common > 0 ? find_fork(&c) : c.last);
+    if (is_touched(&c) && ours->untouched_last < fork)
+        fork = ours->untouched_last;
     if (fork < c.last)
         decide(&c, REPL_VERDICT_DIVERGED, fork,
                "sequences above %" PRIu64 " up to %" PRIu64

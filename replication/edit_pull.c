@@ -13,6 +13,7 @@
 
 #include "replication/edit_run.h"
 #include "replication/edit_tables.h"
+#include "replication/twin_mark.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
@@ -212,14 +213,28 @@ static void note_installed(struct repl_edit_pull *pull,
     repl_session_move(pull->session, REPL_MOVE_INSTALLED);
 }
 
+/* A MANIFEST of another number is to be known as the leader's (twin_mark.h). */
+static enum ldb_status mark_manifest(struct repl_edit_pull *pull,
+                                     struct ldb_error *err)
+{
+    const struct repl_session_options *options = &pull->session->options;
+
+    if (pull->manifest == pull->at.manifest_number)
+        return LDB_OK;
+    return repl_twin_mark_go_on(options->env, options->dir,
+                                pull->at.manifest_number, pull->manifest, err);
+}
+
 static LDB_NO_THREAD_SAFETY enum ldb_status install(struct repl_edit_pull *pull,
                                                     struct ldb_twin_plan *plan,
                                                     bool is_last,
                                                     struct ldb_error *err)
 {
     struct ldb_error why = {0};
-    enum ldb_status s = repl_session_enter(pull->session, REPL_LANE_EDITS, err);
+    enum ldb_status s = mark_manifest(pull, err);
 
+    if (s == LDB_OK)
+        s = repl_session_enter(pull->session, REPL_LANE_EDITS, err);
     if (s != LDB_OK)
         return s;
     /* Into a twin without an entry it may begin a journal beside one that is

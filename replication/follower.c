@@ -20,6 +20,7 @@
 #include "replication/leader_check.h"
 #include "replication/streaming.h"
 #include "replication/table_fetch.h"
+#include "replication/twin_mark.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
@@ -220,6 +221,17 @@ static enum ldb_status accept_theirs(struct repl_follower *follower)
     return s;
 }
 
+/* Whoever opens the folder besides us can be told from now on. */
+static enum ldb_status mark_twin(struct repl_follower *follower)
+{
+    const struct repl_follower_options *options = &follower->options;
+    struct ldb_twin_state at;
+
+    ldb_twin_state(follower->db, &at);
+    return repl_twin_mark_begin(options->env, options->node->dir,
+                                at.manifest_number, &follower->err);
+}
+
 /* We are a past of the leader: its epoch first, then its bytes (R6). */
 static enum repl_follower_state go_on(struct repl_follower *follower)
 {
@@ -232,6 +244,8 @@ static enum repl_follower_state go_on(struct repl_follower *follower)
         follower->verdict.kind != REPL_VERDICT_BEHIND)
         return must_rebuild(follower);
     s = accept_theirs(follower);
+    if (s == LDB_OK)
+        s = mark_twin(follower);
     if (s == LDB_OK)
         return REPL_FOLLOWER_STREAMING;
     return s == LDB_EXISTS ? REPL_FOLLOWER_STOPPED : fail(follower);

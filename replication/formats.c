@@ -10,6 +10,7 @@
 #include "replication/scrub_place.h"
 #include "replication/sidecar.h"
 #include "replication/slot_store.h"
+#include "replication/twin_mark.h"
 
 static const struct {
     const char *name;
@@ -24,6 +25,7 @@ static const struct {
     {REPL_SLOTS_FILE, REPL_SLOTS_VERSION},
     {REPL_DIGESTS_FILE, REPL_DIGESTS_VERSION},
     {REPL_SCRUB_FILE, REPL_SCRUB_VERSION},
+    {REPL_TWIN_FILE, REPL_TWIN_VERSION},
 };
 
 enum ldb_status repl_formats_check(struct ldb_env *env, const char *dir,

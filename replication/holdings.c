@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "replication/twin_mark.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/folder_files.h"
@@ -283,6 +284,30 @@ static enum ldb_status read_journals(struct reading *reading, bool with_archive,
     return s;
 }
 
+enum ldb_status repl_holdings_check_mark(struct ldb_env *env, const char *dir,
+                                         struct ldb_error *err,
+                                         struct repl_holdings *holdings)
+{
+    struct repl_twin_mark mark = {0};
+    struct ldb_error why = {0};
+    enum ldb_status s = repl_twin_mark_load(env, dir, &why, &mark);
+
+    if (s == LDB_NOT_FOUND)
+        return LDB_OK;
+    if (s != LDB_OK) {
+        if (err != NULL)
+            *err = why;
+        return s;
+    }
+    if (!holdings->has_database || holdings->is_damaged ||
+        repl_twin_mark_has(&mark, holdings->manifest_number))
+        return LDB_OK;
+    holdings->is_touched = true;
+    holdings->has_untouched_last = mark.has_last;
+    holdings->untouched_last = mark.last;
+    return LDB_OK;
+}
+
 enum ldb_status repl_holdings_read(struct ldb_env *env, const char *dir,
                                    const struct ldb_comparator *comparator,
                                    bool with_archive, struct ldb_error *err,
@@ -297,6 +322,8 @@ enum ldb_status repl_holdings_read(struct ldb_env *env, const char *dir,
         s = read_version(&reading, err);
     if (s == LDB_OK)
         s = read_journals(&reading, with_archive, err);
+    if (s == LDB_OK)
+        s = repl_holdings_check_mark(env, dir, err, &reading.found);
     ldb_folder_files_release(&reading.files);
     if (s == LDB_OK)
         *out = reading.found;

@@ -44,6 +44,12 @@ struct repl_holdings {
     size_t journal_count;
     /* The greatest of MANIFEST, tables and journals; 0: never an entry. */
     ldb_sequence last_sequence;
+    /* Another program has had the twin open since (twin_mark.h). What is above
+     * untouched_last it has written; where that is not known, anything may be
+     * its own. */
+    bool is_touched;
+    bool has_untouched_last;
+    ldb_sequence untouched_last;
 };
 
 /*
@@ -69,6 +75,12 @@ LDB_MUST_CHECK enum ldb_status
 repl_holdings_of_twin(struct ldb_db *db, const struct repl_identity *identity,
                       const struct repl_epoch_history *history,
                       struct ldb_error *err, struct repl_holdings *out);
+
+/* Whether its mark fits; repl_holdings_read() has asked by itself. Errors:
+ * those of repl_twin_mark_load(), but that there is none. */
+LDB_MUST_CHECK enum ldb_status
+repl_holdings_check_mark(struct ldb_env *env, const char *dir,
+                         struct ldb_error *err, struct repl_holdings *holdings);
 
 /* A zeroed one is fine. */
 void repl_holdings_release(struct repl_holdings *holdings);

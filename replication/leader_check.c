@@ -33,14 +33,22 @@ static enum ldb_status take_stock(const struct repl_leader_check *check,
                                   struct repl_holdings *out)
 {
     const struct ldb_comparator *comparator = check->comparator;
+    enum ldb_status s;
 
     if (comparator == NULL)
         comparator = ldb_comparator_bytewise();
     if (check->twin == NULL)
         return repl_holdings_read(check->env, check->dir, comparator, true, err,
                                   out);
-    return repl_holdings_of_twin(check->twin, check->identity, check->history,
-                                 err, out);
+    s = repl_holdings_of_twin(check->twin, check->identity, check->history, err,
+                              out);
+    if (s == LDB_OK)
+        s = repl_holdings_check_mark(check->env, check->dir, err, out);
+    if (s != LDB_OK) {
+        repl_holdings_release(out);
+        *out = (struct repl_holdings){0};
+    }
+    return s;
 }
 
 enum ldb_status repl_leader_check_run(const struct repl_leader_check *check,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "replication/sidecar.h"
+#include "replication/twin_mark.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
@@ -134,6 +135,8 @@ enum ldb_status repl_node_begin(struct repl_node *node,
     s = repl_sidecar_make_folder(node->env, node->dir, err);
     if (s == LDB_OK)
         s = repl_clean_stop_remove(node->env, node->dir, err);
+    if (s == LDB_OK)
+        s = repl_twin_mark_remove(node->env, node->dir, err);
     if (s != LDB_OK)
         return s;
     node->has_mark = false;
@@ -171,6 +174,8 @@ enum ldb_status repl_node_begin_promoted(struct repl_node *node,
     assert(floor->base <= LDB_SEQUENCE_MAX);
     if (s == LDB_OK)
         s = repl_clean_stop_remove(node->env, node->dir, err);
+    if (s == LDB_OK)
+        s = repl_twin_mark_remove(node->env, node->dir, err);
     if (s != LDB_OK)
         return s;
     node->has_mark = false;

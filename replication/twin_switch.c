@@ -13,6 +13,7 @@
 #include "replication/digest_store.h"
 #include "replication/incoming.h"
 #include "replication/sidecar.h"
+#include "replication/twin_mark.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/folder_files.h"
@@ -456,6 +457,8 @@ static enum ldb_status prepare(struct repl_switch *sw, struct ldb_error *err)
     s = repl_rebuild_intent_store(sw->env, sw->dir, &sw->intent, err);
     if (s == LDB_OK)
         s = repl_clean_stop_remove(sw->env, sw->dir, err);
+    if (s == LDB_OK)
+        s = repl_twin_mark_remove(sw->env, sw->dir, err);
     /* They are of names that will be other files. */
     if (s == LDB_OK)
         s = repl_sidecar_remove(sw->env, sw->dir, REPL_DIGESTS_FILE, err);

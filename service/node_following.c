@@ -9,6 +9,7 @@
 #include "replication/rebuild_intent.h"
 #include "replication/served_file.h"
 #include "replication/twin_build.h"
+#include "replication/twin_mark.h"
 #include "replication/twin_report.h"
 #include "service/engine_options.h"
 #include "service/node_run_internal.h"
@@ -498,8 +499,17 @@ void svc_follow_stop(struct svc_node *node)
 
 enum ldb_status svc_follow_close(struct svc_node *node, struct ldb_error *err)
 {
+    ldb_sequence last = ldb_last_sequence(node->db);
+    struct ldb_twin_state at;
+    enum ldb_status s;
+
     assert(node->follower == NULL);
-    return close_twin(node, err);
+    ldb_twin_state(node->db, &at);
+    s = close_twin(node, err);
+    if (s == LDB_OK)
+        s = repl_twin_mark_stop(node->env, node->config->data_dir,
+                                at.manifest_number, last, err);
+    return s;
 }
 
 /* ---- housekeeping ---- */

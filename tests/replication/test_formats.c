@@ -25,7 +25,7 @@ static int teardown(void **state)
 
 static const char *const names[] = {
     "identity", "epochs", "role",    "clean-stop", "rebuild",
-    "rewinds",  "slots",  "digests", "scrub",
+    "rewinds",  "slots",  "digests", "scrub",      "twin",
 };
 
 static void put(const char *name, const char *text)

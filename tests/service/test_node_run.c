@@ -172,6 +172,55 @@ static void a_new_follower_without_its_leader_answers_nothing(void **state)
     await(&b, "x", "1");
 }
 
+/* As if goleveldb had had the follower's folder open meanwhile. */
+static void write_as_another(struct service_run *node, const char *key)
+{
+    struct ldb_options options;
+    struct ldb_error err = {0};
+    struct ldb_db *db = NULL;
+    enum ldb_status s;
+
+    ldb_options_init(&options);
+    options.env = node->env;
+    s = ldb_open(node->dir, &options, NULL, &err, &db);
+    if (s == LDB_OK)
+        s = ldb_put(db, ldb_slice_str(key), ldb_slice_str("1"), true, &err,
+                    NULL);
+    if (s == LDB_OK)
+        s = ldb_close(db, &err);
+    if (s != LDB_OK)
+        fail_msg("%s", err.message);
+}
+
+/*
+ * The leader has gone on meanwhile, and let go of the journals of that time: by
+ * sequences and epochs the follower would be merely behind.
+ */
+static void what_another_program_wrote_is_set_aside(void **state)
+{
+    struct http_reply reply;
+
+    (void)state;
+    service_run_start(&a, "--archive-bytes=0", NULL);
+    (void)service_run_put(&a, "first", "1");
+    follow(&b, &a);
+    await(&b, "first", "1");
+    service_run_stop(&b);
+    write_as_another(&b, "foreign");
+    for (unsigned i = 0; i < 3; i++) {
+        (void)service_run_put(&a, "second", "2");
+        assert_int_equal(
+            service_run_status(&a, "POST", "/v1/admin/flush", NULL), 200);
+    }
+    follow(&b, &a);
+    await(&b, "second", "2");
+    assert_false(service_run_has(&b, "foreign", "1"));
+    reply = service_run_call(&b, "GET", "/v1/replication/diverged", NULL);
+    assert_int_equal(reply.status, 200);
+    assert_non_null(strstr(http_reply_text(&reply), "\"rewinds\":1,"));
+    http_reply_release(&reply);
+}
+
 static void it_shows_what_it_had_without_its_leader(void **state)
 {
     (void)state;
@@ -639,6 +688,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_follower_has_what_its_leader_writes),
         TEST(a_new_follower_without_its_leader_answers_nothing),
+        TEST(what_another_program_wrote_is_set_aside),
         TEST(it_shows_what_it_had_without_its_leader),
         TEST(a_follower_that_lags_is_not_ready),
         TEST(writes_at_a_follower_reach_its_leader),
