@@ -369,7 +369,10 @@ static void log_failure(const struct api_role_request *request,
 {
     struct svc_log_line line;
 
-    svc_log_begin(&line, SVC_LOG_ERROR, "handover-failed");
+    svc_log_begin(&line,
+                  err->status == LDB_OUTCOME_UNKNOWN ? SVC_LOG_ERROR
+                                                     : SVC_LOG_WARN,
+                  "handover-failed");
     svc_log_text(&line, "to", request->to);
     svc_log_error(&line, err);
     svc_log_end(&line);
