@@ -496,6 +496,7 @@ static void a_store_that_fails_is_told_and_tried_again(void **state)
     put_table(f, 8);
     ask_table(f, &asked, 7);
     assert_ldb_status(LDB_OK, wait_told(f, &asked), NULL);
+    assert_true(is_known(f, 7)); /* and the time until it is stored runs */
     env_fault_fail(f->fault, &rule);
     env_fault_set_clock(f->fault, 31 * SECOND_US);
     ask_table(f, &asked, 8);
