@@ -240,10 +240,10 @@ static LDB_NO_THREAD_SAFETY enum ldb_status install(struct repl_edit_pull *pull,
     /* Into a twin without an entry it may begin a journal beside one that is
      * not complete, which must not be sealed then. */
     if (pull->at.applied.sequence == 0)
-        ldb_mutex_lock(&pull->session->seal_mu);
+        ldb_mutex_lock(&pull->session->journals_mu);
     s = ldb_twin_install(db_of(pull), plan, &why);
     if (pull->at.applied.sequence == 0)
-        ldb_mutex_unlock(&pull->session->seal_mu);
+        ldb_mutex_unlock(&pull->session->journals_mu);
     repl_session_leave(pull->session, REPL_LANE_EDITS);
     if (s == LDB_OK) {
         repl_edit_tables_installed(&pull->tables, plan, is_last);

@@ -34,7 +34,7 @@ enum ldb_status repl_session_create(const struct repl_session_options *options,
     if (session == NULL)
         return ldb_error_no_memory(err);
     session->options = *options;
-    ldb_mutex_init(&session->seal_mu);
+    ldb_mutex_init(&session->journals_mu);
     ldb_mutex_init(&session->mu);
     ldb_cond_init(&session->moved);
     s = open_ways(session, err);
@@ -57,7 +57,7 @@ void repl_session_destroy(struct repl_session *session)
     ldb_mem_free(session->journals);
     ldb_cond_release(&session->moved);
     ldb_mutex_release(&session->mu);
-    ldb_mutex_release(&session->seal_mu);
+    ldb_mutex_release(&session->journals_mu);
     ldb_mem_free(session);
 }
 

@@ -57,16 +57,16 @@ struct repl_session_options {
 };
 
 /*
- * Locking: options, transports, fetch: constant; mu, moved, seal_mu: own
- * synchronisation; the rest: guarded by mu. seal_mu is held while a journal is
- * sealed in the twin, and while edits are installed into one without an entry;
- * mu is not taken under it.
+ * Locking: options, transports, fetch: constant; mu, moved, journals_mu: own
+ * synchronisation; the rest: guarded by mu. journals_mu is held while bytes of
+ * a journal or its seal are put into the twin, and while edits are installed
+ * into one without an entry; mu is not taken under it.
  */
 struct repl_session {
     struct repl_session_options options;
     struct repl_transport *transports[REPL_LANE_COUNT];
     struct repl_fetch *fetch;
-    struct ldb_mutex seal_mu;
+    struct ldb_mutex journals_mu;
     struct ldb_mutex mu;
     struct ldb_cond moved;
     struct repl_moves moves;

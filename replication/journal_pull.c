@@ -67,12 +67,12 @@ static enum ldb_status seal_newest(struct pull *pull, uint64_t len,
 
     if (s != LDB_OK)
         return s;
-    ldb_mutex_lock(&pull->session->seal_mu);
+    ldb_mutex_lock(&pull->session->journals_mu);
     ldb_twin_state(db_of(pull), &at);
     if (at.journal_count > 0 &&
         at.journals[at.journal_count - 1].number == pull->number)
         s = ldb_twin_seal(db_of(pull), pull->number, len, err);
-    ldb_mutex_unlock(&pull->session->seal_mu);
+    ldb_mutex_unlock(&pull->session->journals_mu);
     repl_session_leave(pull->session, REPL_LANE_JOURNALS);
     return s;
 }
@@ -137,7 +137,12 @@ static enum ldb_status append(struct pull *pull, struct ldb_slice bytes,
 
     if (s != LDB_OK)
         return s;
+    /* Edits that are installed into a twin without an entry begin the journal
+     * that they name before their version is there, which has what lies before
+     * it. */
+    ldb_mutex_lock(&pull->session->journals_mu);
     s = ldb_twin_append(db_of(pull), pull->number, pull->offset, bytes, err);
+    ldb_mutex_unlock(&pull->session->journals_mu);
     repl_session_leave(pull->session, REPL_LANE_JOURNALS);
     /* Records before one that failed may have been taken. */
     note_places(pull);
@@ -444,16 +449,76 @@ static bool is_overtaken(const struct pull *pull)
     return at.log_number > pull->number;
 }
 
+/* Of a journal that is held: the leader had written something before it. */
+static enum ldb_status ask_what_was_before(struct pull *pull, uint64_t number,
+                                           struct ldb_error *err, bool *out)
+{
+    struct repl_journal_entry entry = {0};
+    bool follows = false;
+    bool is_listed = repl_session_next_journal(pull->session, number - 1,
+                                               &entry, &follows) &&
+                     entry.number == number;
+    enum ldb_status s = LDB_OK;
+
+    if (!is_listed) {
+        s = ask_for_list(pull, err);
+        is_listed = s == LDB_OK &&
+                    repl_session_next_journal(pull->session, number - 1, &entry,
+                                              &follows) &&
+                    entry.number == number;
+    }
+    *out = is_listed && entry.first > 1;
+    return s;
+}
+
+/*
+ * An install into a twin without an entry that failed may have begun the
+ * journal of its edit. What comes before that one is neither in a journal here
+ * nor in a table: edits come first.
+ */
+static enum ldb_status check_begun(struct pull *pull,
+                                   const struct ldb_twin_state *at,
+                                   struct ldb_error *err, bool *out_too_early)
+{
+    const struct ldb_twin_journal *newest =
+        &at->journals[at->journal_count - 1];
+
+    *out_too_early = false;
+    if (at->applied.sequence > 0 || newest->len > 0 ||
+        newest->number <= at->log_number)
+        return LDB_OK;
+    return ask_what_was_before(pull, newest->number, err, out_too_early);
+}
+
+static enum ldb_status follow_newest(struct pull *pull,
+                                     const struct ldb_twin_state *at,
+                                     struct repl_moves *seen,
+                                     struct ldb_error *err)
+{
+    bool is_too_early = false;
+    enum ldb_status s = check_begun(pull, at, err, &is_too_early);
+
+    if (s != LDB_OK)
+        return s;
+    if (!is_too_early)
+        return follow(pull, at, err);
+    LDB_IGNORE(repl_session_wait_room(pull->session, seen));
+    return LDB_OK; /* its end is looked at by the loop */
+}
+
 static enum ldb_status step(struct pull *pull, struct ldb_error *err)
 {
     struct ldb_twin_state at;
+    struct repl_moves seen;
     const struct ldb_twin_journal *newest;
     enum ldb_status s;
 
+    repl_session_moves(pull->session, &seen);
     ldb_twin_state(db_of(pull), &at);
     newest = at.journal_count == 0 ? NULL : &at.journals[at.journal_count - 1];
-    s = newest == NULL || newest->is_sealed ? begin_next(pull, &at, err)
-                                            : follow(pull, &at, err);
+    s = newest == NULL || newest->is_sealed
+            ? begin_next(pull, &at, err)
+            : follow_newest(pull, &at, &seen, err);
     return s == LDB_INVALID_ARGUMENT && is_overtaken(pull) ? LDB_OK : s;
 }
 

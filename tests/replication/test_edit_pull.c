@@ -6,8 +6,10 @@
 #include "replication/edit_pull.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/support/assert_ldb.h"
 #include "tests/support/bytes.h"
@@ -332,6 +334,82 @@ static void a_digest_not_known_yet_is_waited_for(void **state)
     follow_assert_same(&f);
 }
 
+/* ---- into a twin without an entry ---- */
+
+static atomic_bool has_begun;
+
+/* Edits are being installed, and a journal begins for them: now the earlier
+ * ones are to come. On the thread of the edits. */
+static void begin_journals(void *context, enum env_fault_kind kind,
+                           const char *path)
+{
+    (void)context;
+    if (kind != ENV_FAULT_OPEN_WRITABLE || strstr(path, ".log") == NULL ||
+        atomic_exchange(&has_begun, true))
+        return;
+    ldb_mutex_lock(&f.board.mu);
+    follow_start(&f, FOLLOW_JOURNALS);
+    /* It says where it is, and goes on. */
+    assert_true(ldb_cond_wait_for(&f.board.moved, &f.board.mu, PATIENCE_US));
+    ldb_mutex_unlock(&f.board.mu);
+    for (unsigned i = 0; i < 1000; i++)
+        (void)sched_yield();
+}
+
+static void journals_keep_out_of_an_install_that_goes_past_them(void **state)
+{
+    (void)state;
+    follow_write(&f, 12, 3);
+    atomic_store(&has_begun, false);
+    follow_begin(&f);
+    env_fault_set_call_hook(f.fault, begin_journals, NULL);
+    follow_start(&f, FOLLOW_EDITS);
+    follow_catch_up(&f);
+    stop();
+    env_fault_set_call_hook(f.fault, NULL, NULL);
+    assert_true(atomic_load(&has_begun));
+    follow_assert_same(&f);
+}
+
+static void what_a_failed_install_has_begun_waits_for_edits(void **state)
+{
+    const struct env_fault_rule rule = {.kinds = ENV_FAULT_WRITES,
+                                        .path = "MANIFEST",
+                                        .nth = 1,
+                                        .sys_errno = EIO};
+    struct repl_moves seen;
+
+    (void)state;
+    follow_write(&f, 12, 3);
+    follow_write(&f, 2, 0);
+    follow_settle(&f);
+    memory_peer_rule(f.peer,
+                     &(struct memory_peer_rule){.what = MEMORY_PEER_HOLD,
+                                                .call = MEMORY_PEER_GET,
+                                                .path = ".log"});
+    env_fault_fail(f.fault, &rule);
+    run_both(REPL_END_RETRY, "MANIFEST");
+    env_fault_fail(f.fault, NULL);
+    memory_peer_forget_rules(f.peer);
+    assert_int_equal(0, twin_now().applied.sequence);
+    assert_true(twin_now().journal_count > 0);
+    follow_begin(&f);
+    follow_start(&f, FOLLOW_JOURNALS);
+    repl_session_moves(f.session, &seen);
+    while (!repl_session_is_stalled(f.session)) {
+        assert_int_equal(0, twin_now().applied.sequence);
+        assert_true(repl_session_wait(f.session, &seen,
+                                      REPL_MOVE_BIT(REPL_MOVE_JOURNAL) |
+                                          REPL_MOVE_BIT(REPL_MOVE_SYNCED),
+                                      PATIENCE_US));
+    }
+    assert_int_equal(0, twin_now().applied.sequence);
+    follow_start(&f, FOLLOW_EDITS);
+    follow_catch_up(&f);
+    stop();
+    follow_assert_same(&f);
+}
+
 /* ---- epochs, and what is ours alone ---- */
 
 static void a_leader_started_anew_gets_no_edit_in(void **state)
@@ -535,6 +613,8 @@ int main(void)
         pull_test(tables_made_stay_when_the_connection_ends),
         pull_test(flipped_bits_do_not_get_in),
         pull_test(a_digest_not_known_yet_is_waited_for),
+        pull_test(journals_keep_out_of_an_install_that_goes_past_them),
+        pull_test(what_a_failed_install_has_begun_waits_for_edits),
         pull_test(a_leader_started_anew_gets_no_edit_in),
         pull_test(edits_of_an_epoch_that_is_over_do_not_get_in),
         pull_test(a_manifest_that_is_longer_than_the_leaders_differs),
