@@ -18,8 +18,8 @@ enum {
 
 #define USAGE "health URL [--ca FILE] [--cert FILE --key FILE]"
 
-/* Chosen: less together than the 5 s that the image's check gives, so that this
- * tells itself why it failed. */
+/* Chosen: less together than the 10 s that the image gives its check, so that
+ * this tells itself why it failed. */
 #define CONNECT_US UINT64_C(1000000)
 #define HEAD_US    UINT64_C(3000000) /* connecting is part of it */
 #define BODY_US    UINT64_C(1000000)
