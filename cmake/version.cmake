@@ -1,6 +1,10 @@
 # Writes service/version.h from service/version.h.in with the version and the
-# commit; leaves the file alone when nothing changed. Run at each build.
+# commit; leaves the file alone when nothing changed. Run at each build. Where
+# git is not, as in an image's build, the commit is what LEVELD_COMMIT says.
 set(PROJECT_COMMIT "unknown")
+if(NOT "$ENV{LEVELD_COMMIT}" STREQUAL "")
+    set(PROJECT_COMMIT "$ENV{LEVELD_COMMIT}")
+endif()
 execute_process(
     COMMAND git -C "${SOURCE_DIR}" rev-parse --short=12 HEAD
     OUTPUT_VARIABLE commit

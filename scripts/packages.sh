@@ -5,10 +5,13 @@
 #           servers that tests are made with
 #   bench   the benchmark clients, and the one server that replication is held
 #           against
+#   image   what docker/Dockerfile needs beside build
+#   docker  an engine of our own for scripts/docker-test
 # Programs whose package would start a service (and start it again at each
 # boot) are unpacked into build/tools instead, unless they are there already.
 # Does nothing, quickly, when all are there. As root, or through sudo; without
-# either it says what to install. A name may list alternatives: a|b.
+# either it says what to install. A name may list alternatives: a|b; one that is
+# unpacked the program that it is there for, package:program.
 set -eu
 
 build="gcc libc6-dev cmake ninja-build
@@ -23,6 +26,10 @@ ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
 ci_tools="prometheus nginx"
 bench="wrk make curl libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
 bench_tools="nginx"
+image="ca-certificates binutils"
+docker="docker-compose debootstrap iptables iproute2 procps util-linux bash
+    curl git python3 libdevmapper1.02.1 libseccomp2 libsystemd0"
+docker_tools="docker.io:dockerd containerd runc"
 
 names=
 tools=
@@ -37,6 +44,11 @@ for set in "$@"; do
     bench)
         names="$names $bench"
         tools="$tools $bench_tools"
+        ;;
+    image) names="$names $image" ;;
+    docker)
+        names="$names $docker"
+        tools="$tools $docker_tools"
         ;;
     *)
         echo "packages.sh: no set named $set" >&2
@@ -68,9 +80,10 @@ done
 unpacked=$(dirname "$0")/../build/tools
 missing_tools=
 for name in $tools; do
-    command -v "$name" >/dev/null || [ -x "$unpacked/usr/bin/$name" ] ||
-        [ -x "$unpacked/usr/sbin/$name" ] ||
-        missing_tools="$missing_tools $name"
+    program=${name##*:}
+    command -v "$program" >/dev/null || [ -x "$unpacked/usr/bin/$program" ] ||
+        [ -x "$unpacked/usr/sbin/$program" ] ||
+        missing_tools="$missing_tools ${name%%:*}"
 done
 [ -n "$missing$missing_tools" ] || exit 0
 
