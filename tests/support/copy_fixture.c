@@ -1,6 +1,7 @@
 #include "tests/support/copy_fixture.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "replication/folder_peer.h"
@@ -10,7 +11,7 @@
 #define PATH_SIZE 128
 #define FILE_MAX  ((size_t)16 << 20)
 
-static const char *const folders[] = {"", "/leveld", "/leveld/archive"};
+static const char *const folders[] = {"/leveld", "/leveld/archive", ""};
 
 /* ---- the leader ---- */
 
@@ -179,32 +180,56 @@ static enum ldb_status add_name(void *context, const char *name)
     return LDB_OK;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* A file of the leader's, a folder's path before its name; false: it has gone,
+ * or is a folder. */
+static bool take_one(struct copy_fixture *f, const char *folder,
+                     const char *name)
+{
+    struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
+    char dir[PATH_SIZE];
+    char path[PATH_SIZE];
+    uint64_t size;
+    bool is_there;
+
+    (void)snprintf(dir, sizeof(dir), COPY_LEADER_DIR "%s", folder);
+    path_in(dir, name, path);
+    is_there = f->env->ops->file_size(f->env, path, NULL, &size) == LDB_OK &&
+               ldb_env_read_file(f->env, path, NULL, &bytes) == LDB_OK;
+    if (is_there) {
+        (void)snprintf(dir, sizeof(dir), COPY_DIR "%s", folder);
+        assert_ldb_ok(f->env->ops->create_dir(f->env, dir, &f->err), &f->err);
+        path_in(dir, name, path);
+        write_file(f, path, ldb_slice_of_buf(&bytes));
+    }
+    ldb_buf_release(&bytes);
+    return is_there;
+}
+
+/*
+ * Who reads the copy meanwhile sees no journal before all of the one before it
+ * is there, in the archive or beside it: the archive is taken first, then by
+ * name, and what moves to the archive meanwhile is taken from there at once.
+ */
 void copy_take(struct copy_fixture *f)
 {
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
         static struct names names;
         char from[PATH_SIZE];
-        char to[PATH_SIZE];
 
         names.count = 0;
         (void)snprintf(from, sizeof(from), COPY_LEADER_DIR "%s", folders[i]);
-        (void)snprintf(to, sizeof(to), COPY_DIR "%s", folders[i]);
         if (f->env->ops->list_dir(f->env, from, add_name, &names, &f->err) !=
             LDB_OK)
             continue; /* nothing was archived yet */
-        assert_ldb_ok(f->env->ops->create_dir(f->env, to, &f->err), &f->err);
+        qsort(names.of, names.count, sizeof(names.of[0]), by_name);
         for (size_t k = 0; k < names.count; k++) {
-            char name[PATH_SIZE];
-            char path[PATH_SIZE];
-            uint64_t size;
-
-            path_in(from, names.of[k], path);
-            if (f->env->ops->file_size(f->env, path, NULL, &size) != LDB_OK)
-                continue; /* a folder, or it has gone */
-            (void)snprintf(name, sizeof(name), "%s%s%s",
-                           folders[i] + (folders[i][0] == '/'),
-                           folders[i][0] == '/' ? "/" : "", names.of[k]);
-            copy_take_file(f, name, UINT64_MAX);
+            if (!take_one(f, folders[i], names.of[k]))
+                (void)take_one(f, "/leveld/archive", names.of[k]);
         }
     }
 }
