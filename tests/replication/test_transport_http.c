@@ -871,6 +871,7 @@ static void only_who_can_prove_it_is_spoken_to(void **state)
     char path[4][TEMP_DIR_PATH_SIZE];
     char url[64];
     unsigned http = 0;
+    enum ldb_status s;
 
     temp_dir_create(&dir);
     make_pair(&ours);
@@ -901,10 +902,12 @@ static void only_who_can_prove_it_is_spoken_to(void **state)
     f->options.url = url;
     assert_ldb_status(LDB_STALLED, call_anew(f, &http), &f->err);
     f->options.url = raw_server_url(server);
-    /* We have nothing to show, which it says after we have asked. */
+    /* We have nothing to show, which it says after we have asked, or so soon
+     * that we cannot ask any more. */
     f->options.cert_file = NULL;
     f->options.key_file = NULL;
-    assert_ldb_status(LDB_IO, call_anew(f, &http), &f->err);
+    s = call_anew(f, &http);
+    assert_true(s == LDB_IO || s == LDB_STALLED);
     assert_int_equal(0, raw_server_requests(server));
     f->options.cert_file = path[1];
     f->options.key_file = path[2];
