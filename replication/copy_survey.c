@@ -109,6 +109,7 @@ static enum ldb_status insert(struct repl_copy_survey *survey,
         survey->journals = longer;
         survey->journal_capacity = capacity;
     }
+    assert(survey->journals != NULL);
     memmove(&survey->journals[at + 1], &survey->journals[at],
             (survey->journal_count - at) * sizeof(survey->journals[0]));
     survey->journals[at] = *file;
