@@ -11,7 +11,7 @@
 #define PATH_SIZE 128
 #define FILE_MAX  ((size_t)16 << 20)
 
-static const char *const folders[] = {"/leveld", "/leveld/archive", ""};
+#define ARCHIVE "/leveld/archive"
 
 /* ---- the leader ---- */
 
@@ -210,6 +210,26 @@ static bool take_one(struct copy_fixture *f, const char *folder,
     return is_there;
 }
 
+static void list_names(struct copy_fixture *f, const char *folder,
+                       struct names *out)
+{
+    char from[PATH_SIZE];
+
+    out->count = 0;
+    (void)snprintf(from, sizeof(from), COPY_LEADER_DIR "%s", folder);
+    (void)f->env->ops->list_dir(f->env, from, add_name, out, &f->err);
+    qsort(out->of, out->count, sizeof(out->of[0]), by_name);
+}
+
+static void take_names(struct copy_fixture *f, const char *folder,
+                       const struct names *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (!take_one(f, folder, names->of[i]))
+            (void)take_one(f, ARCHIVE, names->of[i]);
+    }
+}
+
 /*
  * Who reads the copy meanwhile sees no journal before all of the one before it
  * is there, in the archive or beside it: the archive is taken first, then by
@@ -217,21 +237,15 @@ static bool take_one(struct copy_fixture *f, const char *folder,
  */
 void copy_take(struct copy_fixture *f)
 {
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        static struct names names;
-        char from[PATH_SIZE];
+    static struct names own;
+    static struct names names;
 
-        names.count = 0;
-        (void)snprintf(from, sizeof(from), COPY_LEADER_DIR "%s", folders[i]);
-        if (f->env->ops->list_dir(f->env, from, add_name, &names, &f->err) !=
-            LDB_OK)
-            continue; /* nothing was archived yet */
-        qsort(names.of, names.count, sizeof(names.of[0]), by_name);
-        for (size_t k = 0; k < names.count; k++) {
-            if (!take_one(f, folders[i], names.of[k]))
-                (void)take_one(f, "/leveld/archive", names.of[k]);
-        }
-    }
+    list_names(f, "", &own);
+    list_names(f, "/leveld", &names);
+    take_names(f, "/leveld", &names);
+    list_names(f, ARCHIVE, &names); /* none: nothing was archived yet */
+    take_names(f, ARCHIVE, &names);
+    take_names(f, "", &own);
 }
 
 uint64_t copy_journal(struct copy_fixture *f, unsigned i)
