@@ -3,12 +3,11 @@
 #include "service/cmd_health.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "storage/base/env.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/program.h"
 #include "tests/support/raw_server.h"
 #include "tests/support/temp_dir.h"
 
@@ -45,41 +44,8 @@ static int teardown(void **state)
 
 /* Runs "leveld health ARGUMENTS", both outputs into f->output; the exit code.
  */
-static int health(struct fixture *f, const char *format, ...) LDB_PRINTF(2, 3);
-
-static int health(struct fixture *f, const char *format, ...)
-{
-    const char *program = getenv("LEVELD_BIN");
-    char arguments[4 * TEMP_DIR_PATH_SIZE];
-    char command[6 * TEMP_DIR_PATH_SIZE];
-    va_list list;
-    FILE *pipe;
-    size_t len;
-    int status;
-
-    if (program == NULL) {
-        print_message("skip: LEVELD_BIN is not set\n");
-        skip();
-        return -1;
-    }
-    va_start(list, format);
-    vsnprintf(arguments, sizeof(arguments), format, list);
-    va_end(list);
-    snprintf(command, sizeof(command), "%s health %s 2>&1", program, arguments);
-    pipe = popen(command, "r"); /* NOLINT(cert-env33-c): words of our own */
-    assert_non_null(pipe);
-    len = fread(f->output, 1, sizeof(f->output) - 1, pipe);
-    f->output[len] = '\0';
-    status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void expect_in(const struct fixture *f, const char *part)
-{
-    if (strstr(f->output, part) == NULL)
-        fail_msg("no \"%s\" in:\n%s", part, f->output);
-}
+#define health(f, ...)                                                         \
+    program_run((f)->output, sizeof((f)->output), "health " __VA_ARGS__)
 
 /* The first line of the request with that index. */
 static void expect_request(struct fixture *f, size_t index, const char *line)
@@ -132,8 +98,9 @@ static void what_is_not_ready_says_why_and_exits_1(void **state)
                       "behind.\"} ",
                       RAW_SERVER_CLOSE);
     assert_int_equal(health(f, "%s", raw_server_url(f->server)), 1);
-    expect_in(f, "leveld health: /readyz: answered 503 lagging: it is 12 s "
-                 "behind.\n");
+    program_expect(f->output,
+                   "leveld health: /readyz: answered 503 lagging: it is 12 s "
+                   "behind.\n");
 }
 
 static void nobody_there_exits_1(void **state)
@@ -141,7 +108,7 @@ static void nobody_there_exits_1(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(health(f, "http://127.0.0.1:1"), 1);
-    expect_in(f, "leveld health: /readyz: ");
+    program_expect(f->output, "leveld health: /readyz: ");
 }
 
 static void silence_is_not_waited_for_long(void **state)
@@ -150,7 +117,7 @@ static void silence_is_not_waited_for_long(void **state)
 
     raw_server_answer(f->server, "HTTP/1.1 200 OK\r\n", RAW_SERVER_HOLD);
     assert_int_equal(health(f, "%s", raw_server_url(f->server)), 1);
-    expect_in(f, "leveld health: /readyz: ");
+    program_expect(f->output, "leveld health: /readyz: ");
 }
 
 static void wrong_words_exit_2(void **state)
@@ -170,11 +137,11 @@ static void wrong_words_exit_2(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (health(f, "%s", rows[i]) != 2)
             fail_msg("%s: %s", rows[i], f->output);
-        expect_in(f, "leveld health: ");
+        program_expect(f->output, "leveld health: ");
         assert_null(strstr(f->output, "secret"));
     }
     assert_int_equal(health(f, "--help"), 0);
-    expect_in(f, "Usage: leveld health URL");
+    program_expect(f->output, "Usage: leveld health URL");
 }
 
 /* ---- TLS ---- */

@@ -2,14 +2,13 @@
 #include "service/cmd_offline.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "storage/base/buf.h"
 #include "storage/base/env.h"
 #include "storage/include/ldb.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/program.h"
 #include "tests/support/small_db.h"
 
 #define OUTPUT_MAX 65536
@@ -37,41 +36,7 @@ static int teardown(void **state)
 }
 
 /* Runs "leveld ARGUMENTS", both outputs into f->output; the exit code. */
-static int run(struct fixture *f, const char *format, ...) LDB_PRINTF(2, 3);
-
-static int run(struct fixture *f, const char *format, ...)
-{
-    const char *program = getenv("LEVELD_BIN");
-    char arguments[2 * TEMP_DIR_PATH_SIZE];
-    char command[4 * TEMP_DIR_PATH_SIZE];
-    va_list list;
-    FILE *pipe;
-    size_t len;
-    int status;
-
-    if (program == NULL) {
-        print_message("skip: LEVELD_BIN is not set\n");
-        skip();
-        return -1;
-    }
-    va_start(list, format);
-    vsnprintf(arguments, sizeof(arguments), format, list);
-    va_end(list);
-    snprintf(command, sizeof(command), "%s %s 2>&1", program, arguments);
-    pipe = popen(command, "r"); /* NOLINT(cert-env33-c): paths of our own */
-    assert_non_null(pipe);
-    len = fread(f->output, 1, sizeof(f->output) - 1, pipe);
-    f->output[len] = '\0';
-    status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void expect_in(const struct fixture *f, const char *part)
-{
-    if (strstr(f->output, part) == NULL)
-        fail_msg("no \"%s\" in:\n%s", part, f->output);
-}
+#define run(f, ...) program_run((f)->output, sizeof((f)->output), __VA_ARGS__)
 
 /* Flips a bit of the first block of the one table. */
 static void damage_table(const struct fixture *f)
@@ -94,7 +59,7 @@ static void check_says_clean_and_exits_0(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, "# clean: damages 0 notes 0 tables 1 ");
+    program_expect(f->output, "# clean: damages 0 notes 0 tables 1 ");
 }
 
 static void check_names_damage_and_exits_1(void **state)
@@ -103,10 +68,10 @@ static void check_names_damage_and_exits_1(void **state)
 
     damage_table(f);
     assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_DAMAGE);
-    expect_in(f, "damage: 000003.ldb at 0: ");
-    expect_in(f, "keys \"a\"@1:put to ");
-    expect_in(f, "leveld repair");
-    expect_in(f, "# damaged: damages 1 ");
+    program_expect(f->output, "damage: 000003.ldb at 0: ");
+    program_expect(f->output, "keys \"a\"@1:put to ");
+    program_expect(f->output, "leveld repair");
+    program_expect(f->output, "# damaged: damages 1 ");
 }
 
 static void a_folder_that_is_none_exits_2(void **state)
@@ -119,10 +84,10 @@ static void a_folder_that_is_none_exits_2(void **state)
         assert_int_equal(run(f, "%s %s/none", commands[i], f->db.dir.path),
                          SVC_EXIT_USAGE);
         assert_int_equal(run(f, "%s", commands[i]), SVC_EXIT_USAGE);
-        expect_in(f, "Usage: leveld ");
+        program_expect(f->output, "Usage: leveld ");
         assert_int_equal(run(f, "%s --wrong %s", commands[i], f->db.path),
                          SVC_EXIT_USAGE);
-        expect_in(f, "--wrong");
+        program_expect(f->output, "--wrong");
         assert_int_equal(run(f, "%s --help", commands[i]), SVC_EXIT_CLEAN);
     }
 }
@@ -132,11 +97,12 @@ static void stats_shows_levels_and_sequence(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(run(f, "stats %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, "\n    0          1 ");
-    expect_in(f, "sequence 4\n");
+    program_expect(f->output, "\n    0          1 ");
+    program_expect(f->output, "sequence 4\n");
     assert_int_equal(run(f, "stats --json %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, "{\"levels\":[{\"level\":0,\"tables\":1,\"bytes\":");
-    expect_in(f, "],\"sequence\":4,\"manifest\":{\"number\":0,");
+    program_expect(f->output,
+                   "{\"levels\":[{\"level\":0,\"tables\":1,\"bytes\":");
+    program_expect(f->output, "],\"sequence\":4,\"manifest\":{\"number\":0,");
 }
 
 static void compact_leaves_what_is_live(void **state)
@@ -144,11 +110,11 @@ static void compact_leaves_what_is_live(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(run(f, "compact %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, "# table bytes ");
+    program_expect(f->output, "# table bytes ");
     assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, " tables 1 blocks 1 entries 2 ");
+    program_expect(f->output, " tables 1 blocks 1 entries 2 ");
     assert_int_equal(run(f, "dump %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, "62\t32\n");
+    program_expect(f->output, "62\t32\n");
 }
 
 static void make_folder(const struct fixture *f, const char *name)
@@ -201,17 +167,17 @@ static void repair_tells_what_it_does_and_leaves_a_clean_folder(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(run(f, "repair %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, "# nothing to repair: damages 0 ");
+    program_expect(f->output, "# nothing to repair: damages 0 ");
     damage_table(f);
     assert_int_equal(run(f, "repair --dry-run %s", f->db.path),
                      SVC_EXIT_DAMAGE);
-    expect_in(f, "damage: 000003.ldb at 0: ");
-    expect_in(f, "keys \"a\"@1:put to ");
-    expect_in(f, "kept in lost/");
-    expect_in(f, "# to repair: damages ");
+    program_expect(f->output, "damage: 000003.ldb at 0: ");
+    program_expect(f->output, "keys \"a\"@1:put to ");
+    program_expect(f->output, "kept in lost/");
+    program_expect(f->output, "# to repair: damages ");
     assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_DAMAGE);
     assert_int_equal(run(f, "repair %s", f->db.path), SVC_EXIT_CLEAN);
-    expect_in(f, "# repaired: damages ");
+    program_expect(f->output, "# repaired: damages ");
     assert_int_equal(run(f, "check %s", f->db.path), SVC_EXIT_CLEAN);
 }
 
