@@ -17,7 +17,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
 from leveld import (ANSWER_LIMIT, ROOT, Client, Failure, Server, Skip, Suite,
-                    expect, expect_equal, tool, wait_until)
+                    expect, expect_equal, free_port, tool, wait_until)
 from twins import difference, wait_for_twins
 
 # Small memtables: a journal every few hundred writes.
@@ -71,11 +71,6 @@ http {{
     }}
 }}
 """
-
-
-def free_port():
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Nginx:

@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
 from leveld import (JSON, PATIENCE, Client, Failure, Server, Skip, Suite,
-                    expect, expect_equal)
+                    expect, expect_equal, wait_until)
 
 # A follower counts as there for some seconds after it was heard of; a machine
 # that is busy may take longer to ask, and then it is tried anew.
@@ -24,14 +24,6 @@ TRIES = 10
 
 def url_of(server):
     return f'http://127.0.0.1:{server.port}'
-
-
-def wait_until(what, check):
-    limit = time.monotonic() + PATIENCE
-    while not check():
-        if time.monotonic() > limit:
-            raise Failure(f'{what}: not within {PATIENCE} s')
-        time.sleep(0.01)
 
 
 def role_of(server):

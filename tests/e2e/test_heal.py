@@ -6,15 +6,11 @@ scrub and by a compaction; where both have it nothing is replaced.
 """
 import os
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (JSON, Client, Failure, Server, Suite, expect,
-                    expect_equal)
-
-# Seconds for what takes a moment when all is well.
-LIMIT = 300
+from leveld import (JSON, Client, Server, Suite, expect, expect_equal,
+                    wait_until)
 
 KEYS = 600
 # Some dozen tables, of which no block stays in memory.
@@ -26,14 +22,6 @@ SCRUB = ('--scrub-rate', '1GiB', '--scrub-interval', '1s')
 
 def url_of(server):
     return f'http://127.0.0.1:{server.port}'
-
-
-def wait_until(what, check):
-    limit = time.monotonic() + LIMIT
-    while not check():
-        if time.monotonic() > limit:
-            raise Failure(f'{what}: not within {LIMIT} s')
-        time.sleep(0.02)
 
 
 # ---- what is written ----

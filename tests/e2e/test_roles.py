@@ -12,20 +12,12 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (JSON, NDJSON, PATIENCE, Client, Digest, Failure, Server,
-                    Suite, expect, expect_equal, is_sanitized)
+from leveld import (JSON, NDJSON, PATIENCE, Client, Digest, Server, Suite,
+                    expect, expect_equal, is_sanitized, wait_until)
 
 
 def url_of(server):
     return f'http://127.0.0.1:{server.port}'
-
-
-def wait_until(what, check):
-    limit = time.monotonic() + PATIENCE
-    while not check():
-        if time.monotonic() > limit:
-            raise Failure(f'{what}: not within {PATIENCE} s')
-        time.sleep(0.01)
 
 
 def has(server, key, value):

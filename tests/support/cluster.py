@@ -7,16 +7,14 @@ import concurrent.futures
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 import time
 
 from leveld import (ANSWER_LIMIT, BIN, CPP, GO, JSON, ORACLE_LIMIT, Client,
                     Digest, Failure, Server, expect, expect_equal,
-                    oracle_content, oracle_ok)
+                    free_port, oracle_content, oracle_ok)
 
 # Seconds for what takes a moment when all is well.
 LIMIT = 180
@@ -37,23 +35,6 @@ def wait_until(what, check, limit=LIMIT):
         time.sleep(0.01)
 
 
-def take_port():
-    """One that nobody has, and that no outgoing connection gets while the node
-    is down."""
-    with open('/proc/sys/net/ipv4/ip_local_port_range',
-              encoding='ascii') as ports:
-        lowest = int(ports.read().split()[0])
-    for _ in range(1000):
-        port = random.SystemRandom().randrange(10000, max(lowest, 10001))
-        with socket.socket() as probe:
-            try:
-                probe.bind(('127.0.0.1', port))
-            except OSError:
-                continue
-        return port
-    raise Failure('no free port')
-
-
 class Node:
     """One folder with its process, when that runs. follows: the node that it
     was told to follow; None: it leads."""
@@ -61,7 +42,7 @@ class Node:
     def __init__(self, folder, name):
         self.name = name
         self.data = os.path.join(folder, name)
-        self.port = take_port()
+        self.port = free_port()
         self.url = f'http://127.0.0.1:{self.port}'
         self.server = None
         self.follows = None

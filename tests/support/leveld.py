@@ -386,7 +386,7 @@ def free_port():
               encoding='ascii') as file:
         end = int(file.read().split()[0])
     for _ in range(100):
-        port = random.randrange(end // 2, end)
+        port = random.SystemRandom().randrange(end // 2, end)
         try:
             with socket.socket() as probe:
                 probe.bind(('127.0.0.1', port))
