@@ -1,5 +1,6 @@
 #include "service/node_run.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -311,6 +312,8 @@ enum ldb_status svc_node_open(const struct svc_config *config,
         return s;
     }
     api_diverged_count(context);
+    node->is_starting = svc_turn_begin_tending(&node->turn);
+    assert(node->is_starting); /* nobody else knows of it */
     *out = node;
     return LDB_OK;
 }
@@ -326,6 +329,14 @@ void svc_node_opened(struct svc_node *node, struct svc_node_opened *out)
     };
 }
 
+/* From now on it may be changed. */
+static void end_start(struct svc_node *node)
+{
+    if (node->is_starting)
+        svc_turn_end_tending(&node->turn);
+    node->is_starting = false;
+}
+
 enum ldb_status svc_node_start(struct svc_node *node,
                                struct svc_http_server *http, const char *url,
                                struct ldb_error *err)
@@ -338,6 +349,7 @@ enum ldb_status svc_node_start(struct svc_node *node,
         s = svc_follow_start(node, err);
     if (s == LDB_OK && !node->config->read_only)
         s = svc_search_start(node, err);
+    end_start(node);
     return s;
 }
 
@@ -393,6 +405,7 @@ enum ldb_status svc_node_close(struct svc_node *node, struct ldb_error *err)
     enum ldb_status s = LDB_OK;
 
     svc_node_drain(node);
+    end_start(node);
     svc_search_stop(node);
     svc_turn_wait(&node->turn); /* what goes on asks whether we drain */
     svc_follow_stop(node);

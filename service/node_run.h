@@ -50,6 +50,7 @@ LDB_MUST_CHECK enum ldb_status svc_node_open(const struct svc_config *config,
 /*
  * The server runs: from now on a follower follows, and streams are cut there
  * when the gate closes. url: how others reach this node, copied; "": unknown.
+ * Changes of role that were asked for before wait for it.
  * Errors: INVALID_ARGUMENT: the leader's URL; IO, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status svc_node_start(struct svc_node *node,

@@ -47,6 +47,9 @@ struct svc_node {
     _Atomic(struct svc_http_server *) http;
 
     struct svc_turn turn;
+    /* The turn is the start's: the server answers before a follower follows,
+     * and who asks to promote it waits for that. The starter's alone. */
+    bool is_starting;
     struct ldb_mutex mu;
     struct ldb_cond changed;    /* something guarded by mu */
     bool is_draining;           /* guarded by mu */

@@ -19,6 +19,8 @@
 #include "replication/promotion.h"
 #include "replication/role_file.h"
 #include "replication/sidecar.h"
+#include "service/node_run_internal.h"
+#include "tests/support/assert_ldb.h"
 #include "tests/support/service_run.h"
 
 /* ---- two or three nodes ---- */
@@ -682,10 +684,49 @@ static void readers_see_a_gap_and_no_wrong_answer(void **state)
     assert_true(service_run_has(&b, "first", "1"));
 }
 
+static char *no_environment(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+/* The server answers before the follower follows: who would promote it then
+ * stopped a follower that was not there yet, and closed what it was begun on.
+ */
+static void nobody_changes_a_node_that_starts(void **state)
+{
+    char data[] = "--data=a";
+    char *argv[] = {data};
+    struct svc_config config;
+    struct api_context context;
+    struct svc_node *node = NULL;
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_ldb_ok(svc_config_parse(1, argv, no_environment, &err, &config),
+                  &err);
+    assert_ldb_ok(api_context_init(&context, NULL, a.env, &err), &err);
+    context.limits.slot_bytes = config.slot_bytes;
+    assert_ldb_ok(svc_node_open(&config, a.env, &context, &err, &node), &err);
+    assert_false(svc_turn_begin_tending(&node->turn));
+    assert_ldb_ok(svc_node_start(node, NULL, "", &err), &err);
+    assert_true(svc_turn_begin_tending(&node->turn));
+    svc_turn_end_tending(&node->turn);
+    assert_ldb_ok(svc_node_close(node, &err), &err);
+    api_context_release(&context);
+    /* One that is never started ends as well. */
+    assert_ldb_ok(api_context_init(&context, NULL, a.env, &err), &err);
+    context.limits.slot_bytes = config.slot_bytes;
+    assert_ldb_ok(svc_node_open(&config, a.env, &context, &err, &node), &err);
+    assert_ldb_ok(svc_node_close(node, &err), &err);
+    api_context_release(&context);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(nobody_changes_a_node_that_starts),
         TEST(a_follower_has_what_its_leader_writes),
         TEST(a_new_follower_without_its_leader_answers_nothing),
         TEST(what_another_program_wrote_is_set_aside),
