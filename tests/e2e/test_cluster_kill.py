@@ -19,8 +19,8 @@ What happens, in which order and when is random, by a seed that is printed.
 
   LEVELD_CLUSTER_SECONDS=900 LEVELD_CLUSTER_WRITES=1000000 is the long form.
 
-Without one of the first two it is skipped, and says so: two things that it found
-are not mended yet (docs/testing.md).
+Without one of the first two it is skipped, and says so: a thing that it found is
+not mended yet (docs/testing.md).
 """
 import collections
 import os

@@ -12,7 +12,8 @@ import socket
 import threading
 import time
 
-from leveld import BATCH, JSON, Failure, batch_bytes, expect, path_of
+from leveld import (ANSWER_LIMIT, BATCH, JSON, Failure, batch_bytes, expect,
+                    path_of)
 from write_model import DURABLE, LOOSE, REPLICATED, History, Write
 
 KEYS = 150         # of a client, for single writes
@@ -24,7 +25,6 @@ LARGE = 64 << 10   # one value in a hundred
 
 # Seconds. A replica that does not come in time is said so by a 504.
 REPLICA_TIMEOUT = 2
-ANSWER_LIMIT = 300
 REFUSED_PAUSE = 0.02
 
 # Half of it can be compressed, half cannot.
