@@ -141,6 +141,25 @@ static void an_epoch_begins_behind_a_gap(void **state)
 
 /* ---- copies of several ---- */
 
+/* The journals after it, of a leader that has stopped, as they were before
+ * those in tables moved to the archive. */
+static void take_later_journals(uint64_t number)
+{
+    struct ldb_buf bytes = LDB_BUF_INIT(1 << 20);
+
+    assert_null(f.db); /* what moves now is missed */
+    for (uint64_t next = number + 1; next < number + 20; next++) {
+        if (copy_leaders_len(&f, journal_name(next)) != UINT64_MAX)
+            copy_leaders_file(&f, journal_name(next), &bytes);
+        else if (copy_leaders_len(&f, archived_name(next)) != UINT64_MAX)
+            copy_leaders_file(&f, archived_name(next), &bytes);
+        else
+            continue;
+        copy_put(&f, journal_name(next), ldb_slice_of_buf(&bytes));
+    }
+    ldb_buf_release(&bytes);
+}
+
 static void what_a_journal_lacks_is_waited_for(void **state)
 {
     uint64_t number;
@@ -150,13 +169,11 @@ static void what_a_journal_lacks_is_waited_for(void **state)
     number = copy_journal(&f, 0);
     copy_take(&f);
     copy_write(&f, 500);
+    copy_stop(&f);
     assert_true(copy_leaders_len(&f, journal_name(number)) != UINT64_MAX ||
                 copy_leaders_len(&f, archived_name(number)) != UINT64_MAX);
     /* All but the rest of that one. */
-    for (uint64_t next = number + 1; next < number + 20; next++) {
-        if (copy_leaders_len(&f, journal_name(next)) != UINT64_MAX)
-            copy_take_file(&f, journal_name(next), UINT64_MAX);
-    }
+    take_later_journals(number);
     look_well();
     assert_true(survey.journal_count > 1);
     assert_false(check(number));
