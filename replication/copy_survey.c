@@ -292,10 +292,9 @@ static enum ldb_status size_journals(struct repl_copy_survey *survey,
                                      struct repl_transport *transport,
                                      struct ldb_error *err)
 {
-    enum ldb_status s = LDB_OK;
-
-    for (size_t i = 0; s == LDB_OK && i < survey->journal_count; i++) {
+    for (size_t i = 0; i < survey->journal_count; i++) {
         struct repl_copy_file *file = &survey->journals[i];
+        enum ldb_status s;
 
         if (!file->must_size)
             continue;
@@ -307,10 +306,11 @@ static enum ldb_status size_journals(struct repl_copy_survey *survey,
             return ldb_error_set(err, LDB_IO,
                                  "a journal of the copy has gone just now");
         }
-        file->must_size =
-            i + 1 == survey->journal_count || (file->tries > 0 && s == LDB_OK);
+        if (s != LDB_OK)
+            return s;
+        file->must_size = i + 1 == survey->journal_count || file->tries > 0;
     }
-    return s;
+    return LDB_OK;
 }
 
 /* ---- the newest one ---- */

@@ -57,6 +57,35 @@ static const char *archived_name(uint64_t number)
     return name;
 }
 
+/* ---- heads that are asked for ---- */
+
+static const struct repl_transport_ops *plain_ops;
+static struct repl_transport_ops watched_ops;
+static const char *watched_name;
+static unsigned watched_heads; /* of that name */
+static unsigned failing_head;  /* the one that fails; 0: none */
+
+static enum ldb_status watched_head(struct repl_transport *t, const char *name,
+                                    struct ldb_error *err,
+                                    struct repl_file_head *out)
+{
+    if (strcmp(name, watched_name) == 0 && ++watched_heads == failing_head)
+        return ldb_error_set(err, LDB_IO, "%s: cut", name);
+    return plain_ops->head(t, name, err, out);
+}
+
+/* From now on; the name lives as long. */
+static void watch_heads(const char *name, unsigned failing)
+{
+    plain_ops = f.files->ops;
+    watched_ops = *plain_ops;
+    watched_ops.head = watched_head;
+    watched_name = name;
+    watched_heads = 0;
+    failing_head = failing;
+    f.files->ops = &watched_ops;
+}
+
 /* Whether it is whole, of what the copy has of it. */
 static bool check(uint64_t number)
 {
@@ -178,6 +207,31 @@ static void what_a_journal_lacks_is_waited_for(void **state)
     assert_true(survey.journal_count > 1);
     assert_false(check(number));
     assert_false(repl_copy_survey_journal(&survey, number)->is_checked);
+    copy_take(&f);
+    look_well();
+    assert_true(check(number));
+}
+
+/* The look that finds a journal asks for its length twice: that it has a
+ * successor is known the second time. */
+static void
+a_length_that_could_not_be_asked_for_is_asked_for_again(void **state)
+{
+    char name[LDB_FILE_NAME_SIZE];
+    uint64_t number;
+
+    (void)state;
+    copy_write(&f, 20);
+    number = copy_journal(&f, 0);
+    ldb_file_name_print(name, LDB_FILE_JOURNAL, number);
+    copy_take(&f);
+    copy_write(&f, 500);
+    copy_stop(&f);
+    take_later_journals(number);
+    watch_heads(name, 2);
+    assert_ldb_status(LDB_IO, look(), &f.err);
+    assert_int_equal(2, watched_heads);
+    assert_true(survey.journal_count > 1);
     copy_take(&f);
     look_well();
     assert_true(check(number));
@@ -312,6 +366,7 @@ int main(void)
         CASE(the_last_one_is_whole_when_it_is_in_tables),
         CASE(an_epoch_begins_behind_a_gap),
         CASE(what_a_journal_lacks_is_waited_for),
+        CASE(a_length_that_could_not_be_asked_for_is_asked_for_again),
         CASE(the_longer_of_two_is_the_later),
         CASE(one_that_stays_short_is_forgotten_once_it_is_in_tables),
         CASE(an_epoch_that_is_not_known_yet_is_waited_for),
