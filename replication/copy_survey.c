@@ -493,14 +493,16 @@ static enum ldb_status read_digests(struct repl_copy_survey *survey,
     struct repl_digest_list digests = {0};
     enum ldb_status s;
 
-    if (survey->digests_at == survey->manifest.len)
+    if (survey->digests_manifest == survey->manifest.number &&
+        survey->digests_manifest_len == survey->manifest.len)
         return LDB_OK;
     s = repl_copy_read_digests(transport, err, &digests);
     if (s != LDB_OK)
         return s;
     repl_digest_list_release(&survey->digests);
     survey->digests = digests;
-    survey->digests_at = survey->manifest.len;
+    survey->digests_manifest = survey->manifest.number;
+    survey->digests_manifest_len = survey->manifest.len;
     return LDB_OK;
 }
 

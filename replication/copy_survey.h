@@ -57,8 +57,10 @@ struct repl_copy_survey {
     size_t journal_count;
     size_t journal_capacity;
     struct repl_copy_journal newest; /* as far as it was read */
-    uint64_t digests_at; /* the MANIFEST's length when they were read */
-    uint64_t forgotten;  /* journals up to that one are not told of */
+    /* The MANIFEST when the digests were read; zeroed: they were not. */
+    uint64_t digests_manifest;
+    uint64_t digests_manifest_len;
+    uint64_t forgotten; /* journals up to that one are not told of */
 };
 
 void repl_copy_survey_release(struct repl_copy_survey *survey);

@@ -168,6 +168,49 @@ static void an_epoch_begins_behind_a_gap(void **state)
     assert_true(check(before));
 }
 
+/* Found by the leader, of one table; into the copy's leveld/digests. */
+static void put_digest(uint64_t number)
+{
+    struct repl_digest_record record = {
+        .file = {.type = LDB_FILE_TABLE, .number = number, .size = 1}};
+    struct repl_digest_list list = {.items = &record, .count = 1};
+
+    assert_ldb_ok(
+        repl_digest_store_save(f.env, COPY_DIR, &list, list.count, &f.err),
+        &f.err);
+}
+
+static void digests_are_read_with_each_new_manifest(void **state)
+{
+    struct ldb_buf bytes = LDB_BUF_INIT(1 << 16);
+    struct ldb_digest digest;
+    char name[LDB_FILE_NAME_SIZE];
+    char current[LDB_FILE_NAME_SIZE + 1];
+    uint64_t len;
+
+    (void)state;
+    copy_write(&f, 50);
+    copy_take(&f);
+    put_digest(7);
+    look_well();
+    assert_true(
+        repl_copy_survey_digest(&survey, LDB_FILE_TABLE, 7, 1, &digest));
+    /* Another MANIFEST, of the same length. */
+    len = survey.manifest.len;
+    ldb_file_name_print(name, LDB_FILE_MANIFEST, survey.manifest.number);
+    copy_leaders_file(&f, name, &bytes);
+    ldb_file_name_print(name, LDB_FILE_MANIFEST, survey.manifest.number + 1000);
+    copy_put(&f, name, ldb_slice_of_buf(&bytes));
+    (void)snprintf(current, sizeof(current), "%s\n", name);
+    copy_put(&f, "CURRENT", ldb_slice_str(current));
+    put_digest(9);
+    look_well();
+    assert_int_equal(len, survey.manifest.len);
+    assert_true(
+        repl_copy_survey_digest(&survey, LDB_FILE_TABLE, 9, 1, &digest));
+    ldb_buf_release(&bytes);
+}
+
 /* ---- copies of several ---- */
 
 /* The journals after it, of a leader that has stopped, as they were before
@@ -365,6 +408,7 @@ int main(void)
         CASE(journals_are_whole_that_others_go_on_from),
         CASE(the_last_one_is_whole_when_it_is_in_tables),
         CASE(an_epoch_begins_behind_a_gap),
+        CASE(digests_are_read_with_each_new_manifest),
         CASE(what_a_journal_lacks_is_waited_for),
         CASE(a_length_that_could_not_be_asked_for_is_asked_for_again),
         CASE(the_longer_of_two_is_the_later),
