@@ -76,7 +76,8 @@ void repl_copy_survey_path(const struct repl_copy_file *file,
                    file->is_archived ? LDB_ARCHIVE_FOLDER "/" : "", name);
 }
 
-void repl_copy_survey_forget(struct repl_copy_survey *survey, uint64_t number)
+/* It is not there: that one and all before it are not told of any more. */
+static void forget(struct repl_copy_survey *survey, uint64_t number)
 {
     size_t gone = 0;
 
@@ -191,7 +192,9 @@ static enum ldb_status try_number(struct repl_copy_survey *survey,
     enum ldb_status s;
 
     *out_is_there = repl_copy_survey_journal(survey, number) != NULL;
-    if (*out_is_there || number <= survey->forgotten)
+    /* A number is one file's: what is a table is no journal. */
+    if (*out_is_there || number <= survey->forgotten ||
+        repl_copy_manifest_table(&survey->manifest, number) != NULL)
         return LDB_OK;
     s = find_file(survey, transport, &file, err);
     if (s == LDB_OK)
@@ -302,7 +305,7 @@ static enum ldb_status size_journals(struct repl_copy_survey *survey,
         if (s == LDB_OK)
             s = read_first(transport, file, err);
         if (s == LDB_NOT_FOUND) {
-            repl_copy_survey_forget(survey, file->number);
+            forget(survey, file->number);
             return ldb_error_set(err, LDB_IO,
                                  "a journal of the copy has gone just now");
         }
@@ -437,7 +440,7 @@ bool repl_copy_survey_check(struct repl_copy_survey *survey, uint64_t number,
     file->tries++;
     file->must_size = true;
     if (number < survey->manifest.log_number && file->tries >= TRIES_MAX)
-        repl_copy_survey_forget(survey, number);
+        forget(survey, number);
     return false;
 }
 

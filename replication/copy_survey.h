@@ -93,9 +93,6 @@ LDB_MUST_CHECK bool
 repl_copy_survey_check(struct repl_copy_survey *survey, uint64_t number,
                        const struct repl_copy_journal *content);
 
-/* It is not there: that one and all before it are not told of any more. */
-void repl_copy_survey_forget(struct repl_copy_survey *survey, uint64_t number);
-
 /* The digest that the leader found, of a table or a journal. False: it is not
  * known. */
 bool repl_copy_survey_digest(const struct repl_copy_survey *survey,

@@ -168,6 +168,27 @@ static void an_epoch_begins_behind_a_gap(void **state)
     assert_true(check(before));
 }
 
+static void no_journal_is_looked_for_where_a_table_is(void **state)
+{
+    char path[REPL_COPY_PATH_SIZE];
+    uint64_t table;
+
+    (void)state;
+    copy_write(&f, 50);
+    assert_ldb_ok(ldb_flush(f.db, &f.err), &f.err);
+    copy_take(&f);
+    look_well();
+    assert_int_equal(1, survey.manifest.table_count);
+    table = survey.manifest.tables[0].number;
+    assert_true(table < survey.newest.number + REPL_COPY_NUMBERS_TRIED);
+    repl_copy_survey_release(&survey);
+    ldb_file_name_print(path, LDB_FILE_JOURNAL, table);
+    watch_heads(path, 0);
+    look_well();
+    assert_int_equal(0, watched_heads);
+    assert_null(repl_copy_survey_journal(&survey, table));
+}
+
 /* Found by the leader, of one table; into the copy's leveld/digests. */
 static void put_digest(uint64_t number)
 {
@@ -408,6 +429,7 @@ int main(void)
         CASE(journals_are_whole_that_others_go_on_from),
         CASE(the_last_one_is_whole_when_it_is_in_tables),
         CASE(an_epoch_begins_behind_a_gap),
+        CASE(no_journal_is_looked_for_where_a_table_is),
         CASE(digests_are_read_with_each_new_manifest),
         CASE(what_a_journal_lacks_is_waited_for),
         CASE(a_length_that_could_not_be_asked_for_is_asked_for_again),
