@@ -268,7 +268,7 @@ static enum ldb_status see_journal(struct copy_transport *t, const char *name,
     repl_copy_survey_path(file, out->path);
     out->head.size = file->len;
     out->head.is_sealed = file->is_checked;
-    out->head.has_digest = file->has_digest;
+    out->head.has_digest = file->is_checked;
     out->head.digest = file->digest;
     out->is_last = file->number >= survey->manifest.log_number &&
                    file == &survey->journals[survey->journal_count - 1];

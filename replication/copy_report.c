@@ -18,7 +18,7 @@ static void fill_entry(const struct repl_copy_survey *survey, size_t at,
         .len = file->len,
         .is_sealed = !is_newest || file->is_checked,
         .is_archived = file->is_archived,
-        .has_digest = file->has_digest,
+        .has_digest = file->is_checked,
         .digest = file->digest,
         .first = file->first == 0 ? before + 1 : file->first,
     };

@@ -431,7 +431,6 @@ bool repl_copy_survey_check(struct repl_copy_survey *survey, uint64_t number,
     file = &survey->journals[at];
     if (is_all_there(survey, at, content, &digest)) {
         file->is_checked = true;
-        file->has_digest = true;
         file->digest = digest;
         file->last = content->last;
         file->tries = 0;

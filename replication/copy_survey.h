@@ -38,13 +38,12 @@ struct repl_copy_file {
     uint64_t number; /* of a journal */
     uint64_t len;    /* bytes of the file; of the newest: of whole records */
     bool is_archived;
-    bool must_size;  /* its length is asked for with each look */
-    unsigned tries;  /* in vain, to find it whole */
-    bool is_checked; /* it is whole: nothing follows in it */
-    bool has_digest; /* is_checked */
-    struct ldb_digest digest;
-    ldb_sequence first; /* of its operations; 0: it has none, yet */
-    ldb_sequence last;  /* is_checked, and of the newest: the greatest */
+    bool must_size;           /* its length is asked for with each look */
+    unsigned tries;           /* in vain, to find it whole */
+    bool is_checked;          /* it is whole: nothing follows in it */
+    struct ldb_digest digest; /* is_checked */
+    ldb_sequence first;       /* of its operations; 0: it has none, yet */
+    ldb_sequence last;        /* is_checked, and of the newest: the greatest */
 };
 
 /* Zeroed: nothing was seen. */
