@@ -179,6 +179,7 @@ static void ask_others(struct svc_node *node, struct old_leader *old)
 
 static void ask_old_leader(struct svc_node *node, struct old_leader *out)
 {
+    struct repl_hearsay said = {0};
     struct api_following now;
 
     *out = (struct old_leader){0};
@@ -194,10 +195,9 @@ static void ask_old_leader(struct svc_node *node, struct old_leader *out)
         return;
     }
     out->is_reached = true;
-    note_number(out, out->state.manifest_number);
-    note_number(out, out->state.durable.journal);
-    for (size_t i = 0; i < out->state.journal_count; i++)
-        note_number(out, out->state.journals[i].number);
+    /* Its files alone: heard is of the others. */
+    repl_hearsay_add(&said, out->url, &out->state);
+    note_number(out, said.file_number);
 }
 
 /* Whether the twin is whole, all of it synced, and of a known history. */
