@@ -1,4 +1,3 @@
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +9,6 @@
 #include "replication/served_file.h"
 #include "replication/twin_build.h"
 #include "replication/twin_mark.h"
-#include "replication/twin_report.h"
 #include "service/engine_options.h"
 #include "service/node_run_internal.h"
 #include "storage/base/status.h"

@@ -180,6 +180,7 @@ LDB_MUST_CHECK enum ldb_status svc_follow_close(struct svc_node *node,
                                                 struct ldb_error *err);
 /* With the turn. */
 void svc_follow_tick(struct svc_node *node);
+
 /* ---- node_standing.c ---- */
 
 /* Of struct api_node_ops; context is the node. */
@@ -229,9 +230,11 @@ svc_change_promote(void *context, const struct api_role_request *request,
 LDB_MUST_CHECK enum ldb_status
 svc_change_demote(void *context, const struct api_role_request *request,
                   struct ldb_error *err, struct api_role_result *out);
-LDB_MUST_CHECK enum ldb_status
-svc_change_handover(void *context, const struct api_role_request *request,
-                    struct ldb_error *err, struct api_role_result *out);
+
+/* Follows another leader, with the change. */
+LDB_MUST_CHECK enum ldb_status svc_change_leader(struct svc_node *node,
+                                                 const char *url,
+                                                 struct ldb_error *err);
 
 /* Of the handover, with the change. step_down: it leads, and follows url
  * afterwards. lead_again: nobody has begun to lead since. result: logs the
@@ -245,15 +248,15 @@ void svc_change_result(const struct svc_node *node, const char *event,
 
 /* ---- node_handover.c ---- */
 
+/* Of struct api_node_ops; context is the node. */
+LDB_MUST_CHECK enum ldb_status
+svc_change_handover(void *context, const struct api_role_request *request,
+                    struct ldb_error *err, struct api_role_result *out);
+
 /* While the heir that we follow is no leader: asks it once more to be one. Of
  * the search's thread. */
 void svc_handover_ask_again(struct svc_node *node);
 /* Something else was decided. */
 void svc_handover_forget(struct svc_node *node);
-
-/* Follows another leader, with the change. */
-LDB_MUST_CHECK enum ldb_status svc_change_leader(struct svc_node *node,
-                                                 const char *url,
-                                                 struct ldb_error *err);
 
 #endif

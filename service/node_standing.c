@@ -1,6 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "api/role.h"
 #include "replication/twin_build.h"
