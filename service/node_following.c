@@ -326,8 +326,7 @@ static void cancel_rebuild(void *context)
     ldb_mutex_unlock(&node->mu);
 }
 
-static void log_built(const struct svc_node *node, struct repl_build *build,
-                      uint64_t begun_us)
+static void log_built(const struct svc_node *node, struct repl_build *build)
 {
     const struct repl_verdict *verdict = repl_build_verdict(build);
     struct repl_build_figures figures;
@@ -345,7 +344,7 @@ static void log_built(const struct svc_node *node, struct repl_build *build,
     svc_log_u64(&line, "bytes_fetched", figures.bytes_fetched);
     svc_log_u64(&line, "files_set_aside", figures.files_set_aside);
     svc_log_u64(&line, "entries_set_aside", figures.entries_set_aside);
-    svc_log_ms(&line, "duration_ms", svc_node_now_us(node) - begun_us);
+    svc_log_ms(&line, "duration_ms", svc_node_now_us(node) - figures.begun_us);
     svc_log_end(&line);
 }
 
@@ -358,7 +357,6 @@ static enum ldb_status build_anew(struct svc_node *node, struct ldb_error *err)
         .dir = node->config->data_dir,
         .peer = node->peer,
     };
-    uint64_t begun_us = svc_node_now_us(node);
     struct repl_build *build = NULL;
     enum ldb_status s;
 
@@ -382,7 +380,7 @@ static enum ldb_status build_anew(struct svc_node *node, struct ldb_error *err)
         node->is_accepted = false;
         node->is_bootstrapping = false;
         ldb_mutex_unlock(&node->mu);
-        log_built(node, build, begun_us);
+        log_built(node, build);
     }
     repl_build_destroy(build);
     api_diverged_count(node->context);
