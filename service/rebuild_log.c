@@ -4,8 +4,6 @@
 
 unsigned svc_rebuild_percent(const struct repl_build_figures *now)
 {
-    if (now->bytes_wanted == 0)
-        return 100;
     if (now->bytes_fetched >= now->bytes_wanted)
         return 100;
     return (unsigned)((double)now->bytes_fetched * 100 /
@@ -22,13 +20,11 @@ bool svc_rebuild_log_is_due(struct svc_rebuild_log *log,
 
     if (now->step == REPL_BUILD_IDLE)
         return false; /* for a moment */
-    if (log->has_begun && log->step == now->step && log->tenths == tenths &&
+    if (log->step == now->step && log->tenths == tenths &&
         now_us - log->logged_us < SVC_REBUILD_LOG_US)
         return false;
-    *log = (struct svc_rebuild_log){.has_begun = true,
-                                    .step = now->step,
-                                    .tenths = tenths,
-                                    .logged_us = now_us};
+    *log = (struct svc_rebuild_log){
+        .step = now->step, .tenths = tenths, .logged_us = now_us};
     return true;
 }
 

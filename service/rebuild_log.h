@@ -15,8 +15,7 @@
 
 /* Zeroed at first, and when none is under way. */
 struct svc_rebuild_log {
-    bool has_begun;
-    enum repl_build_step step;
+    enum repl_build_step step; /* of the last line; idle: there was none */
     unsigned tenths;
     uint64_t logged_us;
 };
