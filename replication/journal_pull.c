@@ -449,25 +449,30 @@ static bool is_overtaken(const struct pull *pull)
     return at.log_number > pull->number;
 }
 
+/* Whether the leader's list, as it is known, has the journal. */
+static bool is_listed(struct pull *pull, uint64_t number,
+                      struct repl_journal_entry *out)
+{
+    bool follows = false;
+
+    return repl_session_next_journal(pull->session, number - 1, out,
+                                     &follows) &&
+           out->number == number;
+}
+
 /* Of a journal that is held: the leader had written something before it. */
 static enum ldb_status ask_what_was_before(struct pull *pull, uint64_t number,
                                            struct ldb_error *err, bool *out)
 {
     struct repl_journal_entry entry = {0};
-    bool follows = false;
-    bool is_listed = repl_session_next_journal(pull->session, number - 1,
-                                               &entry, &follows) &&
-                     entry.number == number;
+    bool is_known = is_listed(pull, number, &entry);
     enum ldb_status s = LDB_OK;
 
-    if (!is_listed) {
+    if (!is_known) {
         s = ask_for_list(pull, err);
-        is_listed = s == LDB_OK &&
-                    repl_session_next_journal(pull->session, number - 1, &entry,
-                                              &follows) &&
-                    entry.number == number;
+        is_known = s == LDB_OK && is_listed(pull, number, &entry);
     }
-    *out = is_listed && entry.first > 1;
+    *out = is_known && entry.first > 1;
     return s;
 }
 
