@@ -57,16 +57,6 @@ struct making {
     uint64_t len;
 };
 
-static enum ldb_status pass_head(void *context,
-                                 const struct repl_file_head *head,
-                                 struct ldb_error *err)
-{
-    (void)context;
-    (void)head;
-    (void)err;
-    return LDB_OK;
-}
-
 static enum ldb_status take_bytes(void *context, struct ldb_slice bytes,
                                   struct ldb_error *err)
 {
@@ -86,7 +76,7 @@ enum ldb_status repl_copy_digest_make(struct repl_transport *transport,
     struct making making = {.digester = ldb_digester_create()};
     const struct repl_get get = {
         .name = name,
-        .head = pass_head,
+        .head = repl_pass_head,
         .bytes = take_bytes,
         .context = &making,
     };

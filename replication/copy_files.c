@@ -12,16 +12,6 @@
 /* "MANIFEST-" and its number, and a line's end. */
 #define CURRENT_MAX 64
 
-static enum ldb_status pass_head(void *context,
-                                 const struct repl_file_head *head,
-                                 struct ldb_error *err)
-{
-    (void)context;
-    (void)head;
-    (void)err;
-    return LDB_OK;
-}
-
 static enum ldb_status append_bytes(void *context, struct ldb_slice bytes,
                                     struct ldb_error *err)
 {
@@ -37,7 +27,7 @@ enum ldb_status repl_copy_read(struct repl_transport *transport,
     const struct repl_get get = {
         .name = path,
         .count = count,
-        .head = pass_head,
+        .head = repl_pass_head,
         .bytes = append_bytes,
         .context = out,
     };

@@ -153,16 +153,6 @@ static enum ldb_status take_record(struct repl_copy_manifest *manifest,
     return s == LDB_OK ? s : ldb_error_prefix(err, s, "%s", name);
 }
 
-static enum ldb_status take_head(void *context,
-                                 const struct repl_file_head *head,
-                                 struct ldb_error *err)
-{
-    (void)context;
-    (void)head;
-    (void)err;
-    return LDB_OK;
-}
-
 static enum ldb_status take_bytes(void *context, struct ldb_slice bytes,
                                   struct ldb_error *err)
 {
@@ -190,7 +180,7 @@ enum ldb_status repl_copy_manifest_read(struct repl_copy_manifest *manifest,
     char name[LDB_FILE_NAME_SIZE];
     struct repl_get get = {
         .name = name,
-        .head = take_head,
+        .head = repl_pass_head,
         .bytes = take_bytes,
         .context = manifest,
     };

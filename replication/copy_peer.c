@@ -199,16 +199,6 @@ static enum ldb_status copy_call(struct repl_transport *base, const char *path,
     return s;
 }
 
-static enum ldb_status pass_head(void *context,
-                                 const struct repl_file_head *head,
-                                 struct ldb_error *err)
-{
-    (void)context;
-    (void)head;
-    (void)err;
-    return LDB_OK;
-}
-
 /* ---- what is there of a file ---- */
 
 struct sight {
@@ -401,7 +391,7 @@ static enum ldb_status give_up_to(struct giving *g, const char *path,
         .name = path,
         .from = g->at,
         .count = end - g->at,
-        .head = pass_head,
+        .head = repl_pass_head,
         .bytes = give_bytes,
         .context = g,
     };
