@@ -640,6 +640,18 @@ static char *copy_without_slash(const char *url)
     return ldb_mem_printf("%.*s", (int)len, url);
 }
 
+static void http_peer_destroy(struct repl_peer *base)
+{
+    struct http_peer *peer = (struct http_peer *)base;
+
+    if (peer->is_curl_begun)
+        curl_global_cleanup();
+    repl_http_options_release(&peer->options);
+    ldb_mem_free(peer->authorization);
+    ldb_mem_free(peer->url);
+    ldb_mem_free(peer);
+}
+
 enum ldb_status repl_http_peer_create(const struct repl_http_options *options,
                                       struct ldb_error *err,
                                       struct repl_peer **out)
@@ -653,7 +665,7 @@ enum ldb_status repl_http_peer_create(const struct repl_http_options *options,
     if (peer == NULL)
         return ldb_error_no_memory(err);
     peer->base.open = http_open;
-    peer->base.destroy = repl_http_peer_destroy;
+    peer->base.destroy = http_peer_destroy;
     s = repl_http_options_copy(options, err, &peer->options);
     /* libcurl counts these, from any thread. */
     if (s == LDB_OK)
@@ -670,20 +682,6 @@ enum ldb_status repl_http_peer_create(const struct repl_http_options *options,
     if (s == LDB_OK)
         *out = &peer->base;
     else
-        repl_http_peer_destroy(&peer->base);
+        http_peer_destroy(&peer->base);
     return s;
-}
-
-void repl_http_peer_destroy(struct repl_peer *peer)
-{
-    struct http_peer *http = (struct http_peer *)peer;
-
-    if (http == NULL)
-        return;
-    if (http->is_curl_begun)
-        curl_global_cleanup();
-    repl_http_options_release(&http->options);
-    ldb_mem_free(http->authorization);
-    ldb_mem_free(http->url);
-    ldb_mem_free(http);
 }

@@ -16,13 +16,12 @@
 #include "replication/transport.h"
 
 /*
- * Its text is copied. Nothing is sent, and no file is read yet. Errors: those
- * of repl_http_options_check().
+ * Its text is copied. Nothing is sent, and no file is read yet. Whom it is
+ * given destroys it by repl_peer_destroy(). Errors: those of
+ * repl_http_options_check().
  */
 LDB_MUST_CHECK enum ldb_status
 repl_http_peer_create(const struct repl_http_options *options,
                       struct ldb_error *err, struct repl_peer **out);
-/* Its transports are destroyed. NULL is fine. */
-void repl_http_peer_destroy(struct repl_peer *peer);
 
 #endif

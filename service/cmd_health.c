@@ -144,7 +144,7 @@ static int run(const struct arguments *arguments)
         (void)fwrite(answer.data, 1, answer.len, stdout);
     else
         fprintf(stderr, "leveld health: %s\n", err.message);
-    repl_http_peer_destroy(peer);
+    repl_peer_destroy(peer);
     ldb_buf_release(&answer);
     return code;
 }

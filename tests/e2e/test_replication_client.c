@@ -81,7 +81,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     f->t->ops->destroy(f->t);
-    repl_http_peer_destroy(f->peer);
+    repl_peer_destroy(f->peer);
     service_run_stop(&f->leader);
     service_run_release(&f->leader);
     env_fault_destroy(f->fault);

@@ -60,7 +60,7 @@ static int teardown(void **state)
 
     if (f->t != NULL)
         f->t->ops->destroy(f->t);
-    repl_http_peer_destroy(f->peer);
+    repl_peer_destroy(f->peer);
     raw_server_stop(f->server);
     ldb_buf_release(&f->out);
     ldb_buf_release(&f->bytes);
@@ -853,7 +853,7 @@ static enum ldb_status call_anew(struct fixture *f, unsigned *out_http)
     if (f->t != NULL)
         f->t->ops->destroy(f->t);
     f->t = NULL;
-    repl_http_peer_destroy(f->peer);
+    repl_peer_destroy(f->peer);
     f->peer = NULL;
     return call(f, "/", NULL, out_http);
 }
@@ -937,7 +937,7 @@ static enum ldb_status one_of_each(struct fixture *f)
     if (f->t != NULL)
         f->t->ops->destroy(f->t);
     f->t = NULL;
-    repl_http_peer_destroy(f->peer);
+    repl_peer_destroy(f->peer);
     f->peer = NULL;
     return s;
 }

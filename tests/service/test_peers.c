@@ -154,7 +154,7 @@ static void a_url_that_is_none_is_told_at_once(void **state)
     assert_int_equal(LDB_OK, svc_peers_check(peers, "", &err));
     assert_int_equal(LDB_OK, svc_peers_check(peers, "http://a", &err));
     assert_int_equal(LDB_OK, svc_peers_make(peers, "http://a:1", &err, &peer));
-    repl_http_peer_destroy(peer);
+    repl_peer_destroy(peer);
     svc_peers_destroy(peers);
 }
 
