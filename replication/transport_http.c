@@ -32,7 +32,7 @@ struct http_peer {
 struct http_transport {
     struct repl_transport base; /* first: cast back from it */
     struct http_peer *peer;
-    CURL *easy; /* NULL: the last one has failed */
+    CURL *easy; /* NULL: none yet, or the last one has failed */
     CURLM *multi;
     atomic_bool is_interrupted; /* relaxed: the wake-up orders */
     char reason[CURL_ERROR_SIZE];
@@ -618,9 +618,8 @@ static enum ldb_status http_open(struct repl_peer *base, struct ldb_error *err,
     t->base.ops = &http_ops;
     t->peer = (struct http_peer *)base;
     atomic_init(&t->is_interrupted, false);
-    t->easy = curl_easy_init();
     t->multi = curl_multi_init();
-    if (t->easy == NULL || t->multi == NULL ||
+    if (t->multi == NULL ||
         curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK) {
         http_destroy(&t->base);
         return ldb_error_no_memory(err);
