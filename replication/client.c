@@ -4,10 +4,6 @@
 
 #include "storage/base/status.h"
 
-#define STATE_PATH      "/v1/replication/state"
-#define ACK_PATH        "/v1/replication/ack"
-#define CHECKPOINT_PATH "/v1/replication/checkpoint"
-
 /* Bytes of a document that has no list. Chosen: ours have under 2 KiB. */
 #define SMALL_DOCUMENT_MAX ((size_t)64 << 10)
 
@@ -48,11 +44,11 @@ enum ldb_status repl_client_state(struct repl_client *client,
     struct ldb_buf answer = LDB_BUF_INIT(REPL_DOCUMENT_BYTES_MAX);
     enum ldb_status s;
 
-    s = repl_client_call(client, STATE_PATH, (struct ldb_slice){0}, err,
+    s = repl_client_call(client, REPL_STATE_PATH, (struct ldb_slice){0}, err,
                          &answer);
     if (s == LDB_OK)
         s = in_answer(repl_state_decode(ldb_slice_of_buf(&answer), err, out),
-                      STATE_PATH, err);
+                      REPL_STATE_PATH, err);
     ldb_buf_release(&answer);
     return s;
 }
@@ -70,12 +66,12 @@ enum ldb_status repl_client_ack(struct repl_client *client,
     client->refusal = (struct repl_refusal){0};
     s = repl_ack_encode(ack, err, &body);
     if (s == LDB_OK)
-        s = repl_client_call(client, ACK_PATH, ldb_slice_of_buf(&body), err,
-                             &answer);
+        s = repl_client_call(client, REPL_ACK_PATH, ldb_slice_of_buf(&body),
+                             err, &answer);
     if (s == LDB_OK)
         s = in_answer(
             repl_heartbeat_decode(ldb_slice_of_buf(&answer), err, &heartbeat),
-            ACK_PATH, err);
+            REPL_ACK_PATH, err);
     if (s == LDB_OK)
         *out = heartbeat;
     ldb_buf_release(&body);
@@ -104,8 +100,8 @@ post_checkpoint(struct repl_client *client,
     client->refusal = (struct repl_refusal){0};
     s = repl_checkpoint_request_encode(request, err, &body);
     if (s == LDB_OK)
-        s = repl_client_call(client, CHECKPOINT_PATH, ldb_slice_of_buf(&body),
-                             err, answer);
+        s = repl_client_call(client, REPL_CHECKPOINT_PATH,
+                             ldb_slice_of_buf(&body), err, answer);
     ldb_buf_release(&body);
     return s;
 }
@@ -124,7 +120,7 @@ enum ldb_status repl_client_checkpoint(struct repl_client *client,
     if (s == LDB_OK)
         s = in_answer(
             repl_checkpoint_decode(ldb_slice_of_buf(&answer), err, out),
-            CHECKPOINT_PATH, err);
+            REPL_CHECKPOINT_PATH, err);
     ldb_buf_release(&answer);
     return s;
 }

@@ -89,9 +89,9 @@ enum ldb_status repl_copy_read_who(struct repl_transport *transport,
 
     if (s != LDB_OK)
         return s;
-    s = bring(env, "identity", transport, err);
+    s = bring(env, REPL_IDENTITY_FILE, transport, err);
     if (s == LDB_OK)
-        s = bring(env, "epochs", transport, err);
+        s = bring(env, REPL_EPOCHS_FILE, transport, err);
     if (s == LDB_NOT_FOUND)
         s = ldb_error_prefix(err, s, "the copy lacks a part of leveld/");
     if (s == LDB_OK)
@@ -113,7 +113,7 @@ enum ldb_status repl_copy_read_digests(struct repl_transport *transport,
 
     if (s != LDB_OK)
         return s;
-    s = bring(env, "digests", transport, err);
+    s = bring(env, REPL_DIGESTS_FILE, transport, err);
     if (s == LDB_OK)
         s = repl_digest_store_load(env, COPY_DIR, err, out);
     ldb_env_memory_destroy(env);

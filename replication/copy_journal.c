@@ -7,11 +7,8 @@
 #include "storage/journal/write_batch.h"
 #include "storage/version/file_names.h"
 
-/* Of a batch: its sequence and its count. */
-#define BATCH_HEADER_SIZE 12
-
 static_assert(REPL_COPY_JOURNAL_BEGIN ==
-                  LDB_JOURNAL_HEADER_SIZE + BATCH_HEADER_SIZE,
+                  LDB_JOURNAL_HEADER_SIZE + LDB_BATCH_HEADER_SIZE,
               "the first chunk's header, and the batch's in it");
 
 void repl_copy_journal_release(struct repl_copy_journal *journal)
@@ -166,7 +163,7 @@ ldb_sequence repl_copy_journal_first(struct ldb_slice bytes)
     (void)ldb_reader_u8(&reader, &type);
     (void)ldb_reader_fixed64(&reader, &sequence);
     if (reader.failed || (type != LDB_CHUNK_FULL && type != LDB_CHUNK_FIRST) ||
-        len < BATCH_HEADER_SIZE)
+        len < LDB_BATCH_HEADER_SIZE)
         return 0;
     return sequence > LDB_SEQUENCE_MAX ? 0 : sequence;
 }

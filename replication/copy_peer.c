@@ -14,10 +14,6 @@
  * is too old, and reads of it what he needs; files are read without the turn.
  */
 
-#define STATE_PATH      "/v1/replication/state"
-#define ACK_PATH        "/v1/replication/ack"
-#define CHECKPOINT_PATH "/v1/replication/checkpoint"
-
 #define HTTP_OK        200u
 #define HTTP_NO_BODY   204u
 #define HTTP_NOT_FOUND 404u
@@ -185,11 +181,11 @@ static enum ldb_status copy_call(struct repl_transport *base, const char *path,
     s = begin_turn(t, err);
     if (s != LDB_OK)
         return s;
-    if (strcmp(path, STATE_PATH) == 0)
+    if (strcmp(path, REPL_STATE_PATH) == 0)
         s = say_state(t, err, out);
-    else if (strcmp(path, ACK_PATH) == 0)
+    else if (strcmp(path, REPL_ACK_PATH) == 0)
         s = say_heartbeat(t, err, out);
-    else if (strcmp(path, CHECKPOINT_PATH) == 0)
+    else if (strcmp(path, REPL_CHECKPOINT_PATH) == 0)
         s = say_checkpoint(t, body, err, out, &http);
     else
         http = HTTP_NOT_FOUND;

@@ -17,6 +17,11 @@
 /* Of this page. A node refuses another one's documents of a higher version. */
 #define REPL_PROTOCOL_VERSION 1
 
+/* Where each is asked for; files are beside them (transport.h). */
+#define REPL_STATE_PATH      "/v1/replication/state"
+#define REPL_ACK_PATH        "/v1/replication/ack"
+#define REPL_CHECKPOINT_PATH "/v1/replication/checkpoint"
+
 /* Bytes of a document; chosen: 100,000 tables of a checkpoint. */
 #define REPL_DOCUMENT_BYTES_MAX ((size_t)32 << 20)
 
