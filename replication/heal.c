@@ -1,6 +1,5 @@
 #include "replication/heal.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,12 +8,14 @@
 #include "storage/base/mutex.h"
 #include "storage/base/status.h"
 
-/* Between two tries of a table that nobody gives. Chosen: a node that was away
- * for a moment is back soon; one that is not costs a request a minute. */
+/* Between two looks at a table that nobody gives, that cannot be read for want
+ * of something, or that is well and suspected all the same; twice as long each
+ * time. Chosen: a node that was away for a moment is back soon; one that is not
+ * costs a request a minute. */
 #define RETRY_FIRST_US (UINT64_C(1) * 1000000)
 #define RETRY_MAX_US   (UINT64_C(60) * 1000000)
 
-/* A table that was well is not looked at again sooner, whoever suspects it: a
+/* A table that was healed is not looked at again sooner, whoever suspects it: a
  * compaction that has the old file open may meet the damage once more. Chosen.
  */
 #define REST_US (UINT64_C(1) * 1000000)
@@ -30,8 +31,8 @@ struct suspect {
     uint64_t number;
     enum state state;
     bool is_again;
-    uint64_t due_us; /* monotonic */
-    uint64_t pause_us;
+    uint64_t due_us;   /* monotonic */
+    uint64_t pause_us; /* of the last back_off_locked(); 0: none yet */
     char why[LDB_ERROR_MESSAGE_SIZE]; /* that was told last */
 };
 
@@ -260,6 +261,25 @@ static enum ldb_status fetch(struct repl_heal *heal,
     return s;
 }
 
+/* It is due after a longer pause than the last. */
+static void back_off_locked(struct repl_heal *heal, struct suspect *suspect)
+    LDB_REQUIRES(heal->mu)
+{
+    suspect->pause_us =
+        suspect->pause_us == 0 ? RETRY_FIRST_US : suspect->pause_us * 2;
+    if (suspect->pause_us > RETRY_MAX_US)
+        suspect->pause_us = RETRY_MAX_US;
+    suspect->due_us = now_us(heal) + suspect->pause_us;
+}
+
+/* It is well, and forgotten when it is due, unless it is suspected again. */
+static void rest(struct suspect *suspect)
+{
+    suspect->state = RESTING;
+    suspect->is_again = false;
+    suspect->why[0] = '\0';
+}
+
 static void end_healed(struct repl_heal *heal, struct suspect *suspect,
                        const struct repl_damaged_table *damaged,
                        const char *url)
@@ -274,9 +294,9 @@ static void end_healed(struct repl_heal *heal, struct suspect *suspect,
 
     ldb_mutex_lock(&heal->mu);
     heal->healed++;
-    suspect->state = RESTING;
-    suspect->is_again = false;
+    rest(suspect);
     suspect->due_us = now_us(heal) + REST_US;
+    suspect->pause_us = 0;
     ldb_mutex_unlock(&heal->mu);
     tell(heal, &event);
 }
@@ -296,11 +316,7 @@ static void end_failed(struct repl_heal *heal, struct suspect *suspect,
 
     ldb_mutex_lock(&heal->mu);
     heal->failures++;
-    suspect->pause_us =
-        suspect->pause_us == 0 ? RETRY_FIRST_US : suspect->pause_us * 2;
-    if (suspect->pause_us > RETRY_MAX_US)
-        suspect->pause_us = RETRY_MAX_US;
-    suspect->due_us = now_us(heal) + suspect->pause_us;
+    back_off_locked(heal, suspect);
     (void)snprintf(suspect->why, sizeof(suspect->why), "%s", why->message);
     ldb_mutex_unlock(&heal->mu);
     tell(heal, &event);
@@ -341,9 +357,8 @@ static void end_over(struct repl_heal *heal, struct suspect *suspect,
     if (is_gone) {
         forget_locked(heal, suspect);
     } else {
-        suspect->state = RESTING;
-        suspect->is_again = false;
-        suspect->due_us = now_us(heal) + REST_US;
+        rest(suspect);
+        back_off_locked(heal, suspect);
     }
     ldb_mutex_unlock(&heal->mu);
     if (was_damaged)
@@ -370,7 +385,7 @@ static void look_at(struct repl_heal *heal, struct suspect *suspect)
         return; /* it stays due */
     if (s != LDB_OK) {
         ldb_mutex_lock(&heal->mu);
-        suspect->due_us = now_us(heal) + RETRY_FIRST_US;
+        back_off_locked(heal, suspect);
         ldb_mutex_unlock(&heal->mu);
         return;
     }

@@ -7,7 +7,8 @@
  *
  * A table that nobody has a sound copy of stays as it is, damaged, and is tried
  * again, after a second at first and after a minute at last, as long as a
- * version names it.
+ * version names it. One that reads well, and is suspected again and again, is
+ * looked at no more often.
  *
  * Thread-safety: any thread, but create and destroy.
  */

@@ -1,6 +1,7 @@
 /* The thread that heals: whom it asks, how often, and beside what. */
 #include "replication/heal.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -314,6 +315,149 @@ static void without_another_node_it_is_told(void **state)
     end(&w);
 }
 
+/* ---- how often ---- */
+
+#define LOOKS_MAX 8
+
+/* Whose files were opened to be looked at. Locking: guarded by mu: all. */
+struct looks {
+    struct ldb_mutex mu;
+    struct ldb_cond changed;
+    size_t count;
+    char names[LOOKS_MAX][LDB_FILE_NAME_SIZE];
+};
+
+static void note_look(void *context, enum env_fault_kind kind, const char *path)
+{
+    struct looks *looks = context;
+
+    if (kind != ENV_FAULT_OPEN_SEQUENTIAL)
+        return;
+    ldb_mutex_lock(&looks->mu);
+    if (looks->count < LOOKS_MAX)
+        (void)snprintf(looks->names[looks->count++], LDB_FILE_NAME_SIZE, "%s",
+                       strrchr(path, '/') + 1);
+    ldb_cond_broadcast(&looks->changed);
+    ldb_mutex_unlock(&looks->mu);
+}
+
+/* The clock goes on to a time, the table is suspected, and the thread rests
+ * when there were that many looks. */
+static void look_again(struct watch *w, struct looks *looks, uint64_t us,
+                       size_t i, size_t count)
+{
+    uint64_t limit = now_us() + DEADLINE_US;
+
+    env_fault_set_clock(w->scene->fault, us);
+    repl_heal_suspect(w->heal, w->scene->tables[i]);
+    repl_heal_resume(w->heal);
+    ldb_mutex_lock(&looks->mu);
+    while (looks->count < count) {
+        assert_true(now_us() < limit);
+        (void)ldb_cond_wait_for(&looks->changed, &looks->mu, SECOND_US);
+    }
+    ldb_mutex_unlock(&looks->mu);
+}
+
+/*
+ * The clock moves while the thread rests, so what is due when is told by the
+ * order: the first table is looked at twice, and rests for two seconds then;
+ * the second one once, half a second after that, and rests for one. It comes
+ * first.
+ */
+static void assert_pauses_grow(struct heal_scene *s, bool is_sound)
+{
+    static const size_t expected[] = {0, 0, 1, 1, 0};
+    const uint64_t begun_us = 1000 * SECOND_US;
+    const struct {
+        uint64_t us;
+        size_t table;
+        size_t looks;
+    } steps[] = {
+        {begun_us, 0, 1},
+        {begun_us + SECOND_US, 0, 2},
+        {begun_us + SECOND_US * 3 / 2, 1, 3},
+        {begun_us + 10 * SECOND_US, 1, 5},
+    };
+    struct looks looks = {0};
+    struct watch w;
+
+    begin(&w, s);
+    ldb_mutex_init(&looks.mu);
+    ldb_cond_init(&looks.changed);
+    env_fault_set_call_hook(s->fault, note_look, &looks);
+    repl_heal_pause(w.heal);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        if (i == 3) /* the first was suspected too, since its last look */
+            repl_heal_suspect(w.heal, s->tables[0]);
+        look_again(&w, &looks, steps[i].us, steps[i].table, steps[i].looks);
+        if (is_sound)
+            wait_unsuspected(&w); /* a pause would end the look */
+        repl_heal_pause(w.heal);
+    }
+    env_fault_set_call_hook(s->fault, NULL, NULL);
+    env_fault_set_clock(s->fault, 0);
+    assert_int_equal(5, looks.count);
+    for (size_t i = 0; i < looks.count; i++)
+        assert_string_equal(heal_scene_name(s, expected[i]), looks.names[i]);
+    end(&w);
+    ldb_cond_release(&looks.changed);
+    ldb_mutex_release(&looks.mu);
+}
+
+static void a_sound_table_is_looked_at_less_and_less_often(void **state)
+{
+    assert_pauses_grow(*state, true);
+}
+
+static void so_is_one_that_cannot_be_opened(void **state)
+{
+    struct heal_scene *s = *state;
+    const struct env_fault_rule rule = {
+        .kinds = ENV_FAULT_BIT(ENV_FAULT_OPEN_SEQUENTIAL),
+        .nth = 1,
+        .from_then_on = true,
+        .sys_errno = EMFILE,
+    };
+
+    env_fault_fail(s->fault, &rule);
+    assert_pauses_grow(s, false);
+    env_fault_fail(s->fault, NULL);
+}
+
+static void set_sources(struct watch *w, size_t count)
+{
+    ldb_mutex_lock(&w->mu);
+    w->url_count = count;
+    ldb_mutex_unlock(&w->mu);
+}
+
+/* Damaged once more, for the same reason as before it was healed: news. */
+static void a_healed_table_begins_anew(void **state)
+{
+    struct heal_scene *s = *state;
+    struct watch w;
+    size_t at;
+
+    env_fault_set_clock(s->fault, 1000 * SECOND_US); /* it rests until told */
+    begin(&w, s);
+    set_sources(&w, 0);
+    heal_scene_flip(s, HEAL_SCENE_HERE, 0, 100);
+    repl_heal_suspect(w.heal, s->tables[0]);
+    (void)wait_event(&w, REPL_HEAL_FAILED, 1);
+    set_sources(&w, 1);
+    env_fault_set_clock(s->fault, 1010 * SECOND_US);
+    (void)wait_event(&w, REPL_HEAL_HEALED, 1);
+    set_sources(&w, 0);
+    heal_scene_flip(s, HEAL_SCENE_HERE, 0, 100);
+    repl_heal_suspect(w.heal, s->tables[0]);
+    env_fault_set_clock(s->fault, 1020 * SECOND_US);
+    at = wait_event(&w, REPL_HEAL_FAILED, 2);
+    assert_true(w.events[at].is_news);
+    env_fault_set_clock(s->fault, 0);
+    end(&w);
+}
+
 /* ---- beside compactions ---- */
 
 static struct ldb_thread *start_thread(void (*run)(void *context),
@@ -588,6 +732,9 @@ int main(void)
         CASE(the_next_node_is_asked),
         CASE(without_a_sound_copy_it_stays_and_is_tried_again),
         CASE(without_another_node_it_is_told),
+        CASE(a_sound_table_is_looked_at_less_and_less_often),
+        CASE(so_is_one_that_cannot_be_opened),
+        CASE(a_healed_table_begins_anew),
         CASE(a_compaction_that_stopped_goes_on),
         CASE(a_compaction_may_meet_the_old_file),
         CASE(a_table_may_go_while_it_is_fetched),
