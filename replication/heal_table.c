@@ -229,8 +229,39 @@ static enum ldb_status sync_folder(const struct repl_heal_table *heal,
     return s;
 }
 
-/* Gives the damaged file a second name, durably. One that is missing, or that
- * can neither be linked nor read, has nothing to be kept. */
+/* Whether both files have the same bytes; one that cannot be read does not. */
+static bool is_same(struct ldb_env *env, const char *a, const char *b)
+{
+    struct ldb_digest digest_a;
+    struct ldb_digest digest_b;
+    uint64_t size_a = 0;
+    uint64_t size_b = 0;
+
+    return ldb_digest_file(env, a, NULL, &digest_a, &size_a) == LDB_OK &&
+           ldb_digest_file(env, b, NULL, &digest_b, &size_b) == LDB_OK &&
+           size_a == size_b && ldb_digest_equal(&digest_a, &digest_b);
+}
+
+/* EXISTS: what has that name has other bytes. */
+static enum ldb_status keep_as(const struct repl_heal_table *heal,
+                               const char *path, const char *name, unsigned n,
+                               struct ldb_error *err)
+{
+    char *to = lost_path(heal, name, n);
+    enum ldb_status s;
+
+    if (to == NULL)
+        return ldb_error_no_memory(err);
+    s = ldb_env_link_or_copy(heal->env, path, to, err);
+    if (s == LDB_EXISTS && is_same(heal->env, path, to))
+        s = LDB_OK;
+    ldb_mem_free(to);
+    return s;
+}
+
+/* Gives the damaged file a second name, durably; an earlier try may have. One
+ * that is missing, or that can neither be linked nor read, has nothing to be
+ * kept. */
 static enum ldb_status keep(const struct repl_heal_table *heal,
                             const struct repl_damaged_table *damaged,
                             const char *path, struct ldb_error *err)
@@ -239,11 +270,7 @@ static enum ldb_status keep(const struct repl_heal_table *heal,
     enum ldb_status s = make_lost(heal, err);
 
     for (unsigned n = 0; s == LDB_OK && n < LOST_NAMES; n++) {
-        char *to = lost_path(heal, verdict->name, n);
-
-        s = to == NULL ? ldb_error_no_memory(err)
-                       : ldb_env_link_or_copy(heal->env, path, to, err);
-        ldb_mem_free(to);
+        s = keep_as(heal, path, verdict->name, n, err);
         if (s != LDB_EXISTS)
             break;
         s = n + 1 < LOST_NAMES ? LDB_OK : LDB_EXISTS;

@@ -308,6 +308,37 @@ static void what_an_earlier_try_left_is_not_written_to(void **state)
     end(&h);
 }
 
+/* Each try that ends after the damaged file was kept finds it kept. */
+static void it_is_kept_once(void **state)
+{
+    struct heal_scene *s = *state;
+    const struct env_fault_rule rule = {
+        .kinds = ENV_FAULT_BIT(ENV_FAULT_RENAME_FILE),
+        .path = "/incoming/",
+        .nth = 1,
+        .from_then_on = true,
+        .sys_errno = EIO,
+    };
+    struct healing h;
+    char name[64];
+
+    begin(&h, s);
+    heal_scene_flip(s, HEAL_SCENE_HERE, 1, 100);
+    env_fault_fail(s->fault, &rule);
+    for (unsigned i = 0; i < 3; i++)
+        assert_ldb_status(LDB_IO, heal(&h, 1), &s->err);
+    assert_int_equal(3, env_fault_failed(s->fault));
+    env_fault_fail(s->fault, NULL);
+    (void)snprintf(name, sizeof(name), "lost/%s", heal_scene_name(s, 1));
+    assert_true(heal_scene_has(s, name));
+    (void)snprintf(name, sizeof(name), "lost/%s.1", heal_scene_name(s, 1));
+    assert_false(heal_scene_has(s, name));
+    assert_ldb_ok(heal(&h, 1), &s->err);
+    assert_true(heal_scene_is_same(s, 1));
+    assert_false(heal_scene_has(s, name));
+    end(&h);
+}
+
 /* ---- at any moment ---- */
 
 struct cuts {
@@ -479,6 +510,7 @@ int main(void)
         CASE(a_node_may_have_none),
         CASE(a_digest_of_damage_is_not_believed),
         CASE(what_an_earlier_try_left_is_not_written_to),
+        CASE(it_is_kept_once),
         CASE(no_power_cut_leaves_anything_else),
         CASE(a_failure_at_any_call_is_mended_by_the_next_try),
     };
