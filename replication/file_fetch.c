@@ -343,6 +343,8 @@ enum ldb_status repl_file_fetch(const struct repl_file_fetch *fetch,
         return ldb_error_no_memory(err);
     s = fetch_and_compare(&a, err);
     s = sync_and_close(&a, s, err);
+    if (s == LDB_OK && fetch->out_digest != NULL)
+        *fetch->out_digest = ldb_digester_result(a.digester);
     /* Not to be gone on with: what is wrong, or what nobody has any more. Where
      * that fails it is found out once more, or swept. */
     if (s == LDB_CORRUPTION || s == LDB_NOT_FOUND)

@@ -54,6 +54,7 @@ struct repl_file_fetch {
     const atomic_bool *is_cancelled; /* relaxed; the transport is interrupted
                                         besides. NULL: nobody cancels */
     struct repl_fetch_counts *counts;
+    struct ldb_digest *out_digest; /* of what came, when OK; NULL: not wanted */
 };
 
 /*

@@ -169,7 +169,8 @@ static enum ldb_status prepare_incoming(const struct repl_heal_table *heal,
 static enum ldb_status fetch(const struct repl_heal_table *heal,
                              const struct repl_damaged_table *damaged,
                              struct repl_transport *transport, const char *path,
-                             struct ldb_error *err)
+                             struct ldb_error *err,
+                             struct ldb_digest *out_digest)
 {
     const struct repl_scrub_verdict *verdict = &damaged->verdict;
     struct repl_file_fetch how = {
@@ -178,6 +179,7 @@ static enum ldb_status fetch(const struct repl_heal_table *heal,
         .transport = transport,
         .is_cancelled = heal->is_cancelled,
         .counts = heal->counts,
+        .out_digest = out_digest,
     };
     struct repl_fetch_file wanted = {
         .size = damaged->meta.size,
@@ -303,22 +305,17 @@ static enum ldb_status replace(const struct repl_heal_table *heal,
     return s;
 }
 
-/* The digest that it has now. Without memory it is found out anew. */
+/* Where none was known that is it. Without memory it is found out anew. */
 static void note_digest(const struct repl_heal_table *heal,
                         const struct repl_damaged_table *damaged,
-                        const char *path)
+                        const struct ldb_digest *digest)
 {
     const struct repl_digest_file file = {.type = LDB_FILE_TABLE,
                                           .number = damaged->number,
                                           .size = damaged->meta.size};
-    struct ldb_digest digest;
-    uint64_t size = 0;
 
-    if (damaged->verdict.has_known)
-        return; /* that one */
-    if (ldb_digest_file(heal->env, path, NULL, &digest, &size) == LDB_OK &&
-        size == file.size)
-        (void)repl_digest_index_put(heal->digests, &file, &digest);
+    if (!damaged->verdict.has_known)
+        (void)repl_digest_index_put(heal->digests, &file, digest);
 }
 
 enum ldb_status repl_heal_from(const struct repl_heal_table *heal,
@@ -330,6 +327,7 @@ enum ldb_status repl_heal_from(const struct repl_heal_table *heal,
     char *incoming =
         repl_incoming_path(heal->dir, damaged->verdict.name, false);
     char *path = ldb_mem_printf("%s/%s", heal->dir, damaged->verdict.name);
+    struct ldb_digest digest;
     enum ldb_status s;
 
     if (incoming == NULL || path == NULL) {
@@ -338,15 +336,15 @@ enum ldb_status repl_heal_from(const struct repl_heal_table *heal,
     }
     s = prepare_incoming(heal, incoming, err);
     if (s == LDB_OK)
-        s = fetch(heal, damaged, transport, incoming, err);
-    if (s == LDB_OK) {
-        note_digest(heal, damaged, incoming);
-        s = replace(heal, damaged, incoming, path, err);
-    }
+        s = fetch(heal, damaged, transport, incoming, err, &digest);
     if (s == LDB_OK)
+        s = replace(heal, damaged, incoming, path, err);
+    if (s == LDB_OK) {
+        note_digest(heal, damaged, &digest);
         repl_reopen_table(heal->db, damaged->number);
-    else /* or it stays, and is not gone on with */
+    } else { /* or it stays, and is not gone on with */
         LDB_IGNORE(env->ops->remove_file(env, incoming, NULL));
+    }
 out:
     ldb_mem_free(incoming);
     ldb_mem_free(path);

@@ -46,14 +46,19 @@ static int setup(void **state)
 static enum ldb_status fetch(struct fetch_fixture *f,
                              const struct repl_fetch_file *wanted)
 {
+    struct ldb_digest digest;
     struct repl_file_fetch how = {
         .env = f->env,
         .dir = FETCH_FIXTURE_DIR,
         .transport = f->transport,
         .counts = &counted,
+        .out_digest = &digest,
     };
+    enum ldb_status s = repl_file_fetch(&how, wanted, &f->err);
 
-    return repl_file_fetch(&how, wanted, &f->err);
+    if (s == LDB_OK && wanted->has_digest)
+        assert_true(ldb_digest_equal(&wanted->digest, &digest));
+    return s;
 }
 
 static const char *incoming(const struct repl_fetch_file *wanted)
