@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "replication/incoming.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
@@ -36,11 +37,6 @@ struct arrival {
 static void add_to(_Atomic(uint64_t) *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
-
-char *repl_file_fetch_path(const char *dir, const char *name)
-{
-    return ldb_mem_printf("%s/" LDB_INCOMING_FOLDER "/%s", dir, name);
 }
 
 /* ---- what is there already ---- */
@@ -338,7 +334,7 @@ enum ldb_status repl_file_fetch(const struct repl_file_fetch *fetch,
     if (!is_fetched(wanted->name))
         return ldb_error_set(err, LDB_INVALID_ARGUMENT,
                              "no name of a journal, a table or a MANIFEST");
-    a.path = repl_file_fetch_path(fetch->dir, wanted->name);
+    a.path = repl_incoming_path(fetch->dir, wanted->name, false);
     if (a.path == NULL)
         return ldb_error_no_memory(err);
     s = fetch_and_compare(&a, err);

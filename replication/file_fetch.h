@@ -76,7 +76,4 @@ LDB_MUST_CHECK enum ldb_status
 repl_file_fetch(const struct repl_file_fetch *fetch,
                 const struct repl_fetch_file *wanted, struct ldb_error *err);
 
-/* DIR/leveld/incoming/NAME as a fresh string; NULL on no memory. */
-LDB_MUST_CHECK char *repl_file_fetch_path(const char *dir, const char *name);
-
 #endif

@@ -1,5 +1,6 @@
 #include "replication/table_fetch.h"
 
+#include "replication/incoming.h"
 #include "storage/base/mem.h"
 #include "storage/base/mutex.h"
 #include "storage/base/status.h"
@@ -61,7 +62,7 @@ static enum ldb_status put_into_place(const struct repl_fetch *fetch,
                                       const char *name, struct ldb_error *err)
 {
     struct ldb_env *env = fetch->env;
-    char *from = repl_file_fetch_path(fetch->dir, name);
+    char *from = repl_incoming_path(fetch->dir, name, false);
     char *to = ldb_mem_printf("%s/%s", fetch->dir, name);
     enum ldb_status s;
 
@@ -273,7 +274,7 @@ static enum ldb_status collect_name(void *context, const char *name)
 static enum ldb_status remove_incoming(const struct repl_fetch *fetch,
                                        const char *name, struct ldb_error *err)
 {
-    char *path = repl_file_fetch_path(fetch->dir, name);
+    char *path = repl_incoming_path(fetch->dir, name, false);
 
     if (path == NULL)
         return ldb_error_no_memory(err);
@@ -290,7 +291,7 @@ enum ldb_status repl_fetch_sweep(struct repl_fetch *fetch,
 {
     struct ldb_env *env = fetch->env;
     struct ldb_buf names = LDB_BUF_INIT(SWEPT_BYTES_MAX);
-    char *incoming = repl_file_fetch_path(fetch->dir, "");
+    char *incoming = repl_incoming_path(fetch->dir, "", false);
     enum ldb_status s;
 
     if (incoming == NULL)
