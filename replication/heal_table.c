@@ -32,20 +32,6 @@ static bool goes_on(void *context, uint64_t bytes)
                                  memory_order_relaxed);
 }
 
-static const struct ldb_file_meta *find_in(const struct ldb_version *version,
-                                           uint64_t number)
-{
-    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
-        const struct ldb_level *files = &version->levels[level];
-
-        for (size_t i = 0; i < files->count; i++) {
-            if (files->files[i]->number == number)
-                return files->files[i];
-        }
-    }
-    return NULL;
-}
-
 /* The version of now, when it names the table; what belongs to it stays with
  * it. */
 static enum ldb_status hold(const struct repl_heal_table *heal, uint64_t number,
@@ -58,7 +44,7 @@ static enum ldb_status hold(const struct repl_heal_table *heal, uint64_t number,
 
     if (s != LDB_OK)
         return s;
-    meta = find_in(held.version, number);
+    meta = repl_version_find(held.version, number);
     if (meta == NULL) {
         repl_held_version_release(&held);
         return LDB_OK;

@@ -102,3 +102,17 @@ repl_held_version_find(const struct repl_held_version *held, uint64_t number)
     return bsearch(&key, held->tables, held->table_count, sizeof(key),
                    compare_tables);
 }
+
+const struct ldb_file_meta *repl_version_find(const struct ldb_version *version,
+                                              uint64_t number)
+{
+    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
+        const struct ldb_level *files = &version->levels[level];
+
+        for (size_t i = 0; i < files->count; i++) {
+            if (files->files[i]->number == number)
+                return files->files[i];
+        }
+    }
+    return NULL;
+}

@@ -9,6 +9,7 @@
 
 #include "storage/include/ldb.h"
 
+struct ldb_file_meta;
 struct ldb_version;
 
 struct repl_held_table {
@@ -41,5 +42,9 @@ void repl_held_version_release(struct repl_held_version *held);
 /* NULL: it does not name the table. */
 const struct repl_held_table *
 repl_held_version_find(const struct repl_held_version *held, uint64_t number);
+
+/* The same of any version, with all that the version says of it. */
+const struct ldb_file_meta *repl_version_find(const struct ldb_version *version,
+                                              uint64_t number);
 
 #endif

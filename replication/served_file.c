@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "replication/checkpoints.h"
+#include "replication/held_version.h"
 #include "storage/base/mem.h"
 #include "storage/base/mutex.h"
 #include "storage/base/status.h"
@@ -227,27 +228,12 @@ static void look(struct repl_served_file *file)
 
 /* ---- opening ---- */
 
-static bool find_in_version(const struct ldb_version *version, uint64_t number,
-                            uint64_t *out_size)
-{
-    for (uint32_t level = 0; level < LDB_LEVEL_COUNT; level++) {
-        const struct ldb_level *files = &version->levels[level];
-
-        for (size_t i = 0; i < files->count; i++) {
-            if (files->files[i]->number != number)
-                continue;
-            *out_size = files->files[i]->size;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Does the current version name it, or a checkpoint? */
 static enum ldb_status find_table(struct repl_served_files *files,
                                   uint64_t number, struct ldb_error *err,
                                   uint64_t *out_size)
 {
+    const struct ldb_file_meta *meta;
     struct ldb_pinned_files pinned;
     enum ldb_status s;
 
@@ -255,8 +241,13 @@ static enum ldb_status find_table(struct repl_served_files *files,
         repl_checkpoints_use_table(files->checkpoints, number, out_size))
         return LDB_OK;
     s = ldb_pinned_files_take(files->db, err, &pinned);
-    if (s == LDB_OK && !find_in_version(pinned.version, number, out_size))
-        s = LDB_NOT_FOUND;
+    if (s == LDB_OK) {
+        meta = repl_version_find(pinned.version, number);
+        if (meta != NULL)
+            *out_size = meta->size;
+        else
+            s = LDB_NOT_FOUND;
+    }
     ldb_pinned_files_release(&pinned);
     return s;
 }

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include "storage/version/version.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/leader_fixture.h"
 #include "tests/support/mem_fault.h"
@@ -42,11 +43,14 @@ static void tables_stand_by_number_and_stay(void **state)
 
         assert_non_null(table);
         assert_true(table->size > 0);
+        assert_int_equal(repl_version_find(held.version, numbers[i])->size,
+                         table->size);
         assert_int_equal(held.tables[i].number, numbers[i]);
         ldb_file_name_print(name, LDB_FILE_TABLE, numbers[i]);
         assert_true(leader_fixture_has_file(f, name));
     }
     assert_null(repl_held_version_find(&held, numbers[2] + 1));
+    assert_null(repl_version_find(held.version, numbers[2] + 1));
     (void)poll(NULL, 0, 50); /* whom the compaction woke rests again */
     repl_held_version_release(&held);
     repl_held_version_release(&held);
