@@ -89,11 +89,13 @@ static bool rest_until(struct repl_scrub *scrub, uint64_t until_us)
 static bool goes_on(void *context, uint64_t bytes)
 {
     struct repl_scrub *scrub = context;
-    uint64_t now = now_us(scrub);
+    uint64_t now;
 
-    if (!rest_until(scrub, now + (bytes == 0 ? 0
-                                             : repl_scrub_pace_take(
-                                                   &scrub->pace, now, bytes))))
+    if (bytes == 0)
+        return rest_until(scrub, 0);
+    now = now_us(scrub);
+    if (!rest_until(scrub,
+                    now + repl_scrub_pace_take(&scrub->pace, now, bytes)))
         return false;
     ldb_mutex_lock(&scrub->mu);
     scrub->bytes += bytes;
