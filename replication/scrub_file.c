@@ -87,10 +87,12 @@ static enum ldb_status read_bytes(struct pass *pass,
 
 /* ---- a table ---- */
 
-enum ldb_status repl_scrub_find_table(struct ldb_env *env, const char *dir,
-                                      uint64_t number, struct ldb_error *err,
-                                      char out_name[LDB_FILE_NAME_SIZE],
-                                      char **out_path)
+/* Where table number lies: DIR/NNNNNN.ldb, or else .sst, as a fresh string.
+ * NOT_FOUND: neither is there; out_name is then the first. */
+static enum ldb_status find_table(struct ldb_env *env, const char *dir,
+                                  uint64_t number, struct ldb_error *err,
+                                  char out_name[LDB_FILE_NAME_SIZE],
+                                  char **out_path)
 {
     static const enum ldb_file_type types[] = {LDB_FILE_TABLE,
                                                LDB_FILE_TABLE_SST};
@@ -113,8 +115,7 @@ enum ldb_status repl_scrub_find_table(struct ldb_env *env, const char *dir,
             return s;
     }
     ldb_file_name_print(out_name, LDB_FILE_TABLE, number);
-    return ldb_error_set(err, LDB_NOT_FOUND, "%s: there is no such file",
-                         out_name);
+    return LDB_NOT_FOUND;
 }
 
 /* Of one that can be read from its begin to its end. */
@@ -144,8 +145,8 @@ static enum ldb_status look_at_table(struct pass *pass,
 {
     const struct repl_scrub_reader *reader = pass->reader;
     char *path = NULL;
-    enum ldb_status s = repl_scrub_find_table(
-        reader->env, reader->dir, file->number, err, out->name, &path);
+    enum ldb_status s = find_table(reader->env, reader->dir, file->number, err,
+                                   out->name, &path);
 
     if (s == LDB_OK)
         s = read_bytes(pass, file, err, out);

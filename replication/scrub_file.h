@@ -58,11 +58,4 @@ repl_scrub_file(const struct repl_scrub_reader *reader,
                 const struct repl_digest_file *file, struct ldb_error *err,
                 struct repl_scrub_verdict *out);
 
-/* Where table number lies: DIR/NNNNNN.ldb, or else .sst, as a fresh string.
- * NOT_FOUND: neither is there; out_name is then the first. */
-LDB_MUST_CHECK enum ldb_status
-repl_scrub_find_table(struct ldb_env *env, const char *dir, uint64_t number,
-                      struct ldb_error *err, char out_name[LDB_FILE_NAME_SIZE],
-                      char **out_path);
-
 #endif
