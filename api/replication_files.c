@@ -12,6 +12,7 @@
 #include "api/response.h"
 #include "replication/file_headers.h"
 #include "replication/leader.h"
+#include "replication/table_name.h"
 #include "storage/base/mem.h"
 #include "storage/base/slice.h"
 #include "storage/base/status.h"
@@ -306,14 +307,12 @@ static void answer_get(struct api_exchange *x, const struct file_query *query,
 static bool is_table(struct ldb_slice name)
 {
     char text[LDB_FILE_NAME_SIZE] = {0};
-    enum ldb_file_type type;
     uint64_t number;
 
     if (name.len >= sizeof(text))
         return false;
     memcpy(text, name.data, name.len);
-    type = ldb_file_name_parse(text, &number);
-    return type == LDB_FILE_TABLE || type == LDB_FILE_TABLE_SST;
+    return repl_is_table_name(text, &number);
 }
 
 /* Who has the file: a leader, or of tables a follower too (*out_leader NULL).

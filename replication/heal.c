@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "replication/heal_table.h"
+#include "replication/table_name.h"
 #include "storage/base/mem.h"
 #include "storage/base/mutex.h"
 #include "storage/base/status.h"
@@ -114,7 +115,6 @@ void repl_heal_suspect_in(struct repl_heal *heal, const char *text)
 {
     while (*text != '\0') {
         char name[LDB_FILE_NAME_SIZE];
-        enum ldb_file_type type;
         uint64_t number = 0;
         size_t len = 0;
 
@@ -123,8 +123,7 @@ void repl_heal_suspect_in(struct repl_heal *heal, const char *text)
         if (len > 0 && len < sizeof(name)) {
             memcpy(name, text, len);
             name[len] = '\0';
-            type = ldb_file_name_parse(name, &number);
-            if (type == LDB_FILE_TABLE || type == LDB_FILE_TABLE_SST) {
+            if (repl_is_table_name(name, &number)) {
                 repl_heal_suspect(heal, number);
                 return;
             }

@@ -37,6 +37,7 @@
 #include <inttypes.h>
 
 #include "replication/json_document.h"
+#include "replication/table_name.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
@@ -251,14 +252,13 @@ static void take_journals(const struct repl_json_object *root,
     }
 }
 
-/* A table's name alone leads out of no folder, and over no other file. */
+/* Or it might lead out of the folder, or over another file. */
 static uint64_t check_table_name(const struct repl_json_object *item,
                                  const char *name)
 {
     uint64_t number = 0;
-    enum ldb_file_type type = ldb_file_name_parse(name, &number);
 
-    if (type != LDB_FILE_TABLE && type != LDB_FILE_TABLE_SST)
+    if (!repl_is_table_name(name, &number))
         repl_json_refuse(item, "name", "is no table's");
     return number;
 }

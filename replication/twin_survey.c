@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "replication/table_name.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 #include "storage/folder_files.h"
@@ -95,13 +96,6 @@ static const struct ldb_file_meta *find_meta(const struct ldb_file_meta **metas,
 
 /* ---- wanted ---- */
 
-static bool is_table_name(const char *name, uint64_t *out_number)
-{
-    enum ldb_file_type type = ldb_file_name_parse(name, out_number);
-
-    return type == LDB_FILE_TABLE || type == LDB_FILE_TABLE_SST;
-}
-
 static enum ldb_status ask_digest(const struct repl_survey_source *source,
                                   struct repl_plan_table *table,
                                   struct ldb_error *err)
@@ -138,7 +132,7 @@ static enum ldb_status take_entry(struct repl_survey *survey,
     const struct ldb_file_meta *meta;
     uint64_t number = 0;
 
-    if (!is_table_name(entry->name, &number))
+    if (!repl_is_table_name(entry->name, &number))
         return LDB_OK;
     meta = find_meta(metas, meta_count, number);
     if (meta == NULL)
