@@ -2,9 +2,9 @@
  * What this node had and its leader did not (replication/diverged.h), for an
  * operator to fetch and then remove:
  *
- *     GET /v1/replication/diverged?after=&limit=   the files, by rewind and
- * name GET /v1/replication/diverged/{name}          one of them DELETE
- * /v1/replication/diverged/{name}       goes, durably
+ *     GET    /v1/replication/diverged?after=&limit=   by rewind and name
+ *     GET    /v1/replication/diverged/{name}          one of the files
+ *     DELETE /v1/replication/diverged/{name}          it goes, durably
  *
  * They are files beside the database: all goes on in any role, and while there
  * is no database.

@@ -10,18 +10,20 @@
 
 #define FIELD(field) (((struct api_figures *)NULL)->field)
 
-#define ROW_IF(needed, group_text, name_text, field, family_id, label_text)      \
-    {                                                                            \
-        .group = (group_text), .name = (name_text),                            \
-        .kind = _Generic(FIELD(field), bool                                    \
-                         : API_FIGURE_BOOL, double                             \
-                         : API_FIGURE_DOUBLE, const char *                     \
-                         : API_FIGURE_TEXT, default                            \
-                         : API_FIGURE_NUMBER),                                 \
+#define KIND(field)                                                            \
+    _Generic(FIELD(field), bool                                                \
+             : API_FIGURE_BOOL, double                                         \
+             : API_FIGURE_DOUBLE, const char *                                 \
+             : API_FIGURE_TEXT, default                                        \
+             : API_FIGURE_NUMBER)
+
+#define ROW_IF(needed, group_text, name_text, field, family_id, label_text)    \
+    {                                                                          \
+        .group = (group_text), .name = (name_text), .kind = KIND(field),       \
         .size = sizeof(FIELD(field)),                                          \
         .offset = offsetof(struct api_figures, field),                         \
         .family = API_FAMILY_##family_id, .labels = (label_text),              \
-        .need = API_NEEDS_##needed, \
+        .need = API_NEEDS_##needed,                                            \
     }
 #define ROW(group_text, name_text, field, family_id, label_text)               \
     ROW_IF(NOTHING, group_text, name_text, field, family_id, label_text)

@@ -11,9 +11,8 @@
  *                                     known (.sst alike)
  *
  * so every file is one that `leveld dump` and both libraries read once it is
- * called NNNNNN.log or NNNNNN.ldb. Entries up
- * to the rewind's fork are the other history's too. A file there is whole, and
- * does not change.
+ * called NNNNNN.log or NNNNNN.ldb. Entries up to the rewind's fork are the
+ * other history's too. A file there is whole, and does not change.
  *
  * Thread-safety: functions of their arguments. What sets aside has one caller
  * at a time; what lists, opens and removes may go on beside it.
