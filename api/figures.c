@@ -1,8 +1,7 @@
 #include "api/figures.h"
 
-#include <string.h>
-
 #include "api/db_gate.h"
+#include "api/followers.h"
 #include "api/health.h"
 #include "api/problem.h"
 #include "api/role.h"
@@ -396,9 +395,6 @@ const struct api_figure *api_figures_table(size_t *out_count)
 
 /* ---- gathering ---- */
 
-/* Slots that are copied at a time. Chosen: some KiB of stack. */
-#define LAG_SLOTS 8
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -424,30 +420,18 @@ static double hit_rate(uint64_t hits, uint64_t misses)
 }
 
 /* The longest of each, of followers that are alive. */
-static void gather_lag(const struct api_context *context,
+static void gather_lag(const struct api_followers *followers,
                        struct api_figures *out)
 {
-    struct ldb_position durable = repl_leader_durable_entry(context->leader);
-    struct repl_slot page[LAG_SLOTS];
-    char after[REPL_ID_SIZE] = "";
-    size_t count;
+    for (size_t i = 0; i < followers->count; i++) {
+        const struct repl_slot *slot = &followers->slots[i];
 
-    do {
-        count = repl_slots_list(repl_leader_slots(context->leader), &durable,
-                                after, page, LAG_SLOTS);
-        for (size_t i = 0; i < count; i++) {
-            const struct repl_slot *slot = &page[i];
-
-            if (!slot->is_alive)
-                continue;
-            out->lag_sequences =
-                larger(out->lag_sequences, slot->lag_sequences);
-            out->lag_bytes = larger(out->lag_bytes, slot->lag_bytes);
-            out->lag_us = larger(out->lag_us, slot->lag_us);
-        }
-        if (count > 0)
-            memcpy(after, page[count - 1].node_id, sizeof(after));
-    } while (count == LAG_SLOTS);
+        if (!slot->is_alive)
+            continue;
+        out->lag_sequences = larger(out->lag_sequences, slot->lag_sequences);
+        out->lag_bytes = larger(out->lag_bytes, slot->lag_bytes);
+        out->lag_us = larger(out->lag_us, slot->lag_us);
+    }
 }
 
 /* Inside the gate. */
@@ -455,10 +439,8 @@ static void gather_replication(const struct api_context *context,
                                struct api_figures *out)
 {
     out->has_leader = context->leader != NULL;
-    if (out->has_leader) {
+    if (out->has_leader)
         repl_leader_figures(context->leader, &out->leader);
-        gather_lag(context, out);
-    }
     out->has_digests = context->digests != NULL;
     if (out->has_digests)
         repl_digest_index_figures(context->digests, &out->digests);
@@ -531,6 +513,7 @@ static uint64_t load(const _Atomic(uint64_t) *count)
 }
 
 void api_figures_gather(const struct api_context *context,
+                        const struct api_followers *followers,
                         struct api_figures *out)
 {
     struct ldb_env *env = context->env;
@@ -554,6 +537,7 @@ void api_figures_gather(const struct api_context *context,
     };
     out->ready = out->reason == NULL;
     gather_engine(context, out);
+    gather_lag(followers, out);
     gather_following(context, out);
     api_feeds_figures(context->feeds, &out->feeds);
     repl_write_concern_figures(context->concern, &out->concern);

@@ -24,6 +24,8 @@
 #include "replication/scrub.h"
 #include "storage/include/ldb.h"
 
+struct api_followers;
+
 /* All at one time, but for what moves while they are read. */
 struct api_figures {
     uint64_t epoch;
@@ -84,9 +86,11 @@ struct api_figures {
     uint64_t cpu_us; /* user and system */
 };
 
-/* Constant work; allocates nothing. What is a pointer in *out points into it,
- * or is static: it is not to be copied. */
+/* Allocates nothing. The lag is that of the followers, which
+ * api_followers_read() has read. What is a pointer in *out points into it, or
+ * is static: it is not to be copied. */
 void api_figures_gather(const struct api_context *context,
+                        const struct api_followers *followers,
                         struct api_figures *out);
 
 /* ---- the table ---- */

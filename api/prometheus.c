@@ -323,7 +323,7 @@ void api_prometheus_finish(struct api_exchange *x)
     }
     e.status = ldb_buf_reserve(&body, METRICS_USUAL);
     if (e.status == LDB_OK) {
-        api_figures_gather(x->context, &figures);
+        api_figures_gather(x->context, &followers, &figures);
         put_all(&e, x->context, &figures, &followers);
     }
     if (e.status == LDB_OK)

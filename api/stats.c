@@ -203,7 +203,7 @@ void api_stats_finish(struct api_exchange *x)
         api_answer_no_memory(x);
         return;
     }
-    api_figures_gather(x->context, &figures);
+    api_figures_gather(x->context, &followers, &figures);
     rows = api_figures_table(&count);
     api_json_object_begin(&json);
     write_texts(&json, x->context, &figures);

@@ -2,10 +2,12 @@
 
 #include <string.h>
 
+#include "api/followers.h"
 #include "api/problem.h"
 #include "tests/support/api_following.h"
 #include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/fake_exchange.h"
 
 /* Bytes between two fields that alignment can leave. */
 #define PADDING_MAX 7
@@ -212,6 +214,18 @@ static void process_of_test(void *service, struct api_process_figures *out)
     out->cpu_system_us = 4;
 }
 
+/* As /stats does. */
+static void gather(struct api_context *context, struct api_figures *out)
+{
+    const struct fake_request request = {.method = "GET", .target = "/stats"};
+    struct fake_exchange *fake = fake_exchange_create(context, &request);
+    struct api_followers followers;
+
+    assert_true(api_followers_read(fake_exchange_get(fake), &followers));
+    api_figures_gather(context, &followers, out);
+    fake_exchange_destroy(fake);
+}
+
 static void gathering_adds_what_is_made_of_others(void **state)
 {
     struct api_fixture *f = *state;
@@ -219,7 +233,7 @@ static void gathering_adds_what_is_made_of_others(void **state)
 
     f->context.process_figures = process_of_test;
     (void)api_put(f, "/v1/kv/a", "1");
-    api_figures_gather(&f->context, &figures);
+    gather(&f->context, &figures);
     assert_int_equal(figures.cpu_us, 7);
     assert_int_equal(figures.stats.last_sequence, 1);
     assert_int_equal(figures.epoch, 7);
@@ -240,7 +254,7 @@ static void a_leader_tells_of_its_followers(void **state)
     api_leader_ack(l);
     (void)leader_fixture_put(&l->leader, "b", "1");
     (void)leader_fixture_put(&l->leader, "c", "1");
-    api_figures_gather(&l->f.context, &figures);
+    gather(&l->f.context, &figures);
     assert_true(figures.has_leader);
     assert_true(figures.has_digests);
     assert_int_equal(figures.leader.slots.slots, 1);
@@ -251,7 +265,7 @@ static void a_leader_tells_of_its_followers(void **state)
     assert_true(figures.lag_bytes > 0);
     l->f.context.leader = NULL;
     l->f.context.digests = NULL;
-    api_figures_gather(&l->f.context, &figures);
+    gather(&l->f.context, &figures);
     assert_false(figures.has_leader);
     assert_false(figures.has_digests);
 }
@@ -283,7 +297,7 @@ static void care_is_told_of_damage_and_tells_its_figures(void **state)
     struct repl_heal *heal = NULL;
     struct api_figures figures;
 
-    api_figures_gather(&l->f.context, &figures);
+    gather(&l->f.context, &figures);
     assert_false(figures.has_heal);
     assert_false(figures.has_scrub);
     assert_ldb_ok(repl_heal_create(&options, NULL, &heal), NULL);
@@ -291,11 +305,11 @@ static void care_is_told_of_damage_and_tells_its_figures(void **state)
     l->f.context.heal = heal;
     api_problem_tell_damage(NULL, &damage);
     api_problem_tell_damage(heal, &other);
-    api_figures_gather(&l->f.context, &figures);
+    gather(&l->f.context, &figures);
     assert_true(figures.has_heal);
     assert_int_equal(figures.heal.suspected, 0);
     api_problem_tell_damage(heal, &damage);
-    api_figures_gather(&l->f.context, &figures);
+    gather(&l->f.context, &figures);
     assert_int_equal(figures.heal.suspected, 1);
     l->f.context.heal = NULL;
     repl_heal_destroy(heal);
@@ -306,10 +320,10 @@ static void a_follower_tells_of_itself(void **state)
     struct api_fixture *f = *state;
     struct api_figures figures;
 
-    api_figures_gather(&f->context, &figures);
+    gather(&f->context, &figures);
     assert_false(figures.has_following);
     api_following_set(&f->context);
-    api_figures_gather(&f->context, &figures);
+    gather(&f->context, &figures);
     assert_true(figures.has_following);
     assert_string_equal(figures.following_state, "streaming");
     assert_string_equal(figures.following_why, "a \"reason\"");
