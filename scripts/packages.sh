@@ -21,7 +21,7 @@ build="gcc libc6-dev cmake ninja-build
 test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
     iproute2 nftables rsync
     golang-go golang-github-syndtr-goleveldb-dev libleveldb-dev"
-ci="clang libclang-rt-dev clang-format clang-tidy llvm shellcheck git
+ci="clang libclang-rt-dev clang-format clang-tidy lld llvm shellcheck git
     ca-certificates"
 ci_tools="prometheus nginx"
 bench="wrk make curl libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
