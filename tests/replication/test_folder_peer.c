@@ -158,6 +158,7 @@ static void without_memory_there_is_none(void **state)
         repl_peer_destroy(peer);
         peer = NULL;
     }
+    assert_non_null(t);
     t->ops->destroy(t);
     repl_peer_destroy(peer);
 }
