@@ -21,6 +21,23 @@ endif()
 set(LEVELD_LONG 1800)
 set(LEVELD_LONG_TESTS "^(e2e|interop|fault|crash|property|sim)/")
 
+# These begin first, so that none is left to run alone at the end: all that may
+# be long, and of them, by seconds measured in dev, the longest.
+set(LEVELD_LONGEST_TESTS
+    fault/test_fail_each_allocation crash/test_crash_states e2e/test_bytes
+    fault/test_fail_each_call e2e/test_hostile_http e2e/test_slow_clients
+    interop/test_profiles e2e/test_kill interop/test_repair)
+
+function(set_length name)
+    if(name MATCHES "${LEVELD_LONG_TESTS}")
+        set_tests_properties("${name}" PROPERTIES
+            TIMEOUT ${LEVELD_LONG} COST 10)
+    endif()
+    if(name IN_LIST LEVELD_LONGEST_TESTS)
+        set_tests_properties("${name}" PROPERTIES COST 100)
+    endif()
+endfunction()
+
 function(add_unit_test file)
     file(RELATIVE_PATH path "${PROJECT_SOURCE_DIR}/tests" "${file}")
     string(REGEX REPLACE "\\.c$" "" name "${path}")
@@ -43,9 +60,7 @@ function(add_unit_test file)
         ENVIRONMENT "${LEVELD_TEST_ENVIRONMENT}"
         LABELS "${label}"
         TIMEOUT ${LEVELD_SHORT})
-    if(name MATCHES "${LEVELD_LONG_TESTS}")
-        set_tests_properties("${name}" PROPERTIES TIMEOUT ${LEVELD_LONG})
-    endif()
+    set_length("${name}")
 endfunction()
 
 function(add_fuzz_target file)
@@ -80,9 +95,7 @@ function(add_script_test name)
         LABELS "${label}"
         SKIP_RETURN_CODE 77
         TIMEOUT ${LEVELD_SHORT})
-    if(name MATCHES "${LEVELD_LONG_TESTS}")
-        set_tests_properties("${name}" PROPERTIES TIMEOUT ${LEVELD_LONG})
-    endif()
+    set_length("${name}")
 endfunction()
 
 # add_python_test(FILE): tests/e2e/test_b.py becomes the CTest case e2e/test_b.
