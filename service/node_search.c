@@ -88,7 +88,11 @@ enum ldb_status svc_search_check(struct svc_node *node, struct ldb_error *err)
     return s;
 }
 
-/* Whether the node at url is in a later epoch of our cluster. */
+/*
+ * Whether the node at url is in a later epoch of our cluster, or leads on in
+ * the last one we know: our own promotion was cut short, then, before it began
+ * one.
+ */
 static bool is_ahead(struct svc_node *node, const char *url)
 {
     const struct repl_node *ours = &node->repl;
@@ -101,7 +105,10 @@ static bool is_ahead(struct svc_node *node, const char *url)
         svc_peers_state(node->peers, url, NULL, &other) != LDB_OK)
         return false;
     theirs = repl_epoch_history_last(&other.history);
-    is_it = theirs != NULL && theirs->number > last->number &&
+    is_it = theirs != NULL &&
+            (theirs->number > last->number ||
+             (theirs->number == last->number && theirs->id == last->id &&
+              other.role == REPL_ROLE_LEADER)) &&
             strcmp(ours->identity.cluster_id, other.identity.cluster_id) == 0;
     repl_state_release(&other);
     return is_it;

@@ -372,7 +372,8 @@ static void a_promotion_outlives_a_restart(void **state)
 }
 
 /* It was decided, and then the process was gone. */
-static void a_promotion_that_was_cut_short_is_ended_at_the_start(void **state)
+/* The file that a promotion of b leaves which is cut short. */
+static struct repl_role_file cut_short(void)
 {
     struct repl_role_file file = {
         .now.role = REPL_ROLE_LEADER,
@@ -381,14 +382,22 @@ static void a_promotion_that_was_cut_short_is_ended_at_the_start(void **state)
         .epoch_floor = {.number = 4, .base = 5 * REPL_EPOCH_SKIP},
         .file_floor = UINT64_C(1) << 21,
     };
+
+    (void)snprintf(file.configured.leader_url,
+                   sizeof file.configured.leader_url, "%s", a.url);
+    return file;
+}
+
+static void a_promotion_that_was_cut_short_is_ended_at_the_start(void **state)
+{
+    struct repl_role_file file;
     struct repl_role_file after;
 
     (void)state;
     start_pair();
+    file = cut_short();
     service_run_stop(&b);
     service_run_stop(&a);
-    (void)snprintf(file.configured.leader_url,
-                   sizeof file.configured.leader_url, "%s", a.url);
     assert_int_equal(LDB_OK, repl_role_file_store(b.env, b.dir, &file, NULL));
     follow(&b, &a);
     assert_true(service_run_leads(&b));
@@ -396,6 +405,23 @@ static void a_promotion_that_was_cut_short_is_ended_at_the_start(void **state)
     assert_true(service_run_put(&b, "k", "v") > 5 * REPL_EPOCH_SKIP);
     assert_int_equal(LDB_OK, repl_role_file_load(b.env, b.dir, NULL, &after));
     assert_false(after.is_promotion_open);
+}
+
+/* What it is told to do at its start it has been started with. */
+static void one_cut_short_follows_a_leader_that_leads_on(void **state)
+{
+    struct repl_role_file file;
+
+    (void)state;
+    start_pair();
+    file = cut_short();
+    service_run_stop(&b);
+    assert_int_equal(LDB_OK, repl_role_file_store(b.env, b.dir, &file, NULL));
+    service_run_start(&b, "--role=follower", leader_flag(&a), "--peers", a.url,
+                      NULL);
+    assert_false(service_run_leads(&b));
+    (void)service_run_put(&a, "second", "2");
+    await(&b, "second", "2");
 }
 
 static void an_empty_folder_is_not_promoted(void **state)
@@ -740,6 +766,7 @@ int main(void)
         TEST(files_of_a_promoted_node_are_numbered_far_above),
         TEST(a_promotion_outlives_a_restart),
         TEST(a_promotion_that_was_cut_short_is_ended_at_the_start),
+        TEST(one_cut_short_follows_a_leader_that_leads_on),
         TEST(an_empty_folder_is_not_promoted),
         TEST(a_leader_of_before_follows_and_loses_its_own),
         TEST(a_leader_started_anew_unheard_follows),
