@@ -5,6 +5,7 @@
 #include "api/context.h"
 #include "api/params.h"
 #include "api/problem.h"
+#include "replication/feed_start.h"
 #include "storage/base/checked.h"
 #include "storage/base/mem.h"
 #include "storage/base/mutex.h"
@@ -228,20 +229,19 @@ size_t api_sequence_waits_count(struct api_sequence_waits *all)
 
 /* ---- waiting ---- */
 
-static void answer_lost(struct api_exchange *x, const struct repl_epoch *epoch)
+static void answer_lost(struct api_exchange *x, ldb_sequence fork)
 {
     struct api_problem problem = {
         .kind = API_PROBLEM_LOST_SEQUENCE,
         .has_fork = true,
-        .fork = epoch->previous_last,
+        .fork = fork,
     };
 
-    api_problem_detail(
-        &problem,
-        "sequence %llu was lost: epoch %llu goes on after sequence %llu",
-        (unsigned long long)x->sequence_wait.wanted,
-        (unsigned long long)epoch->number,
-        (unsigned long long)epoch->previous_last);
+    api_problem_detail(&problem,
+                       "sequence %llu was lost: the history goes on after "
+                       "sequence %llu",
+                       (unsigned long long)x->sequence_wait.wanted,
+                       (unsigned long long)fork);
     api_answer_problem(x, &problem);
 }
 
@@ -251,25 +251,28 @@ static void answer_lagging(struct api_exchange *x, ldb_sequence last)
                                   .retry_after_s = 1};
 
     api_problem_detail(
-        &problem, "this node is at sequence %llu, asked was %llu",
+        &problem, "this node is at sequence %llu, and not yet at %llu",
         (unsigned long long)last, (unsigned long long)x->sequence_wait.wanted);
     api_answer_problem(x, &problem);
 }
 
-/* Whether the sequence lies in a gap; *out: the epoch behind it. */
-static bool find_gap(const struct api_sequence_waits *all,
-                     ldb_sequence sequence, struct repl_epoch *out)
+/*
+ * What the sequence asked for comes to in the history: lost; or the entry to
+ * wait for. Reads at the beginning of an epoch have told its base, where no
+ * entry is: it is here with the last entry before it.
+ */
+static struct repl_feed_start judge(struct api_sequence_waits *all,
+                                    struct api_sequence_wait *wait)
     LDB_REQUIRES(all->mu)
 {
-    for (size_t i = 0; i < all->history.count; i++) {
-        const struct repl_epoch *epoch = &all->history.items[i];
+    struct repl_feed_start found;
 
-        if (sequence > epoch->previous_last && sequence <= epoch->base) {
-            *out = *epoch;
-            return true;
-        }
-    }
-    return false;
+    /* What is above all that is here may be on its way. */
+    repl_feed_start_find(&all->history, LDB_SEQUENCE_MAX, wait->wanted, &found);
+    if (!found.is_lost)
+        wait->wanted =
+            repl_epoch_history_last_entry(&all->history, wait->wanted);
+    return found;
 }
 
 bool api_sequence_wait_pass(struct api_exchange *x,
@@ -277,17 +280,16 @@ bool api_sequence_wait_pass(struct api_exchange *x,
 {
     struct api_sequence_waits *all = x->context->sequence_waits;
     struct api_sequence_wait *wait = &x->sequence_wait;
+    struct repl_feed_start found;
     ldb_sequence last;
-    struct repl_epoch epoch;
-    bool is_lost;
     bool waits;
 
     if (wait->wanted == 0)
         return true;
     last = ldb_last_sequence(all->db);
     ldb_mutex_lock(&all->mu);
-    is_lost = find_gap(all, wait->wanted, &epoch);
-    waits = !is_lost && wait->wanted > last && !all->is_closed &&
+    found = judge(all, wait);
+    waits = !found.is_lost && wait->wanted > last && !all->is_closed &&
             !all->is_shut &&
             wait->deadline_us > all->env->ops->monotonic_us(all->env);
     if (waits) {
@@ -304,11 +306,11 @@ bool api_sequence_wait_pass(struct api_exchange *x,
         wait->then = then;
         return false;
     }
-    if (is_lost)
-        answer_lost(x, &epoch);
+    if (found.is_lost)
+        answer_lost(x, found.fork);
     else if (wait->wanted > last)
         answer_lagging(x, last);
     else
         wait->wanted = 0; /* asked once a request */
-    return !is_lost && wait->wanted == 0;
+    return !found.is_lost && wait->wanted == 0;
 }

@@ -5,7 +5,8 @@
  * housekeeping when its time is over, or by the end of the service.
  *
  * A sequence in the gap between two epochs names a write that was lost: it is
- * told at once, however high this node has come since.
+ * told at once, however high this node has come since. So is it by the change
+ * feed, and by the same rule (replication/feed_start.h).
  *
  * Thread-safety: any thread, but for the functions that take x: its loop.
  */

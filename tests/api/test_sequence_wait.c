@@ -234,11 +234,13 @@ static void a_sequence_in_a_gap_was_lost(void **state)
     } rows[] = {
         {"Leveld-Min-Sequence: 10", 503, 0}, /* of the first epoch */
         {"Leveld-Min-Sequence: 11", 410, 10},
-        {"Leveld-Min-Sequence: 100", 410, 10},
+        {"Leveld-Min-Sequence: 99", 410, 10},
+        {"Leveld-Min-Sequence: 100", 503, 0}, /* a base: no write, not lost */
         {"Leveld-Min-Sequence: 101", 503, 0},
         {"Leveld-Min-Sequence: 140", 503, 0},
         {"Leveld-Min-Sequence: 141", 410, 140},
-        {"Leveld-Min-Sequence: 200", 410, 140},
+        {"Leveld-Min-Sequence: 199", 410, 140},
+        {"Leveld-Min-Sequence: 200", 503, 0},
         {"Leveld-Min-Sequence: 201", 503, 0},
     };
     struct repl_epoch epochs[] = {
@@ -286,6 +288,46 @@ static void a_lost_sequence_is_told_however_high_the_node_is(void **state)
     resume(before);
     end(before, 410);
     end(begin(f, &waits), 410);
+}
+
+/*
+ * What a read says that it saw may be asked for: at the beginning of an epoch
+ * that is its base, which a follower never comes to before the first write. The
+ * second epoch here wrote nothing.
+ */
+static void the_base_of_an_epoch_is_here_with_what_is_before_it(void **state)
+{
+    static const struct {
+        const char *wanted;
+        unsigned status;
+    } rows[] = {
+        {"Leveld-Min-Sequence: 1", 200},    {"Leveld-Min-Sequence: 2", 410},
+        {"Leveld-Min-Sequence: 1000", 200}, {"Leveld-Min-Sequence: 1001", 410},
+        {"Leveld-Min-Sequence: 5000", 200}, {"Leveld-Min-Sequence: 5001", 503},
+    };
+    struct repl_epoch epochs[] = {
+        {.number = 1},
+        {.number = 2, .previous_last = 1, .base = 1000},
+        {.number = 3, .previous_last = 1, .base = 5000},
+    };
+    const struct repl_epoch_history history = {.items = epochs, .count = 3};
+    struct wait_fixture *f = *state;
+
+    (void)api_put(f->api, "/v1/kv/a", "1");
+    assert_ldb_ok(api_sequence_waits_set_history(f->all, &history, NULL), NULL);
+    for (unsigned is_raised = 0; is_raised < 2; is_raised++) {
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            const char *headers[] = {rows[i].wanted, "Leveld-Timeout: 0s",
+                                     NULL};
+            struct fake_answer answer =
+                api_call(f->api, "GET", "/v1/kv/a", headers, NULL);
+
+            if (answer.status != rows[i].status)
+                fail_msg("%s: %u", rows[i].wanted, answer.status);
+            fake_answer_release(&answer);
+        }
+        assert_ldb_ok(ldb_raise_sequence(f->api->db, 5000, NULL), NULL);
+    }
 }
 
 static void a_bulk_load_waits_before_its_first_piece(void **state)
@@ -418,6 +460,7 @@ int main(void)
         WAIT_TEST(an_exchange_may_be_abandoned_after_its_wake),
         WAIT_TEST(a_sequence_in_a_gap_was_lost),
         WAIT_TEST(a_lost_sequence_is_told_however_high_the_node_is),
+        WAIT_TEST(the_base_of_an_epoch_is_here_with_what_is_before_it),
         WAIT_TEST(a_bulk_load_waits_before_its_first_piece),
         WAIT_TEST(a_range_is_deleted_with_what_was_waited_for),
         WAIT_TEST(no_wake_is_missed),

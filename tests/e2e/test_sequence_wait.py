@@ -85,6 +85,10 @@ def lost_case(folder):
         answer = Reader(server, last + 1, '5m').end(410)
         expect_equal(answer.problem(), 'lost-sequence', 'problem')
         expect_equal(answer.json()['fork'], last, 'fork')
+        seen = client.get('/v1/kv/a').sequence()
+        expect(seen > last, f'the new epoch is at {seen}')
+        expect_equal(Reader(server, seen, '0s').end(200).sequence(), seen,
+                     'what a read has seen, asked for')
         new = client.put(b'a', b'2').sequence()
         expect_equal(Reader(server, last + 1, '5m').end(410).json()['fork'],
                      last, 'fork after another write')
