@@ -13,6 +13,7 @@
 #include "api/params.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "api/role.h"
 #include "storage/base/checked.h"
 #include "storage/base/mem.h"
 #include "storage/change_reader.h"
@@ -606,22 +607,34 @@ static void answer_stream(struct api_exchange *x,
     api_answer_stream(x, 200, types[query->form], &stream_ops, s);
 }
 
+/* A follower keeps no journals but those that it needs itself: its leader has
+ * the changes. */
+static bool check_has_changes(struct api_exchange *x)
+{
+    struct api_problem problem = {.kind = API_PROBLEM_READ_ONLY, .status = 409};
+    char leader[REPL_URL_SIZE];
+
+    if (x->context->read_only) {
+        api_problem_detail(&problem, "a folder that is served read-only has "
+                                     "no changes");
+        api_answer_problem(x, &problem);
+        return false;
+    }
+    if (api_role_get(x->context->role) == REPL_ROLE_LEADER)
+        return true;
+    api_role_leader_url(x->context->role, leader);
+    api_answer_not_leader(x, leader);
+    return false;
+}
+
 void api_changes_finish(struct api_exchange *x)
 {
     struct ldb_change_reader *reader = NULL;
     struct changes_query query;
     size_t choice;
 
-    if (x->context->read_only) {
-        struct api_problem problem = {.kind = API_PROBLEM_READ_ONLY,
-                                      .status = 409};
-
-        api_problem_detail(&problem, "a folder that is served read-only has "
-                                     "no changes");
-        api_answer_problem(x, &problem);
-        return;
-    }
-    if (!api_accept(x, types, sizeof(types) / sizeof(types[0]), &choice) ||
+    if (!check_has_changes(x) ||
+        !api_accept(x, types, sizeof(types) / sizeof(types[0]), &choice) ||
         !parse_query(x, (enum form)choice, &query) ||
         !open_reader(x, query.since, &reader))
         return;

@@ -135,6 +135,7 @@ static const struct api_route routes[] = {
         .methods = GET_HEAD,
         .scope = API_SCOPE_READ,
         .database = true,
+        .waits = true,
         .finish = api_changes_finish,
     },
     {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/feeds.h"
+#include "api/role.h"
 #include "api/tokens.h"
 #include "storage/base/buf.h"
 #include "storage/base/mem.h"
@@ -638,6 +639,27 @@ static void a_read_only_node_has_no_changes(void **state)
     expect_problem(f, "/v1/changes?since=0", events, 409, "read-only");
 }
 
+static void a_follower_names_its_leader(void **state)
+{
+    const char *const *const forms[] = {NULL, ndjson, events};
+    struct api_fixture *f = *state;
+
+    api_role_set(f->context.role, REPL_ROLE_FOLLOWER, "http://leader:8080");
+    for (size_t i = 0; i < 3; i++) {
+        struct fake_answer answer =
+            api_call(f, "GET", "/v1/changes?since=0", forms[i], NULL);
+        json_t *problem = answer_json(&answer);
+
+        assert_problem(&answer, 421, "not-leader");
+        assert_string_equal(json_string_value(json_at(problem, "leader")),
+                            "http://leader:8080");
+        json_decref(problem);
+        fake_answer_release(&answer);
+    }
+    api_role_set(f->context.role, REPL_ROLE_FOLLOWER, "");
+    expect_problem(f, "/v1/changes?since=0", NULL, 503, "no-leader");
+}
+
 /* ---- memory ---- */
 
 static void without_memory_it_fails_whole(void **state)
@@ -692,6 +714,7 @@ int main(void)
         TEST(what_is_gone_is_told_with_the_oldest),
         TEST(a_feed_that_is_too_slow_is_told_in_the_middle),
         TEST(a_read_only_node_has_no_changes),
+        TEST(a_follower_names_its_leader),
         TEST(without_memory_it_fails_whole),
     };
 

@@ -131,6 +131,45 @@ static const json_t *resolve(const json_t *document, const json_t *parameter)
         name + 1);
 }
 
+static bool has_header(const json_t *document, const json_t *operation,
+                       const char *name)
+{
+    const json_t *parameters = json_object_get(operation, "parameters");
+
+    for (size_t i = 0; i < json_array_size(parameters); i++) {
+        const json_t *parameter =
+            resolve(document, json_array_get(parameters, i));
+
+        if (strcmp(json_string_value(json_object_get(parameter, "in")),
+                   "header") == 0 &&
+            strcmp(json_string_value(json_object_get(parameter, "name")),
+                   name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Who does not wait for a sequence is not said to. */
+static void sequences_are_waited_for_where_it_says_so(void **state)
+{
+    json_t *document = document_of(*state);
+    size_t count;
+    const struct api_route *routes = api_routes(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        for (enum api_method m = API_GET; m < API_METHOD_OTHER; m++) {
+            const json_t *operation =
+                operation_of(document, path_of(&routes[i]), api_method_text(m));
+
+            if ((routes[i].methods & API_METHOD_BIT(m)) != 0 &&
+                has_header(document, operation, "Leveld-Min-Sequence") !=
+                    routes[i].waits)
+                fail_msg("%s: Leveld-Min-Sequence", routes[i].name);
+        }
+    }
+    json_decref(document);
+}
+
 static size_t count_query_parameters(const json_t *document,
                                      const json_t *operation)
 {
@@ -347,6 +386,7 @@ int main(void)
         FIXTURE_TEST(every_route_is_in_the_document),
         FIXTURE_TEST(every_operation_of_the_document_is_routed),
         FIXTURE_TEST(parameters_are_those_that_the_handlers_know),
+        FIXTURE_TEST(sequences_are_waited_for_where_it_says_so),
         FIXTURE_TEST(scopes_are_those_of_the_routes),
         FIXTURE_TEST(problem_types_are_the_closed_list),
         FIXTURE_TEST(limits_are_those_of_stats),

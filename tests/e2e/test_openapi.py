@@ -528,9 +528,20 @@ def roles_case(folder):
             following = client.get('/stats')
             check_answer(document, document.root['paths']['/stats']['get'],
                          following, 'GET /stats of a follower')
+            changes = client.get('/v1/changes?since=0')
+            expect_equal((changes.status, changes.json()['leader']),
+                         (421, url_of(one)), 'changes of a follower')
+            check_answer(document,
+                         document.root['paths']['/v1/changes']['get'],
+                         changes, 'GET /v1/changes of a follower')
         after = change(document, one, 'handover',
                        {'to': url_of(two), 'timeout': '60s'})
         expect_equal(after['role'], 'follower', 'after the handover')
+        with Client(two) as client:
+            written = client.put(b'b', b'2').sequence()
+            page = client.get('/v1/changes?since=1').json()
+            expect_equal([item['sequence'] for item in page['items']],
+                         [written], 'changes after 1 at the new leader')
         wait_for_epoch(one, after['epoch'])
         after = change(document, two, 'demote', {'leader': url_of(one)})
         expect_equal(after['role'], 'follower', 'after the demotion')
