@@ -2,7 +2,7 @@
 """A handover whose heir fails just when it is to lead: one that is not there
 is passed over at once, one that is silent leads when it is back.
 
-LEVELD_HANDOVER_LONG=1: one that stays silent for longer than the request waits
+LEVELD_FULL=1: one that stays silent for longer than the request waits
 (a minute more)."""
 import json
 import os
@@ -145,8 +145,8 @@ def silent_case(folder):
 
 def long_silent_case(folder):
     """Frozen until the request is answered: it is asked on."""
-    if not os.environ.get('LEVELD_HANDOVER_LONG'):
-        raise Skip('set LEVELD_HANDOVER_LONG=1')
+    if not os.environ.get('LEVELD_FULL'):
+        raise Skip('set LEVELD_FULL=1')
     with Server(os.path.join(folder, 'one')) as one:
         write(one, b'a')
         with follower_of(folder, 'two', one) as two:
