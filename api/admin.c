@@ -245,11 +245,12 @@ static enum ldb_status run_inside(void *context,
 
 /* Takes work over. */
 static void submit_inside(struct api_exchange *x, struct admin_work *work,
-                          const char *kind, bool is_short, admin_run run)
+                          const char *kind, enum api_task_lane lane,
+                          admin_run run)
 {
     work->run = run;
     api_admin_submit(x, &(struct api_task_work){.kind = kind,
-                                                .is_short = is_short,
+                                                .lane = lane,
                                                 .run = run_inside,
                                                 .release = release_work,
                                                 .context = work});
@@ -320,7 +321,7 @@ void api_admin_flush_finish(struct api_exchange *x)
         return;
     work = make_work(x);
     if (work != NULL)
-        submit_inside(x, work, "flush", true, run_flush);
+        submit_inside(x, work, "flush", API_TASK_SHORT, run_flush);
 }
 
 /* ---- compact ---- */
@@ -388,7 +389,7 @@ void api_admin_compact_finish(struct api_exchange *x)
     is_ok = work != NULL && take_bounds(x, document, work);
     json_decref(document);
     if (is_ok)
-        submit_inside(x, work, "compact", false, run_compact);
+        submit_inside(x, work, "compact", API_TASK_LONG, run_compact);
     else if (work != NULL)
         release_work(work);
 }
@@ -473,7 +474,7 @@ void api_admin_checkpoint_finish(struct api_exchange *x)
     is_ok = work != NULL && take_dir(x, document, work);
     json_decref(document);
     if (is_ok)
-        submit_inside(x, work, "checkpoint", false, run_checkpoint);
+        submit_inside(x, work, "checkpoint", API_TASK_LONG, run_checkpoint);
     else if (work != NULL)
         release_work(work);
 }
@@ -546,7 +547,7 @@ void api_admin_verify_finish(struct api_exchange *x)
         return;
     work = make_work(x);
     if (work != NULL)
-        submit_inside(x, work, "verify", false, run_verify);
+        submit_inside(x, work, "verify", API_TASK_LONG, run_verify);
 }
 
 /* ---- properties ---- */

@@ -313,8 +313,10 @@ static bool begin_backup(struct api_exchange *x, struct backup_request *request)
 {
     struct api_context *context = x->context;
     struct api_backup *backup = ldb_mem_zalloc(1, sizeof(*backup));
-    struct api_task_work work = {
-        .is_short = true, .run = pin, .release = unref, .context = backup};
+    struct api_task_work work = {.lane = API_TASK_SHORT,
+                                 .run = pin,
+                                 .release = unref,
+                                 .context = backup};
     struct ldb_error error = {0};
     enum ldb_status s;
 

@@ -87,7 +87,7 @@ static void submit(struct api_exchange *x, struct diverged_request *request,
                    visit_run run, const char *name)
 {
     struct visit *visit = ldb_mem_zalloc(1, sizeof(*visit));
-    struct api_task_work work = {.is_short = true,
+    struct api_task_work work = {.lane = API_TASK_SHORT,
                                  .run = run,
                                  .release = release_visit,
                                  .context = visit};

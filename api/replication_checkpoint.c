@@ -81,7 +81,7 @@ static bool submit(struct api_exchange *x, const char *node_id,
                    struct checkpoint_request *request)
 {
     struct making *making = ldb_mem_zalloc(1, sizeof(*making));
-    struct api_task_work work = {.is_short = true,
+    struct api_task_work work = {.lane = API_TASK_SHORT,
                                  .run = make,
                                  .release = release_making,
                                  .context = making};

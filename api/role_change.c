@@ -138,7 +138,7 @@ static void submit(struct api_exchange *x, const char *kind,
                    struct change *change)
 {
     api_admin_submit(x, &(struct api_task_work){.kind = kind,
-                                                .is_short = true,
+                                                .lane = API_TASK_CHANGE,
                                                 .run = run_change,
                                                 .release = release_change,
                                                 .context = change});

@@ -31,11 +31,10 @@ struct lane {
     struct api_task *running;
 };
 
-enum {
-    LANE_LONG,
-    LANE_SHORT,
-    LANES,
-};
+/* By enum api_task_lane: how many, and their threads' names. */
+#define LANES (API_TASK_CHANGE + 1)
+static const char *const lane_names[LANES] = {"tasks", "short-tasks",
+                                              "role-change"};
 
 /*
  * Locking: env is constant; the rest is guarded by mu. An exchange is woken
@@ -298,8 +297,7 @@ static void run_task(struct api_task *task)
     const struct ldb_progress progress = {.report = take_report,
                                           .context = task};
     struct api_tasks *all = task->all;
-    struct lane *lane =
-        &all->lanes[task->work.is_short ? LANE_SHORT : LANE_LONG];
+    struct lane *lane = &all->lanes[task->work.lane];
     struct ldb_error error = {0};
     struct api_task *dead = NULL;
     enum ldb_status s =
@@ -429,8 +427,7 @@ static enum ldb_status start_lane(struct api_tasks *all, struct lane *lane,
 static enum ldb_status enqueue(struct api_tasks *all, struct api_task *task,
                                struct ldb_error *err) LDB_REQUIRES(all->mu)
 {
-    struct lane *lane =
-        &all->lanes[task->work.is_short ? LANE_SHORT : LANE_LONG];
+    struct lane *lane = &all->lanes[task->work.lane];
     struct api_task **last = &lane->first;
     enum ldb_status s;
 
@@ -439,8 +436,7 @@ static enum ldb_status enqueue(struct api_tasks *all, struct api_task *task,
     if (lane->count == API_TASKS_QUEUED_MAX)
         return ldb_error_set(err, LDB_STALLED, "%d tasks wait already",
                              API_TASKS_QUEUED_MAX);
-    s = start_lane(all, lane, task->work.is_short ? "short-tasks" : "tasks",
-                   err);
+    s = start_lane(all, lane, lane_names[task->work.lane], err);
     if (s != LDB_OK)
         return s;
     while (*last != NULL)

@@ -1,9 +1,9 @@
 /*
  * Work that takes too long for a loop: what an operator asks for (compactions,
  * checks, ...), which is listed, watched and cancelled, and short things that
- * wait for the engine, which are not listed. Two threads, each with a queue of
- * its own, so that what is short does not stand behind what takes hours; they
- * are started when they are first needed.
+ * wait for the engine, which are not listed. Three threads, each with a queue
+ * of its own (a lane), so that what is short does not stand behind what takes
+ * hours; they are started when they are first needed.
  *
  * A task is shared by the table and by whoever watches it, with references.
  *
@@ -30,9 +30,17 @@ enum api_task_state {
 /* "queued", ... */
 const char *api_task_state_text(enum api_task_state state);
 
+enum api_task_lane {
+    API_TASK_LONG,
+    API_TASK_SHORT,
+    /* Of the node's role, which waits for requests that use the database: and
+     * those for tasks of the other lanes. */
+    API_TASK_CHANGE,
+};
+
 struct api_task_work {
     const char *kind; /* "compact"; static. NULL: it is not listed */
-    bool is_short;    /* for the queue of short ones */
+    enum api_task_lane lane;
     /*
      * On the task's thread: not OK fails the task, CANCELLED cancels it. What
      * it appends to result is a JSON object, or nothing.

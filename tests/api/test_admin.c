@@ -193,7 +193,7 @@ static struct api_task *hold_queue(struct api_fixture *f,
     struct api_task *task = NULL;
 
     task_gate_init(gate);
-    work = task_gate_work(gate, "gate", false);
+    work = task_gate_work(gate, "gate", API_TASK_LONG);
     assert_ldb_ok(api_tasks_submit(f->context.tasks, &work, NULL, &task), NULL);
     task_gate_wait_begun(gate);
     return task;

@@ -149,7 +149,7 @@ static void it_waits_for_the_thread_of_short_tasks(void **state)
     struct fake_answer answer;
 
     task_gate_init(&gate);
-    work = task_gate_work(&gate, NULL, true);
+    work = task_gate_work(&gate, NULL, API_TASK_SHORT);
     assert_ldb_ok(api_tasks_submit(l->f.context.tasks, &work, &err, &task),
                   &err);
     task_gate_wait_begun(&gate);

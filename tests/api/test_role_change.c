@@ -6,16 +6,32 @@
 
 #include "api/context.h"
 #include "api/node_ops.h"
+#include "api/tasks.h"
 #include "storage/base/status.h"
 #include "tests/support/api_fixture.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/task_gate.h"
 
 /* A node that keeps what it was asked, and does as the test says. */
 static struct {
     const char *asked; /* "promote", ...; NULL: nothing */
     struct api_role_request request;
     enum ldb_status status;
+    struct api_tasks *tasks; /* a short one is to run there; NULL: none is */
+    struct task_gate *gate;  /* which is that */
 } node;
+
+static bool a_short_task_runs(void)
+{
+    struct api_task_work work = task_gate_work(node.gate, NULL, API_TASK_SHORT);
+    struct api_task *task = NULL;
+    bool runs = api_tasks_submit(node.tasks, &work, NULL, &task) == LDB_OK &&
+                task_gate_begins(node.gate);
+
+    task_gate_open(node.gate);
+    api_task_unref(task);
+    return runs;
+}
 
 static enum ldb_status answer(const char *asked,
                               const struct api_role_request *request,
@@ -24,6 +40,8 @@ static enum ldb_status answer(const char *asked,
 {
     node.asked = asked;
     node.request = *request;
+    if (node.tasks != NULL && !a_short_task_runs())
+        return ldb_error_set(err, LDB_STALLED, "no short task runs");
     if (node.status != LDB_OK)
         return ldb_error_set(err, node.status, "the reason why");
     *out = (struct api_role_result){.role = strcmp(asked, "promote") == 0
@@ -219,6 +237,26 @@ static void it_is_listed_as_a_task(void **state)
     fake_answer_release(&answer);
 }
 
+/*
+ * A change waits for the requests that use the database, and one of those, a
+ * follower's for a checkpoint, for a short task: both waited for ever.
+ */
+static void what_it_waits_for_may_wait_for_a_short_task(void **state)
+{
+    struct api_fixture *f = *state;
+    struct fake_answer answer;
+    struct task_gate gate;
+
+    task_gate_init(&gate);
+    node.tasks = f->context.tasks;
+    node.gate = &gate;
+    answer = post(f, "/v1/admin/promote", NULL);
+    assert_answer(&answer, 200);
+    fake_answer_release(&answer);
+    api_tasks_stop(f->context.tasks); /* before the gate, which one holds */
+    task_gate_release(&gate);
+}
+
 static void a_node_that_only_reads_has_no_role_to_change(void **state)
 {
     struct api_fixture *f = *state;
@@ -245,6 +283,7 @@ int main(void)
         TEST(what_is_malformed_is_not_asked),
         TEST(why_not_is_told),
         TEST(it_is_listed_as_a_task),
+        TEST(what_it_waits_for_may_wait_for_a_short_task),
         TEST(a_node_that_only_reads_has_no_role_to_change),
     };
 

@@ -81,7 +81,7 @@ static int setup(void **state)
     task_gate_init(&f->gate);
     f->fake = fake_exchange_create(&f->api->context, &request);
     f->x = fake_exchange_get(f->fake);
-    work = task_gate_work(&f->gate, "gate", false);
+    work = task_gate_work(&f->gate, "gate", API_TASK_LONG);
     assert_ldb_ok(api_tasks_submit(f->api->context.tasks, &work, NULL, &task),
                   NULL);
     task_gate_wait_begun(&f->gate);

@@ -42,9 +42,9 @@ static int teardown(void **state)
 }
 
 static struct api_task *submit(struct tasks_fixture *f, const char *kind,
-                               bool is_short)
+                               enum api_task_lane lane)
 {
-    struct api_task_work work = task_gate_work(&f->gate, kind, is_short);
+    struct api_task_work work = task_gate_work(&f->gate, kind, lane);
     struct api_task *task = NULL;
     struct ldb_error err = {0};
 
@@ -75,7 +75,7 @@ static enum api_task_state wait_ended(struct tasks_fixture *f,
 static void a_task_runs_and_its_result_stays(void **state)
 {
     struct tasks_fixture *f = *state;
-    struct api_task *task = submit(f, "one", false);
+    struct api_task *task = submit(f, "one", API_TASK_LONG);
     struct api_task *found;
     struct api_task_info info;
     uint64_t id = info_of(task).id;
@@ -108,7 +108,7 @@ static void a_failure_is_kept_with_its_text(void **state)
 
     f->gate.status = LDB_IO;
     task_gate_open(&f->gate);
-    task = submit(f, "one", false);
+    task = submit(f, "one", API_TASK_LONG);
     assert_int_equal(wait_ended(f, task), API_TASK_FAILED);
     assert_int_equal(info_of(task).status, LDB_IO);
     assert_string_equal(info_of(task).error.message, "the gate failed");
@@ -121,28 +121,28 @@ static void a_failure_is_kept_with_its_text(void **state)
 static void the_queue_has_an_end(void **state)
 {
     struct tasks_fixture *f = *state;
-    struct api_task_work work = task_gate_work(&f->gate, "one", false);
-    struct api_task *first = submit(f, "one", false);
+    struct api_task_work work = task_gate_work(&f->gate, "one", API_TASK_LONG);
+    struct api_task *first = submit(f, "one", API_TASK_LONG);
     struct api_task *task = NULL;
     struct ldb_error err = {0};
 
     task_gate_wait_begun(&f->gate);
     for (unsigned i = 0; i < API_TASKS_QUEUED_MAX; i++)
-        api_task_unref(submit(f, "one", false));
+        api_task_unref(submit(f, "one", API_TASK_LONG));
     assert_ldb_status(LDB_STALLED, api_tasks_submit(f->all, &work, &err, &task),
                       &err);
     assert_null(task);
     assert_int_equal(f->gate.releases, 1); /* taken over all the same */
     task_gate_open(&f->gate);
     api_task_unref(first);
-    task = submit(f, "short", true);
+    task = submit(f, "short", API_TASK_SHORT);
     api_task_unref(task);
 }
 
 static void what_is_short_does_not_wait_for_what_is_long(void **state)
 {
     struct tasks_fixture *f = *state;
-    struct api_task *task = submit(f, "long", false);
+    struct api_task *task = submit(f, "long", API_TASK_LONG);
     struct task_gate open;
     struct api_task_work work;
     struct api_task *quick = NULL;
@@ -150,7 +150,7 @@ static void what_is_short_does_not_wait_for_what_is_long(void **state)
     task_gate_init(&open);
     task_gate_open(&open);
     task_gate_wait_begun(&f->gate);
-    work = task_gate_work(&open, "quick", true);
+    work = task_gate_work(&open, "quick", API_TASK_SHORT);
     assert_ldb_ok(api_tasks_submit(f->all, &work, NULL, &quick), NULL);
     assert_int_equal(wait_ended(f, quick), API_TASK_DONE);
     assert_int_equal(info_of(task).state, API_TASK_RUNNING);
@@ -169,9 +169,9 @@ static void what_is_short_does_not_wait_for_what_is_long(void **state)
 static void tasks_are_cancelled_wherever_they_are(void **state)
 {
     struct tasks_fixture *f = *state;
-    struct api_task *running = submit(f, "one", false);
-    struct api_task *queued = submit(f, "one", false);
-    struct api_task *last = submit(f, "one", false);
+    struct api_task *running = submit(f, "one", API_TASK_LONG);
+    struct api_task *queued = submit(f, "one", API_TASK_LONG);
+    struct api_task *last = submit(f, "one", API_TASK_LONG);
 
     task_gate_wait_begun(&f->gate);
     assert_int_equal(api_tasks_cancel(f->all, info_of(queued).id), LDB_OK);
@@ -197,13 +197,13 @@ static void the_newest_of_those_that_ended_are_kept(void **state)
 
     task_gate_open(&f->gate);
     for (unsigned i = 0; i < API_TASKS_KEPT_MAX + 5; i++) {
-        struct api_task *task = submit(f, "one", false);
+        struct api_task *task = submit(f, "one", API_TASK_LONG);
 
         assert_int_equal(wait_ended(f, task), API_TASK_DONE);
         api_task_unref(task);
     }
     /* One that is not listed counts nowhere. */
-    api_task_unref(submit(f, NULL, true));
+    api_task_unref(submit(f, NULL, API_TASK_SHORT));
     count = api_tasks_list(f->all, infos, API_TASKS_KEPT_MAX + 8);
     assert_in_range(count, API_TASKS_KEPT_MAX, API_TASKS_KEPT_MAX + 1);
     for (size_t i = 1; i < count; i++)
@@ -216,7 +216,7 @@ static void a_change_is_seen_at_the_next_tick(void **state)
 {
     struct tasks_fixture *f = *state;
     struct api_exchange *x = fake_exchange_get(f->fake);
-    struct api_task *task = submit(f, "one", false);
+    struct api_task *task = submit(f, "one", API_TASK_LONG);
     struct api_task_watch watch = {0};
     struct api_task_info seen;
 
@@ -244,7 +244,7 @@ static void a_deadline_ends_the_watch(void **state)
 {
     struct tasks_fixture *f = *state;
     struct api_exchange *x = fake_exchange_get(f->fake);
-    struct api_task *task = submit(f, "one", false);
+    struct api_task *task = submit(f, "one", API_TASK_LONG);
     struct api_task_watch watch = {0};
     uint64_t now_us = api_now_us(&f->api->context);
 
@@ -269,7 +269,7 @@ static void nobody_is_woken_after_unwatch(void **state)
     struct api_exchange *x = fake_exchange_get(f->fake);
     struct fake_exchange *other =
         fake_exchange_create(&f->api->context, &watcher);
-    struct api_task *task = submit(f, "one", false);
+    struct api_task *task = submit(f, "one", API_TASK_LONG);
     struct api_task_watch mine = {0};
     struct api_task_watch theirs = {0};
 
@@ -291,9 +291,9 @@ static void closing_cancels_all_and_wakes_who_watches(void **state)
 {
     struct tasks_fixture *f = *state;
     struct api_exchange *x = fake_exchange_get(f->fake);
-    struct api_task_work work = task_gate_work(&f->gate, "one", false);
-    struct api_task *running = submit(f, "one", false);
-    struct api_task *queued = submit(f, "one", false);
+    struct api_task_work work = task_gate_work(&f->gate, "one", API_TASK_LONG);
+    struct api_task *running = submit(f, "one", API_TASK_LONG);
+    struct api_task *queued = submit(f, "one", API_TASK_LONG);
     struct api_task_watch watch = {0};
     struct api_task *task = NULL;
 
@@ -314,7 +314,7 @@ static void closing_cancels_all_and_wakes_who_watches(void **state)
 static void without_memory_the_work_is_released(void **state)
 {
     struct tasks_fixture *f = *state;
-    struct api_task_work work = task_gate_work(&f->gate, "one", false);
+    struct api_task_work work = task_gate_work(&f->gate, "one", API_TASK_LONG);
     struct api_task *task = NULL;
 
     mem_fault_start(1, MEM_FAULT_ONCE);

@@ -3,6 +3,7 @@
 #include "storage/base/buf.h"
 #include "storage/base/status.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/patience.h"
 
 /* Between two looks whether it is cancelled. */
 #define LOOK_US 1000
@@ -58,10 +59,10 @@ static void count_release(void *context)
 }
 
 struct api_task_work task_gate_work(struct task_gate *gate, const char *kind,
-                                    bool is_short)
+                                    enum api_task_lane lane)
 {
     return (struct api_task_work){.kind = kind,
-                                  .is_short = is_short,
+                                  .lane = lane,
                                   .run = run,
                                   .release = count_release,
                                   .context = gate};
@@ -73,6 +74,19 @@ void task_gate_wait_begun(struct task_gate *gate)
     while (!gate->has_begun)
         ldb_cond_wait(&gate->changed, &gate->mu);
     ldb_mutex_unlock(&gate->mu);
+}
+
+bool task_gate_begins(struct task_gate *gate)
+{
+    bool is_in_time = true;
+    bool has_begun;
+
+    ldb_mutex_lock(&gate->mu);
+    while (!gate->has_begun && is_in_time)
+        is_in_time = ldb_cond_wait_for(&gate->changed, &gate->mu, PATIENCE_US);
+    has_begun = gate->has_begun;
+    ldb_mutex_unlock(&gate->mu);
+    return has_begun;
 }
 
 void task_gate_report(struct task_gate *gate, uint64_t done)

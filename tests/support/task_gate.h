@@ -25,10 +25,12 @@ void task_gate_release(struct task_gate *gate);
 
 /* Of that kind; the gate outlives the task. */
 struct api_task_work task_gate_work(struct task_gate *gate, const char *kind,
-                                    bool is_short);
+                                    enum api_task_lane lane);
 
 /* Waits until a task runs. */
 void task_gate_wait_begun(struct task_gate *gate);
+/* The same; false: none does for PATIENCE_US. */
+bool task_gate_begins(struct task_gate *gate);
 /* It reports so many bytes of 100. */
 void task_gate_report(struct task_gate *gate, uint64_t done);
 /* Lets it go, and all that come. */
