@@ -282,13 +282,15 @@ static enum repl_follower_state compare_leader(struct repl_follower *follower)
 
 /*
  * What was begun and given up, before a restart or for a rebuild, goes. Only
- * then: a table that comes in several sessions goes on where it is.
+ * then: a table that comes in several sessions goes on where it is. So do the
+ * journals that tables hold: the comparing has found nothing of our own.
  */
 static void sweep(struct repl_follower *follower, struct repl_session *session)
 {
     if (follower->has_swept)
         return;
     follower->has_swept = true;
+    ldb_twin_drop_flushed(follower->db);
     /* What stays is in nobody's way. */
     LDB_IGNORE(repl_fetch_sweep(session->fetch, NULL, NULL, NULL));
 }

@@ -615,7 +615,8 @@ void ldb_compaction_thread(void *context);
 /*
  * After open: removes what docs/formats.md, rule 32 lists; journals that are
  * not needed any more go to the archive, where there is one, and the list of
- * journals begins. is_new: the database was made just now.
+ * journals begins. A twin's stay, for ldb_twin_drop_flushed(). is_new: the
+ * database was made just now.
  *
  * Errors: NO_MEMORY.
  */
@@ -625,7 +626,7 @@ ldb_obsolete_files_sweep(struct ldb_db *db, bool is_new, struct ldb_error *err);
  * where there is an archive, or removed. No lock held. */
 void ldb_obsolete_journals_retire(struct ldb_db *db, const uint64_t *numbers,
                                   size_t count);
-/* After ldb_reopen(): the same of journals alone. */
+/* After ldb_reopen(), or of a twin: the same of journals alone. */
 void ldb_obsolete_journals_sweep(struct ldb_db *db);
 /* Removes tables that no live version names any more. No lock held. */
 void ldb_obsolete_files_remove(struct ldb_db *db);

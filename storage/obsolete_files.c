@@ -66,6 +66,7 @@ struct sweep {
     uint64_t manifest_number;
     bool is_manifest_whole;  /* else it may have lost the names of tables */
     bool journals_only;      /* what else is dead stays */
+    bool keeps_journals;     /* dead ones stay */
     struct ldb_buf names;    /* NUL-terminated names to remove */
     struct ldb_buf journals; /* numbers, 8 bytes each, of dead ones */
 };
@@ -107,6 +108,8 @@ static enum ldb_status visit(void *context, const char *name)
     dead = is_dead(sweep, type, number);
     ldb_mutex_unlock(&sweep->db->mu);
     if (!dead)
+        return LDB_OK;
+    if (type == LDB_FILE_JOURNAL && sweep->keeps_journals)
         return LDB_OK;
     if (type == LDB_FILE_JOURNAL)
         return ldb_buf_append(&sweep->journals,
@@ -204,6 +207,7 @@ enum ldb_status ldb_obsolete_files_sweep(struct ldb_db *db, bool is_new,
                                          struct ldb_error *err)
 {
     struct sweep sweep = {.db = db,
+                          .keeps_journals = db->twin != NULL,
                           .names = LDB_BUF_INIT(SIZE_MAX),
                           .journals = LDB_BUF_INIT(SIZE_MAX)};
     size_t removed = 0;

@@ -19,7 +19,8 @@
  *   - goleveldb, LevelDB and ldb_open() find one of the leader's past states.
  *
  * Who calls what: ldb_twin_append(), ldb_twin_seal() and ldb_twin_sync() one
- * thread at a time; so the functions of plans, which may be another thread;
+ * thread at a time; so the functions of plans and ldb_twin_drop_flushed(),
+ * which may be another thread;
  * all else, and reads, any thread. err may be NULL. Out parameters are
  * untouched on failure.
  *
@@ -47,7 +48,8 @@
  * create_if_missing, with the bytes that any leader's has at first.
  *
  * Tables that the version does not name are removed: what was made or fetched
- * for an edit that was not installed has to be made again.
+ * for an edit that was not installed has to be made again. Journals that are in
+ * tables stay, until ldb_twin_drop_flushed().
  *
  * options: as for ldb_open(). strict_journal is taken as true, skip_* damage
  * and checksums as false, journal as LDB_JOURNAL_APPENDED. Those that shape
@@ -150,6 +152,15 @@ LDB_MUST_CHECK enum ldb_status ldb_twin_seal(struct ldb_db *db,
 LDB_MUST_CHECK enum ldb_status ldb_twin_sync(struct ldb_db *db,
                                              struct ldb_error *err,
                                              struct ldb_twin_position *out);
+
+/*
+ * Removes the journals that open found in the folder and tables hold: once it
+ * is known that the folder is a past of the leader's. Until then they may be of
+ * a history that is here alone (a leader that was killed after a flush, and
+ * before it had its journal archived), and tables lose what is overwritten. One
+ * that cannot be removed stays until it is called again.
+ */
+void ldb_twin_drop_flushed(struct ldb_db *db);
 
 /* ---- edits ---- */
 

@@ -536,6 +536,11 @@ enum ldb_status ldb_twin_tidy(struct ldb_db *db, struct ldb_error *err)
     return s;
 }
 
+void ldb_twin_drop_flushed(struct ldb_db *db)
+{
+    ldb_obsolete_journals_sweep(db);
+}
+
 enum ldb_status ldb_twin_install(struct ldb_db *db, struct ldb_twin_plan *plan,
                                  struct ldb_error *err)
 {

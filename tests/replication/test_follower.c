@@ -625,6 +625,42 @@ static void what_was_on_its_way_in_goes_when_it_streams(void **state)
                       &o.f.err);
 }
 
+/* That of an old leader may be the only one of what it has alone. */
+static void flushed_journals_go_when_it_streams(void **state)
+{
+    static const char path[] = TWIN_SHIP_DIR "/000001.log";
+    struct ldb_env *env = o.f.ship.options.env;
+    struct ldb_twin_state at;
+    uint64_t size;
+
+    (void)state;
+    follow_write(&o.f, 3, 3);
+    start();
+    wait_level();
+    stop();
+    ldb_twin_state(o.f.ship.db, &at);
+    assert_true(at.log_number > 1);
+    follow_close_twin(&o.f);
+    assert_ldb_ok(ldb_env_replace_file(env, TWIN_SHIP_DIR, path,
+                                       TWIN_SHIP_DIR "/t",
+                                       ldb_slice_str("ours"), &o.f.err),
+                  &o.f.err);
+    follow_open_twin(&o.f);
+    memory_peer_set_db(o.f.peer, NULL, NULL, NULL);
+    start();
+    wait_entered(REPL_FOLLOWER_WAITING, 2);
+    assert_ldb_ok(env->ops->file_size(env, path, &o.f.err, &size), &o.f.err);
+    memory_peer_set_db(o.f.peer, o.f.leader->db, &o.f.leader->options,
+                       LEADER_DIR);
+    follow_write(&o.f, 3, 0);
+    catch_up();
+    stop();
+    assert_ldb_status(LDB_NOT_FOUND,
+                      env->ops->file_size(env, path, &o.f.err, &size),
+                      &o.f.err);
+    follow_assert_same(&o.f);
+}
+
 static void an_epoch_begun_twice_stops_it(void **state)
 {
     ldb_sequence before;
@@ -923,6 +959,7 @@ int main(void)
         follower_test(another_cluster_is_waited_out),
         follower_test(a_cluster_that_was_asked_for_has_to_be_the_leaders),
         follower_test(what_was_on_its_way_in_goes_when_it_streams),
+        follower_test(flushed_journals_go_when_it_streams),
         follower_test(an_epoch_begun_twice_stops_it),
         follower_test(a_lower_epoch_is_waited_out),
         follower_test(who_is_too_far_behind_is_rebuilt),

@@ -10,6 +10,8 @@
 #include "replication/rebuild_intent.h"
 #include "replication/sidecar.h"
 #include "replication/twin_build.h"
+#include "storage/base/mem.h"
+#include "storage/version/file_names.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/rebuild_scene.h"
 
@@ -172,6 +174,58 @@ static void one_that_has_led_sets_its_journals_aside(void **state)
     fetch();
     expect_verdict(REPL_VERDICT_DIVERGED);
     assert_true(figures().files_set_aside > 0);
+    assert_int_equal(0, figures().entries_set_aside);
+    finish();
+}
+
+static enum ldb_status note_journal(void *context, const char *name)
+{
+    uint64_t number = 0;
+
+    if (ldb_file_name_parse(name, &number) == LDB_FILE_JOURNAL)
+        *(uint64_t *)context = number;
+    return LDB_OK;
+}
+
+/* Flushes and compacts; the journal is there again then, as a kill leaves it
+ * that comes before it is archived. */
+static void flush_and_keep_journal(void)
+{
+    struct ldb_env *env = scene->env;
+    uint64_t number = 0;
+    char *path;
+
+    assert_ldb_ok(
+        env->ops->list_dir(env, REBUILD_DIR, note_journal, &number, &err),
+        &err);
+    path = ldb_file_path(REBUILD_DIR, LDB_FILE_JOURNAL, number);
+    assert_non_null(path);
+    assert_ldb_ok(ldb_env_link_or_copy(env, path, "/kept.log", &err), &err);
+    rebuild_scene_lead(scene, 0, true);
+    assert_ldb_ok(ldb_env_link_or_copy(env, "/kept.log", path, &err), &err);
+    ldb_mem_free(path);
+}
+
+static void a_flushed_journal_of_one_that_has_led_is_set_aside(void **state)
+{
+    struct ldb_db *twin = NULL;
+
+    (void)state;
+    rebuild_scene_live(scene, 60);
+    rebuild_scene_follow(scene);
+    rebuild_scene_promote(scene);
+    rebuild_scene_lead(scene, 20, false);
+    flush_and_keep_journal();
+    rebuild_scene_write(scene, 20);
+    /* It begins as any follower does. */
+    assert_ldb_ok(
+        ldb_twin_open(REBUILD_DIR, &scene->ship.options, NULL, &err, &twin),
+        &err);
+    assert_ldb_ok(ldb_close(twin, &err), &err);
+    create(false);
+    fetch();
+    expect_verdict(REPL_VERDICT_DIVERGED);
+    assert_int_equal(1, figures().files_set_aside);
     assert_int_equal(0, figures().entries_set_aside);
     finish();
 }
@@ -577,6 +631,7 @@ int main(void)
         TEST(one_too_far_behind_keeps_what_it_has),
         TEST(a_tail_that_was_not_kept_is_set_aside),
         TEST(one_that_has_led_sets_its_journals_aside),
+        TEST(a_flushed_journal_of_one_that_has_led_is_set_aside),
         TEST(a_rewind_beyond_the_journals_waits_for_an_operator),
         TEST(an_unknown_history_waits_for_an_operator),
         TEST(a_damaged_manifest_is_an_unknown_history),

@@ -447,12 +447,45 @@ static void files_that_nothing_names_go(void **state)
     db_fixture_flush(f);
     db_fixture_close(f);
     db_fixture_write_file(f, "000099.ldb", ldb_slice_str("stray"));
-    db_fixture_write_file(f, "000001.log", ldb_slice_str("old"));
     db_fixture_write_file(f, "MANIFEST-000098", ldb_slice_str("stray"));
     open_twin(f);
     assert_int_equal(db_fixture_count_files(f, LDB_FILE_TABLE), 1);
     assert_int_equal(db_fixture_count_files(f, LDB_FILE_JOURNAL), 1);
     assert_int_equal(db_fixture_count_files(f, LDB_FILE_MANIFEST), 1);
+}
+
+/* A leader was killed between the edit of a flush and the archiving of its
+ * journal: that may be the only one of a history that ended. */
+static void flushed_journals_stay_until_they_are_dropped(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_buf journal = LDB_BUF_INIT(BYTES_MAX);
+
+    db_fixture_fill(f, 0, 10);
+    db_fixture_read_file(f, "000001.log", &journal);
+    db_fixture_flush(f);
+    db_fixture_fill(f, 10, 20);
+    db_fixture_close(f);
+    db_fixture_write_file(f, "000001.log", ldb_slice_of_buf(&journal));
+    for (int i = 0; i < 2; i++) {
+        struct ldb_twin_state at;
+
+        open_twin(f);
+        ldb_twin_state(f->db, &at);
+        assert_int_equal(at.journal_count, 1);
+        assert_true(at.log_number > 1);
+        db_fixture_assert_filled(f, 0, 20);
+        db_fixture_close(f);
+        assert_int_equal(db_fixture_count_files(f, LDB_FILE_JOURNAL), 2);
+    }
+    open_twin(f);
+    ldb_twin_drop_flushed(f->db);
+    assert_int_equal(db_fixture_count_files(f, LDB_FILE_JOURNAL), 1);
+    db_fixture_assert_filled(f, 0, 20);
+    db_fixture_close(f);
+    open_twin(f);
+    db_fixture_assert_filled(f, 0, 20);
+    ldb_buf_release(&journal);
 }
 
 static void writes_of_its_own_are_refused(void **state)
@@ -595,6 +628,7 @@ int main(void)
         TEST(an_empty_journal_behind_the_last_one_goes),
         TEST(too_many_journals_are_refused),
         TEST(files_that_nothing_names_go),
+        TEST(flushed_journals_stay_until_they_are_dropped),
         TEST(writes_of_its_own_are_refused),
         TEST(a_twin_is_not_read_only),
         TEST(a_twin_can_be_copied_checked_and_described),

@@ -199,6 +199,7 @@ void follow_begin(struct follow_fixture *f)
                                          &state.history, &f->err),
                   &f->err);
     repl_epoch_gate_last(f->gate, &options.epoch, &options.epoch_id);
+    ldb_twin_drop_flushed(f->ship.db); /* a twin of this fixture is a past */
     assert_ldb_ok(repl_session_create(&options, &f->err, &f->session), &f->err);
     repl_session_take_state(f->session, &state);
     repl_state_release(&state);

@@ -415,6 +415,7 @@ void twin_ship_converge(struct twin_ship *t)
     struct ldb_twin_state at;
 
     assert_ldb_ok(twin_ship_try_converge(t), &t->err);
+    ldb_twin_drop_flushed(t->db); /* all of it is the leader's */
     ldb_twin_state(t->db, &at);
     if (t->leader->op_count > 0)
         assert_true(at.applied.sequence >=
