@@ -13,6 +13,9 @@
 /* Of a copy that is not whole yet. */
 #define PART_SUFFIX ".part"
 
+/* The journal of entries as a journal of a folder: any number will do. */
+#define ENTRIES_PLAIN "000001.log"
+
 /* ---- names ---- */
 
 /* Whether a name is one of such a file, in the spelling that we print. */
@@ -50,6 +53,17 @@ static bool parse_name(const char *name, uint64_t *out_rewind)
         break;
     }
     return false;
+}
+
+const char *repl_diverged_plain_name(const char *name)
+{
+    const char *rest;
+    uint64_t rewind;
+
+    if (!parse_name(name, &rewind))
+        return NULL;
+    rest = strchr(name, '-') + 1;
+    return strcmp(rest, REPL_DIVERGED_ENTRIES) == 0 ? ENTRIES_PLAIN : rest;
 }
 
 static char *path_of(const char *dir, const char *name)

@@ -10,8 +10,8 @@
  *     leveld/diverged/R-NNNNNN.ldb    a table, of a folder of which nothing is
  *                                     known (.sst alike)
  *
- * so every file is one that `leveld dump` and both libraries read once it is
- * called NNNNNN.log or NNNNNN.ldb. Entries up to the rewind's fork are the
+ * so every file is one that `leveld dump` reads, and both libraries do once it
+ * is called NNNNNN.log or NNNNNN.ldb. Entries up to the rewind's fork are the
  * other history's too. A file there is whole, and does not change.
  *
  * Thread-safety: functions of their arguments. What sets aside has one caller
@@ -106,6 +106,13 @@ void repl_diverged_release(struct repl_diverged *diverged);
  * there or not. False: none can have that name. */
 LDB_MUST_CHECK bool repl_diverged_after(const struct repl_diverged *diverged,
                                         const char *name, size_t *out_index);
+/*
+ * What a file of that name would be called in a database's folder, by which its
+ * kind is told: what stands behind "R-", or of the journal of entries a
+ * journal's name; borrowed from name, or static. NULL: no name of such a file.
+ */
+const char *repl_diverged_plain_name(const char *name);
+
 /* NULL: nothing is known of it. */
 const struct repl_rewind *
 repl_diverged_rewind(const struct repl_diverged *diverged, uint64_t id);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "replication/diverged.h"
+#include "service/alias_env.h"
 #include "service/cmd_offline.h"
 #include "service/journal_listing.h"
 #include "storage/base/buf.h"
@@ -143,13 +145,28 @@ static enum ldb_status print_line(void *context, struct ldb_slice line)
     return LDB_IO;
 }
 
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+/* One of leveld/diverged/ is of the kind that it was before. */
 static enum ldb_status dump_file(const char *path, struct ldb_error *err,
                                  uint64_t *out_damages)
 {
+    struct svc_alias_env alias = svc_alias_env_make(path);
+    const char *plain = repl_diverged_plain_name(name_of(path));
+    struct ldb_options options;
     bool is_output_lost = false;
-    enum ldb_status s = ldb_describe_file(path, NULL, print_line,
-                                          &is_output_lost, err, out_damages);
+    enum ldb_status s;
 
+    ldb_options_init(&options);
+    if (plain != NULL)
+        options.env = &alias.env;
+    s = ldb_describe_file(plain != NULL ? plain : path, &options, print_line,
+                          &is_output_lost, err, out_damages);
     return is_output_lost ? output_lost(err) : s;
 }
 

@@ -146,7 +146,7 @@ class Run:
     def check_kept(self, node, entries):
         """What the node had written and was lost is kept there."""
         found = {(key, sequence)
-                 for key, sequence, _ in dump_diverged(node, self.folder)}
+                 for key, sequence, _ in dump_diverged(node)}
         missing = [entry for entry in entries if entry not in found]
         expect(not missing, f'{node.name} has lost {missing[:3]}, and has not '
                             f'kept them aside')

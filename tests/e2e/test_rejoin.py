@@ -82,13 +82,13 @@ def fill(node, entries):
 # ---- what was set aside ----
 
 def download(node, name, folder):
-    """The path of a copy under the name that `leveld dump` goes by."""
+    """The path of a copy under its name."""
     answer = node.get(f'/v1/replication/diverged/{name}')
     expect_equal(answer.status, 200, f'{name}: {answer}')
     with open(os.path.join(node.data, 'leveld', 'diverged', name),
               'rb') as file:
         expect(answer.body == file.read(), f'{name}: not what is on disk')
-    path = os.path.join(folder, '000001.log')
+    path = os.path.join(folder, name)
     with open(path, 'wb') as file:
         file.write(answer.body)
     return path

@@ -398,6 +398,34 @@ static void what_was_taken_survives_a_power_cut_whole(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void a_name_tells_the_kind_of_its_file(void **state)
+{
+    static const char *const rows[][2] = {
+        {"1-000007.log", "000007.log"},
+        {"12-000007.ldb", "000007.ldb"},
+        {"1-000007.sst", "000007.sst"},
+        {"3-entries.log", "000001.log"},
+        {"000007.log", NULL},
+        {"01-000007.log", NULL},
+        {"1-MANIFEST-000007", NULL},
+        {"1-CURRENT", NULL},
+        {"x-000007.log", NULL},
+        {"1-entries.ldb", NULL},
+        {"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *plain = repl_diverged_plain_name(rows[i][0]);
+
+        print_message("%s\n", rows[i][0]);
+        if (rows[i][1] == NULL)
+            assert_null(plain);
+        else
+            assert_string_equal(plain, rows[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +436,7 @@ int main(void)
         TEST(the_list_goes_on_behind_any_name),
         TEST(one_that_is_removed_meanwhile_is_left_out),
         TEST(names_from_outside_lead_nowhere_else),
+        TEST(a_name_tells_the_kind_of_its_file),
         TEST(more_rewinds_than_may_be_are_refused),
         TEST(damage_of_the_list_is_told),
         TEST(what_was_taken_survives_a_power_cut_whole),

@@ -189,6 +189,40 @@ static void a_file_is_listed_by_its_name(void **state)
     expect_in(f, "! 000003.ldb: block at 0: ");
 }
 
+/* A journal or table that a rewind set aside is listed as it was. */
+static void a_diverged_file_is_listed_under_its_own_name(void **state)
+{
+    static const char *const rows[][2] = {
+        {"000002.log", "1-000002.log"},
+        {"000002.log", "2-entries.log"},
+        {"000003.ldb", "3-000003.ldb"},
+    };
+    static char listing[OUTPUT_MAX];
+    struct fixture *f = *state;
+    char path[PATH_SIZE];
+    char aside[PATH_SIZE];
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        path_in(f, rows[i][0], path);
+        path_in(f, rows[i][1], aside);
+        assert_int_equal(dump(f, NULL, path, NULL), SVC_EXIT_CLEAN);
+        memcpy(listing, f->output, sizeof(listing));
+        assert_true(strlen(listing) > 0);
+        assert_int_equal(rename(path, aside), 0);
+        assert_int_equal(dump(f, NULL, aside, NULL), SVC_EXIT_CLEAN);
+        assert_string_equal(f->output, listing);
+        assert_int_equal(rename(aside, path), 0);
+        assert_int_equal(dump(f, NULL, aside, NULL), SVC_EXIT_USAGE);
+        expect_in(f, rows[i][1]);
+    }
+    path_in(f, "000003.ldb", path);
+    path_in(f, "4-000003.ldb", aside);
+    damage_table(f);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(dump(f, NULL, aside, NULL), SVC_EXIT_DAMAGE);
+    expect_in(f, "! 000003.ldb: block at 0: ");
+}
+
 /* dump(f, NULL, "-", second) with that file for standard input. */
 static int dump_input(struct fixture *f, const char *path, const char *second)
 {
@@ -311,6 +345,7 @@ int main(void)
         CASE(a_folder_is_its_live_entries_and_their_digest),
         CASE(a_damaged_folder_has_no_digest),
         CASE(a_file_is_listed_by_its_name),
+        CASE(a_diverged_file_is_listed_under_its_own_name),
         CASE(standard_input_is_listed_as_a_journal),
         CASE(what_cannot_be_dumped_is_wrong_usage),
         CASE(a_full_output_is_told),

@@ -241,7 +241,7 @@ ENTRY = re.compile(r'  "([^"]*)"@(\d+):(put|delete)(?: = "([^"]*)")?')
 
 def dump_journal(path):
     """[(key, sequence, value's first bytes or None)] of a journal that has a
-    journal's name."""
+    journal's name, or that of one which was kept aside."""
     found = []
     for line in run_offline('dump', path).splitlines():
         match = ENTRY.match(line)
@@ -252,14 +252,12 @@ def dump_journal(path):
     return found
 
 
-def dump_diverged(node, folder):
-    """All that the node has kept aside; folder is for copies."""
+def dump_diverged(node):
+    """All that the node has kept aside."""
     aside = os.path.join(node.data, 'leveld', 'diverged')
-    copy = os.path.join(folder, '000001.log')
     found = []
     for name in os.listdir(aside) if os.path.isdir(aside) else ():
-        shutil.copyfile(os.path.join(aside, name), copy)
-        found += dump_journal(copy)
+        found += dump_journal(os.path.join(aside, name))
     return found
 
 
