@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The curl lines of README.md and docs/http_api.md do what the pages say:
 each block is run by a shell as it stands there, with the port of a server
-started here in place of 8080."""
+started here in place of 8080. A line that looks like such a command and is not
+run is a failure."""
 import os
 import re
 import shutil
@@ -10,8 +11,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (PATIENCE, ROOT, Server, Skip, Suite, expect, expect_equal,
-                    keep_aside)
+from leveld import (PATIENCE, ROOT, Failure, Server, Skip, Suite, expect,
+                    expect_equal, keep_aside)
 
 PAGES = ['README.md', 'docs/http_api.md']
 
@@ -33,13 +34,25 @@ def commands_of(text):
     for line in text.splitlines():
         if open_lines:
             open_lines.append(line)
-        elif re.match(r'    (curl |[A-Z]+=)', line):
+        elif re.match(r'    (curl |[A-Z]+=(\S+$|\$\())', line):
             open_lines = [line]
         if open_lines and '\n'.join(open_lines).count("'") % 2 == 0:
             commands.append('\n'.join(open_lines).strip())
             open_lines = []
     expect(not open_lines, f'a quote is left open: {open_lines}')
     return commands
+
+
+# A line that begins with curl, behind what may stand before it there.
+LOOKS_RUN = re.compile(r'[\s$#>`*-]*(\w+=\S*\s+)*(\w+=["$(]*)?curl\s')
+
+
+def check_all_are_run(text, commands):
+    """Every line of the page that begins with curl stands in one command."""
+    lines = [line.strip() for line in text.splitlines() if LOOKS_RUN.match(line)]
+    run = [line.strip() for command in commands
+           for line in command.splitlines() if LOOKS_RUN.match(line)]
+    expect_equal(lines, run, 'lines with curl, and those that are run')
 
 
 def run_command(folder, setup, command, port):
@@ -63,7 +76,9 @@ def page_case(folder, page):
     with open(os.path.join(folder, '.curlrc'), 'w', encoding='ascii') as rc:
         rc.write(CURLRC)
     with open(os.path.join(ROOT, page), encoding='utf-8') as file:
-        commands = commands_of(file.read())
+        text = file.read()
+    commands = commands_of(text)
+    check_all_are_run(text, commands)
     setup, count = '', 0
     with Server(os.path.join(folder, 'data'), '--checkpoint-dir',
                 os.path.join(folder, 'copies')) as server:
@@ -82,8 +97,24 @@ def page_case(folder, page):
     return f'{count} commands'
 
 
+def passed_over_case(_folder):
+    """Pages whose lines would not be run."""
+    pages = ['  curl a', 'curl a', '     curl a', '```\ncurl a\n```',
+             '    $ curl a', '    X=1 curl a', '\tcurl a', '- curl a']
+    sound = "    curl a\n    X=$(curl b)\n    curl -d '\n  curl' c\n"
+    check_all_are_run(sound, commands_of(sound))
+    for page in pages:
+        try:
+            check_all_are_run(sound + page, commands_of(sound + page))
+        except Failure:
+            continue
+        raise Failure(f'{page!r} was passed over')
+    return f'{len(pages)} pages'
+
+
 def main():
     suite = Suite()
+    suite.run('no line is passed over', passed_over_case)
     for page in PAGES:
         suite.run(f'curl lines of {page}', page_case, page)
     return suite.finish()
