@@ -108,7 +108,7 @@ void svc_reply_end(struct svc_exchange *x)
     x->stream = NULL;
 }
 
-/* Never called: the answer to a HEAD has a length and no body. */
+/* Never called: the answer to a HEAD has no body. */
 static ssize_t read_nothing(void *cls, uint64_t position, char *out, size_t max)
 {
     (void)cls;
@@ -118,6 +118,24 @@ static ssize_t read_nothing(void *cls, uint64_t position, char *out, size_t max)
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+/*
+ * The answer to the HEAD of a stream. As chunks the library would send the last
+ * one of them all the same, and a client takes that for the beginning of the
+ * next answer; without chunks the connection is closed behind the headers.
+ */
+static struct MHD_Response *make_unknown(void)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, 1, read_nothing, NULL, NULL);
+
+    if (response == NULL ||
+        MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+                                 MHD_RO_END) == MHD_YES)
+        return response;
+    MHD_destroy_response(response);
+    return NULL;
+}
+
 static struct MHD_Response *make_empty(struct svc_exchange *x)
 {
     const struct api_response *answer = &x->api.response;
@@ -125,9 +143,9 @@ static struct MHD_Response *make_empty(struct svc_exchange *x)
 
     if (x->api.method != API_HEAD || len == 0)
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    return MHD_create_response_from_callback(
-        len == API_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : len, 1, read_nothing,
-        NULL, NULL);
+    if (len == API_LENGTH_UNKNOWN)
+        return make_unknown();
+    return MHD_create_response_from_callback(len, 1, read_nothing, NULL, NULL);
 }
 
 static struct MHD_Response *make_from_buf(struct svc_exchange *x)

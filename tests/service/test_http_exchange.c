@@ -300,6 +300,9 @@ void api_exchange_finish(struct api_exchange *x)
     } else if (path_is(x, "/head")) {
         api_answer_empty(x, 200);
         x->response.head_length = 12345;
+    } else if (path_is(x, "/head-of-stream")) {
+        api_answer_empty(x, 200);
+        x->response.head_length = API_LENGTH_UNKNOWN;
     } else if (path_is(x, "/static")) {
         api_answer_static(x, 200, "text/plain", ldb_slice_str("static"));
     } else if (path_is(x, "/drip") || path_is(x, "/drip-now") ||
@@ -964,6 +967,24 @@ static void answers_have_their_length_and_form(void **state)
     assert_int_equal(1, app.streams_destroyed);
 }
 
+/* What follows on the headers would be read as the next answer. */
+static void the_head_of_a_stream_is_headers_and_no_more(void **state)
+{
+    struct svc_http_server *server = start_plain();
+    int fd = connect_to(server);
+
+    (void)state;
+    send_text(fd, "HEAD /head-of-stream HTTP/1.1\r\nHost: a\r\n\r\n");
+    read_until(fd, NULL);
+    assert_starts("HTTP/1.1 200");
+    assert_has("Connection: close\r\n");
+    assert_null(strstr(answer, "Transfer-Encoding"));
+    assert_null(strstr(answer, "Content-Length"));
+    assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    close(fd);
+    end(server);
+}
+
 static void a_stream_of_known_length_says_it(void **state)
 {
     struct svc_http_server *server = start_plain();
@@ -1320,6 +1341,7 @@ int main(void)
             client_that_leaves_between_pieces_is_buried_once_woken),
         cmocka_unit_test(upload_over_the_budget_is_503_until_space_is_back),
         cmocka_unit_test(answers_have_their_length_and_form),
+        cmocka_unit_test(the_head_of_a_stream_is_headers_and_no_more),
         cmocka_unit_test(a_stream_of_known_length_says_it),
         cmocka_unit_test(failed_stream_is_cut_without_its_end),
         cmocka_unit_test(stream_ends_when_its_client_leaves),
