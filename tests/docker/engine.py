@@ -40,9 +40,6 @@ wait $! || true
 wait $! || true
 '''
 
-# A name that is no container's is asked of nobody, and is not there at once: the
-# machine's name server cannot be reached from the namespace.
-FLAGS_TO_RUN = ['--dns', '127.0.0.1']
 FLAGS_TO_BUILD = ['--bridge=none', '--iptables=false', '--ip6tables=false',
                   '--ip-forward=false', '--ip-masq=false']
 
@@ -100,7 +97,7 @@ class Engine:
                 '--exec-root', os.path.join(self.folder, 'exec'),
                 '--pidfile', os.path.join(self.folder, 'docker.pid'),
                 '--host', 'unix://' + self.socket_path, '--log-level', 'warn'
-                ] + (FLAGS_TO_BUILD if self.to_build else FLAGS_TO_RUN)
+                ] + (FLAGS_TO_BUILD if self.to_build else [])
 
     def __enter__(self):
         os.makedirs(self.data_root, exist_ok=True)
