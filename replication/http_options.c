@@ -10,9 +10,9 @@
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
 
-/* CURLOPT_PROTOCOLS_STR; and curl_global_init() from any thread since 7.84. */
-#if LIBCURL_VERSION_NUM < 0x075500
-#error "libcurl 7.85 or later is needed"
+/* CURLOPT_QUICK_EXIT; and curl_global_init() from any thread since 7.84. */
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "libcurl 7.87 or later is needed"
 #endif
 
 /* As libcurl reads from a socket. Chosen: two journal blocks and more. */
@@ -236,6 +236,11 @@ int repl_http_options_apply(const struct repl_http_options *options, void *easy)
     SET(CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
     SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? connect_ms : 1L);
     SET(CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_S);
+    /* A name server that does not answer holds up libcurl's thread that asks
+     * it, not who has given up: the thread ends, and frees what it has, when
+     * the resolver does. Without it each such request would wait for that, up
+     * to half a minute, and so would a stop. */
+    SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
     SET(CURLOPT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);

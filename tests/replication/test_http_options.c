@@ -1,15 +1,21 @@
-/* Whom a transport may go to, before it goes. */
+/* Whom a transport may go to, before it goes; and how patiently. */
 #include "replication/http_options.h"
 
 #include <curl/curl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "replication/protocol.h"
+#include "replication/transport_http.h"
 #include "storage/base/mem.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
+#include "tests/support/patience.h"
 #include "tests/support/raw_server.h"
 
 static struct repl_http_options good_options(void)
@@ -257,6 +263,117 @@ static void a_connection_ends_when_nothing_is_taken(void **state)
     raw_server_stop(server);
 }
 
+/* ---- a name server that does not answer ---- */
+
+/*
+ * libcurl asks for a name on a thread of its own, by the getaddrinfo() below:
+ * it answers when the test lets it, so a request that ends before has not
+ * waited for it.
+ */
+static sem_t is_asked;
+static sem_t may_answer;
+static sem_t has_answered;
+static atomic_bool is_tired; /* it was never let to: somebody waits for it */
+
+/* Whether it came, or the test's patience ended. */
+static bool wait_for(sem_t *sem)
+{
+    struct timespec limit = {0};
+
+    (void)clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += PATIENCE_S;
+    return sem_timedwait(sem, &limit) == 0;
+}
+
+/* In place of the C library's, also for libcurl. */
+__attribute__((visibility("default"))) int
+getaddrinfo(const char *restrict name, const char *restrict service,
+            const struct addrinfo *restrict hints,
+            struct addrinfo **restrict out)
+{
+    (void)name;
+    (void)service;
+    (void)hints;
+    (void)out;
+    (void)sem_post(&is_asked);
+    if (!wait_for(&may_answer))
+        atomic_store(&is_tired, true);
+    (void)sem_post(&has_answered);
+    return EAI_AGAIN;
+}
+
+struct asking {
+    struct repl_peer *peer;
+    struct repl_transport *t;
+};
+
+/* The request ends with that; the name server has not answered by then. */
+static void expect_unanswered(const struct repl_http_options *options,
+                              void (*meanwhile)(void *context),
+                              enum ldb_status expected)
+{
+    struct ldb_env *env = options->env;
+    struct ldb_buf out = LDB_BUF_INIT(1 << 20);
+    struct ldb_slice none = {0};
+    struct ldb_thread *thread = NULL;
+    struct asking asking = {0};
+    struct ldb_error err = {0};
+    unsigned http = 0;
+
+    assert_int_equal(0, sem_init(&is_asked, 0, 0));
+    assert_int_equal(0, sem_init(&may_answer, 0, 0));
+    assert_int_equal(0, sem_init(&has_answered, 0, 0));
+    assert_ldb_ok(repl_http_peer_create(options, &err, &asking.peer), &err);
+    assert_ldb_ok(asking.peer->open(asking.peer, &err, &asking.t), &err);
+    assert_ldb_ok(env->ops->thread_start(env, "meanwhile", meanwhile, &asking,
+                                         &err, &thread),
+                  &err);
+    assert_int_equal(expected,
+                     asking.t->ops->call(asking.t, "/v1/replication/state",
+                                         none, &err, &out, &http));
+    env->ops->thread_join(env, thread);
+    asking.t->ops->destroy(asking.t);
+    repl_peer_destroy(asking.peer);
+    assert_false(atomic_load(&is_tired));
+    assert_int_equal(0, sem_post(&may_answer));
+    assert_true(wait_for(&has_answered));
+    ldb_buf_release(&out);
+}
+
+static void wait_alone(void *context)
+{
+    (void)context;
+    (void)wait_for(&is_asked);
+}
+
+static void a_limit_of_time_does_not_wait_for_the_name(void **state)
+{
+    struct repl_http_options options = good_options();
+
+    (void)state;
+    options.connect_timeout_us = UINT64_C(50000);
+    /* Nothing was sent. */
+    expect_unanswered(&options, wait_alone, LDB_STALLED);
+}
+
+static void wait_and_interrupt(void *context)
+{
+    struct asking *asking = context;
+
+    (void)wait_for(&is_asked);
+    asking->t->ops->interrupt(asking->t);
+}
+
+static void an_interrupt_does_not_wait_for_the_name(void **state)
+{
+    struct repl_http_options options = good_options();
+
+    (void)state;
+    options.connect_timeout_us = PATIENCE_US;
+    options.head_timeout_us = PATIENCE_US;
+    expect_unanswered(&options, wait_and_interrupt, LDB_CANCELLED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +386,8 @@ int main(void)
         cmocka_unit_test(a_copy_is_its_own),
         cmocka_unit_test(a_handle_takes_all_of_them),
         cmocka_unit_test(a_connection_ends_when_nothing_is_taken),
+        cmocka_unit_test(a_limit_of_time_does_not_wait_for_the_name),
+        cmocka_unit_test(an_interrupt_does_not_wait_for_the_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
