@@ -4,9 +4,10 @@ that nobody else has.
 Mount and process namespace: no mount of a container shows on this machine, and
 when the engine ends, or whoever started it, even by SIGKILL, everything in it
 ends too. Network namespace, unless it is to build: bridges, addresses, NAT and
-published ports are in there; ip() says how to get there. To build it stays in
-the network that there is, which RUN needs for packages, and touches nothing of
-it: no bridge, no rule, no forwarding."""
+published ports are in there; enter() says how to get there. To build it stays
+in the network that there is, which RUN needs for packages, and touches nothing
+of it: no bridge, no rule, no forwarding. Containers are in a control group of
+its own, beneath ours: what bounds us bounds them."""
 import os
 import shutil
 import signal
@@ -62,6 +63,18 @@ def children_of(pid):
     return found
 
 
+def remove_control_groups(name):
+    """Of every hierarchy there is; what is in use stays."""
+    for above, folders, _ in os.walk('/sys/fs/cgroup'):
+        if name in folders:
+            folders.remove(name)
+            for path, _, _ in os.walk(os.path.join(above, name), topdown=False):
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    pass
+
+
 class Engine:
     def __init__(self, data_root, log_path, to_build):
         self.data_root = data_root
@@ -96,7 +109,11 @@ class Engine:
         return ['--config-file', path, '--data-root', self.data_root,
                 '--exec-root', os.path.join(self.folder, 'exec'),
                 '--pidfile', os.path.join(self.folder, 'docker.pid'),
-                '--host', 'unix://' + self.socket_path, '--log-level', 'warn'
+                '--host', 'unix://' + self.socket_path, '--log-level', 'warn',
+                # Not by systemd, which knows other process ids than are in
+                # here. A name without a slash is beneath our own group.
+                '--exec-opt', 'native.cgroupdriver=cgroupfs',
+                '--cgroup-parent', os.path.basename(self.folder)
                 ] + (FLAGS_TO_BUILD if self.to_build else [])
 
     def __enter__(self):
@@ -157,4 +174,5 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        remove_control_groups(os.path.basename(self.folder))
         shutil.rmtree(self.folder, ignore_errors=True)
