@@ -542,12 +542,14 @@ def roles_case(folder):
         after = change(document, one, 'handover',
                        {'to': url_of(two), 'timeout': '60s'})
         expect_equal(after['role'], 'follower', 'after the handover')
+        wait_for_epoch(one, after['epoch'])
         with Client(two) as client:
-            written = client.put(b'b', b'2').sequence()
+            # At both: one is to lead again.
+            written = client.request('PUT', '/v1/kv/b?replicas=1', b'2',
+                                     {'Leveld-Timeout': '5m'}).sequence()
             page = client.get('/v1/changes?since=1').json()
             expect_equal([item['sequence'] for item in page['items']],
                          [written], 'changes after 1 at the new leader')
-        wait_for_epoch(one, after['epoch'])
         after = change(document, two, 'demote', {'leader': url_of(one)})
         expect_equal(after['role'], 'follower', 'after the demotion')
         after = change(document, one, 'promote', {})
