@@ -18,9 +18,6 @@ What happens, in which order and when is random, by a seed that is printed.
                             get twice that time again where they are slower
 
   LEVELD_CLUSTER_SECONDS=900 LEVELD_CLUSTER_WRITES=1000000 is the long form.
-
-Without one of the first two it is skipped, and says so: a thing that it found is
-not mended yet (docs/testing.md).
 """
 import collections
 import os
@@ -33,7 +30,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from cluster import (are_twins, check_prefixes, copy_folder, digests_of,
                      dump_diverged, end_nodes, make_nodes, open_copy,
                      wait_until)
-from leveld import (Client, Failure, Skip, Suite, expect, expect_equal,
+from leveld import (Client, Failure, Suite, expect, expect_equal,
                     need_oracles)
 from write_load import Pace, Target, Writer, value_of
 from write_model import (DURABLE, LOOSE, REPLICATED, History, Write,
@@ -95,6 +92,7 @@ class Run:
         self.owed = {}  # node: [(key, sequence)] that it has to keep aside
         self.catch_ups = []
         self.epoch = 0
+        self.seconds = 0  # how long there were kills at random
 
     # ---- nodes ----
 
@@ -323,6 +321,10 @@ class Run:
         self.leader_dies(True)
         self.wait_level()
 
+    def kills(self):
+        return sum(self.counts[what] for what in (
+            'followers killed', 'leaders killed', 'killed at their start'))
+
     def operations(self):
         return sum(writer.operations for writer in self.writers)
 
@@ -344,6 +346,7 @@ class Run:
                 told = time.monotonic()
                 print(f'# {told - begun:.0f} s: {self.operations()} '
                       f'operations, {dict(self.counts)}', flush=True)
+        self.seconds = time.monotonic() - begun
         self.wait_level()
 
     # ---- the end ----
@@ -371,10 +374,6 @@ class Run:
 
 def kill_case(folder, seed):
     need_oracles()
-    if not ('LEVELD_CLUSTER_SECONDS' in os.environ or
-            'LEVELD_SEED' in os.environ):
-        raise Skip('what it finds now and then is not mended yet, see '
-                   'docs/testing.md: set LEVELD_CLUSTER_SECONDS=8')
     run = Run(folder, seed)
     try:
         run.begin()
@@ -397,6 +396,8 @@ def kill_case(folder, seed):
     finally:
         run.target.finish()
         end_nodes(run.nodes)
+    expect_equal(run.counts['folders opened'], run.kills(),
+                 'a dead folder for each kill')
     return describe(run, seed, content)
 
 
@@ -405,7 +406,8 @@ def describe(run, seed, content):
     for writer in run.writers:
         answers.update(writer.answers)
     times = sorted(run.catch_ups)
-    return (f'seed {seed}: {run.operations()} operations in '
+    return (f'seed {seed}: {run.operations()} operations of {WRITES} in '
+            f'{run.seconds:.0f} s, '
             f'{answers[LOOSE] + answers[DURABLE] + answers[REPLICATED]} '
             f'writes acknowledged ({answers[REPLICATED]} with a replica, '
             f'{answers[DURABLE]} durable, {answers["timed out"]} of them with '
