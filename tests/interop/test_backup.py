@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """GET /v1/backup while clients write: the tar holds exactly the writes up to
-its sequence, and opens in both reference libraries and in leveld. A slow
-reader holds the tables of its time and no more; one that leaves holds none."""
+its sequence, as scans do which are held to the same writes, and what a scan of
+a snapshot at that very sequence gives; it opens in both reference libraries and
+in leveld. A slow reader holds the tables of its time and no more; one that
+leaves holds none. LEVELD_BACKUPS=40 takes more of them."""
+import base64
 import io
+import json
 import os
 import random
 import socket
@@ -14,22 +18,25 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (PATIENCE, Client, Digest, Failure, Server, Suite,
-                    check_with_both, expect, expect_equal, need_oracles)
+from leveld import (NDJSON, PATIENCE, Client, Digest, Failure, Server, Suite,
+                    check_with_both, expect, expect_equal, lines_of,
+                    need_oracles)
 
 WRITERS = 4
-BACKUPS = 4
+BACKUPS = int(os.environ.get('LEVELD_BACKUPS', 4))
 SMALL = ['--write-buffer', '64KiB', '--table-size', '64KiB', '--level1-size',
          '1MiB']
 
 
 class Writer(threading.Thread):
-    """Writes random keys until told to stop; writes: (sequence, key, value),
-    of a batch with the sequence that each operation got."""
+    """Writes random keys until told to stop, while go is set; writes:
+    (sequence, key, value), of a batch with the sequence that each operation
+    got."""
 
-    def __init__(self, server, number, stop):
+    def __init__(self, server, number, stop, go):
         super().__init__()
         self.server, self.number, self.stop = server, number, stop
+        self.go = go
         self.rng = random.Random(number)
         self.writes = []
         self.failure = None
@@ -45,7 +52,8 @@ class Writer(threading.Thread):
         try:
             with Client(self.server) as client:
                 while not self.stop.is_set():
-                    self.write(client)
+                    if self.go.wait(0.05):
+                        self.write(client)
         except Exception as error:  # pylint: disable=broad-except
             self.failure = f'writer {self.number}: {error!r}'
 
@@ -88,13 +96,51 @@ def state_at(writes, sequence):
     return {key: value for key, value in content.items() if value is not None}
 
 
+def scan(client, query=''):
+    """(sequence, digest) of a whole scan."""
+    client.connection.request('GET', '/v1/range?encoding=base64' + query,
+                              headers={'Accept': NDJSON})
+    response = client.connection.getresponse()
+    expect_equal(response.status, 200, 'scan')
+    lines = [json.loads(line) for line in lines_of(response)]
+    end = lines.pop()
+    expect_equal((end.get('end'), end['count']), (True, len(lines)), 'its end')
+    expect_equal(end['sequence'], int(response.headers['leveld-sequence']),
+                 'sequence of a scan')
+    return end['sequence'], Digest.of(
+        (base64.b64decode(line['key']), base64.b64decode(line['value']))
+        for line in lines)
+
+
+def take_with_snapshot(server, go):
+    """(sequence, bytes, digest): a backup and what a scan of a snapshot at its
+    sequence gives, while clients write. For both to begin at one sequence the
+    writers wait for a moment, until the head of the backup is there."""
+    with Client(server) as client, Client(server) as other:
+        for _ in range(1000):
+            go.clear()
+            snapshot = other.request('POST', '/v1/snapshots').json()
+            client.connection.request('GET', '/v1/backup')
+            response = client.connection.getresponse()
+            go.set()
+            expect_equal(response.status, 200, 'status')
+            sequence = int(response.headers['leveld-sequence'])
+            if sequence == snapshot['sequence']:
+                seen, digest = scan(other, f'&snapshot={snapshot["id"]}')
+                expect_equal(seen, sequence, 'sequence of the snapshot')
+                return sequence, response.read(), digest
+            response.read()
+    raise Failure('no backup began at the sequence of its snapshot')
+
+
 def load_case(folder):
     need_oracles()
-    stop = threading.Event()
-    taken = []
+    stop, go = threading.Event(), threading.Event()
+    go.set()
+    taken, scanned = [], []
     with Server(os.path.join(folder, 'data'), *SMALL) as server, \
             Client(server) as client:
-        writers = [Writer(server, i, stop) for i in range(WRITERS)]
+        writers = [Writer(server, i, stop, go) for i in range(WRITERS)]
         while len(taken) < BACKUPS:
             before = client.get('/stats').json()['sequence']
             sequence, tar = take_backup(client)
@@ -103,6 +149,10 @@ def load_case(folder):
                    f'between {before} and {after}')
             if not taken or sequence > taken[-1][0] + 500:
                 taken.append((sequence, tar))
+                scanned.append(scan(client))
+        sequence, tar, digest = take_with_snapshot(server, go)
+        taken.append((sequence, tar))
+        scanned.append((sequence, digest))
         stop.set()
         for writer in writers:
             writer.join(PATIENCE)
@@ -111,6 +161,9 @@ def load_case(folder):
     writes = sorted(write for writer in writers for write in writer.writes)
     expect_equal([write[0] for write in writes],
                  list(range(1, len(writes) + 1)), 'sequences')
+    for sequence, digest in scanned:
+        expect_equal(digest, Digest.of_dict(state_at(writes, sequence)),
+                     f'a scan at {sequence}')
     for number, (sequence, tar) in enumerate(taken):
         copy = os.path.join(folder, f'copy{number}')
         unpack(tar, copy)
@@ -118,7 +171,8 @@ def load_case(folder):
         check_with_both(copy, digest)
         with Server(copy) as server, Client(server) as client:
             expect_equal(Digest.of(client.ndjson()), digest, 'served')
-    return f'{BACKUPS} backups among {len(writes)} writes'
+    return (f'{len(taken)} backups and {len(scanned)} scans among '
+            f'{len(writes)} writes')
 
 
 def begin_backup(server):
