@@ -4,7 +4,8 @@ one order of everything: writes with and without conditions, deletes, batches
 with conditions and ranges, reads, multigets, pages, streams and snapshots,
 judged by tests/support/linearizable.py. Each round is a new server with other
 options and a new history; small memtables make flushes and compactions of it,
-and an operator asks for more of them, and for backups.
+and an operator asks for more of them, and for backups. Each history is then
+broken in one place, in every way that there is below, and has to be rejected.
 
   test_linearizable.py [--rounds N] [--requests N] [--seed N]
 """
@@ -314,6 +315,102 @@ def condition_json(condition):
     return {'key': key, 'exists': condition.kind == 'present'}
 
 
+# ---- histories that are broken on purpose ----
+
+def pick(rng, history, kind, test):
+    """The index of one of that kind, or None."""
+    found = [index for index, operation in enumerate(history)
+             if isinstance(operation, kind) and test(operation)]
+    return rng.choice(found) if found else None
+
+
+def replaced(history, index, **members):
+    changed = list(history)
+    changed[index] = history[index]._replace(**members)
+    return changed
+
+
+def without_a_write(rng, history):
+    index = pick(rng, history, Write, lambda write: write.count > 0)
+    return history[:index] + history[index + 1:]
+
+
+def with_two_writes_in_each_others_place(rng, history):
+    """Of which one was answered before the other was sent."""
+    first = pick(rng, history, Write, lambda write: write.count == 1)
+    ret = history[first].ret
+    second = pick(rng, history, Write,
+                  lambda write: write.count == 1 and write.call > ret)
+    if second is None:
+        return None
+    return replaced(replaced(history, first, last=history[second].last),
+                    second, last=history[first].last)
+
+
+def with_a_read_of_long_ago(rng, history):
+    last = max(write.last for write in history if isinstance(write, Write))
+    now = max(operation.ret or 0 for operation in history)
+    index = pick(rng, history, Read,
+                 lambda read: read.call is not None and read.seen < last)
+    return replaced(history, index, call=now + 1, ret=now + 2)
+
+
+def with_a_changed_item(rng, history, item_of_it):
+    index = pick(rng, history, Read, lambda read: any(
+        item is not None and item[1] is not None for _, item in read.items))
+    items = [(key, item_of_it(item) if item and item[1] is not None else item)
+             for key, item in history[index].items]
+    return replaced(history, index, items=items)
+
+
+def with_another_value(rng, history):
+    return with_a_changed_item(rng, history, lambda item: (item[0],
+                                                           item[1] + b'!'))
+
+
+def with_a_lost_key(rng, history):
+    return with_a_changed_item(rng, history, lambda item: None)
+
+
+def with_half_a_batch_seen(rng, history):
+    batch = pick(rng, history, Write, lambda write: write.count > 1)
+    index = pick(rng, history, Read, lambda read: True)
+    return replaced(history, index, seen=history[batch].last - 1)
+
+
+def with_a_refusal_of_a_state_that_never_was(rng, history):
+    last = max(write.last for write in history if isinstance(write, Write))
+    index = pick(rng, history, Refused, lambda refused: True)
+    return replaced(history, index, current=last + 1)
+
+
+def with_a_hole_in_a_page(rng, history):
+    index = pick(rng, history, Page, lambda page: len(page.items) > 1)
+    return replaced(history, index, items=history[index].items[1:])
+
+
+BREAKERS = (without_a_write, with_two_writes_in_each_others_place,
+            with_a_read_of_long_ago, with_another_value, with_a_lost_key,
+            with_half_a_batch_seen, with_a_refusal_of_a_state_that_never_was,
+            with_a_hole_in_a_page)
+
+
+def check_broken(history, rng):
+    """How many histories were made of a sound one, and rejected."""
+    count = 0
+    for breaker in BREAKERS:
+        broken = breaker(rng, history)
+        if broken is None:
+            continue
+        try:
+            check(broken)
+        except NotLinearizable:
+            count += 1
+            continue
+        raise Failure(f'{breaker.__name__}: a broken history was accepted')
+    return count
+
+
 # ---- a round ----
 
 def call_in_process(connection, server, number, seed, requests):
@@ -392,23 +489,27 @@ def run_round(folder, seed, requests):
     state = check(history)
     expect_equal(dict(map(item_of, answer.json()['items'])), state,
                  'what is there at the end')
-    return history
+    return history, check_broken(history, random.Random(seed))
 
 
 def rounds_case(folder, rounds, requests, seed):
     counts = {Write: 0, Refused: 0, Read: 0, Page: 0}
+    rejected = 0
     for number in range(rounds):
         try:
-            history = run_round(os.path.join(folder, f'{number}'),
-                                f'{seed}/{number}', requests)
+            history, broken = run_round(os.path.join(folder, f'{number}'),
+                                        f'{seed}/{number}', requests)
         except (NotLinearizable, Failure) as failure:
             raise Failure(f'seed {seed}, round {number}: {failure}') from None
+        rejected += broken
         for operation in history:
             counts[type(operation)] += 1
     expect(min(counts.values()) > rounds, f'too few of a kind: {counts}')
+    expect(rejected >= (len(BREAKERS) - 1) * rounds, f'{rejected} rejected')
     return (f'{rounds} rounds, {CLIENTS} clients, seed {seed}: '
             f'{counts[Write]} writes, {counts[Refused]} refused by a '
-            f'condition, {counts[Read] + counts[Page]} reads')
+            f'condition, {counts[Read] + counts[Page]} reads; {rejected} '
+            'histories broken on purpose, and rejected')
 
 
 def main():
