@@ -107,6 +107,47 @@ def reader_case(folder):
         expect_equal(len(client.get('/v1/kv/a').body), size, 'the value')
 
 
+def stalled_case(folder):
+    """Readers of streams that take nothing any more: they are cut, and what
+    they held goes with them; meanwhile others write and read as ever."""
+    targets = [('/v1/range', 'application/x-ndjson'),
+               ('/v1/changes?since=0', 'application/x-ndjson'),
+               ('/v1/changes?since=0', 'text/event-stream'),
+               ('/v1/backup', '*/*')]
+
+    def held(server):
+        stats = figures(server)
+        return (stats['engine']['reads']['live_cursors'],
+                stats['changes']['feeds'], stats['admin']['backups_running'])
+
+    with Server(os.path.join(folder, 'data'), '--idle-timeout',
+                '10s') as server:
+        # More than the buffers of a connection take.
+        value = os.urandom(1 << 20)
+        for number in range(24):
+            with Client(server) as client:
+                expect_equal(client.put(b'k%02d' % number, value).status, 204,
+                             'PUT')
+        talks = []
+        for target, accept in targets:
+            talk = Talk(server)
+            talk.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            talk.send(head('GET', target, f'Accept: {accept}'))
+            expect(talk.socket.recv(15) == b'HTTP/1.1 200 OK', target)
+            talks.append(talk)
+        expect_equal(held(server), (1, 2, 1), 'what streams hold')
+        limit = time.monotonic() + LIMIT
+        while held(server) != (0, 0, 0):
+            expect(time.monotonic() < limit, f'{held(server)} are held still')
+            with Client(server) as client:
+                expect_equal(client.put(b'a', b'b').status, 204, 'PUT')
+                expect_equal(client.get('/v1/kv/a').body, b'b', 'GET')
+        await_connections(server, 0)
+        for talk in talks:
+            talk.close()
+    return f'{len(targets)} streams'
+
+
 def slow_loris_case(folder):
     """500 of them, and every request of another client is answered."""
     with Server(os.path.join(folder, 'data'), '--header-timeout',
@@ -232,6 +273,7 @@ def main():
     suite.run('heads and bodies that dribble are cut', cut_case)
     suite.run('a slow and steady body is taken', steady_case)
     suite.run('a large answer is not held for ever', reader_case)
+    suite.run('streams that nobody takes are cut', stalled_case)
     suite.run('500 slow heads starve nobody', slow_loris_case)
     suite.run('one connection too many is told so', too_many_case)
     suite.run('writes beyond the queue are told when to come', overload_case)
