@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Who gets in: bearer tokens with scopes and a prefix, TLS, certificates of
-clients, asked for with curl; reloading them on HUP; no secret in log or process
-arguments."""
+clients, asked for with curl; reloading them on HUP; no secret in log, figures or
+process arguments."""
 import hashlib
 import json
 import os
@@ -14,8 +14,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
 from certificates import make_certificate, make_certificates
-from leveld import (BIN, PATIENCE, Failure, Server, Skip, Suite, expect,
-                    expect_equal)
+from leveld import (BIN, PATIENCE, Client, Failure, Server, Skip, Suite,
+                    expect, expect_equal)
 
 
 def line(name, secret, scopes, prefix=None):
@@ -44,6 +44,22 @@ def curl(server, path, *arguments, token=None):
     if b'"/problems/' in body:
         problem = json.loads(body)['type'][len('/problems/'):]
     return int(status), problem
+
+
+def expect_no_secrets(server, admin):
+    """Neither tokens nor what the file has of them, wherever they could show."""
+    with Client(server) as client:
+        told = {path: client.get(path, {'Authorization': f'Bearer {admin}'})
+                for path in ('/stats', '/metrics', '/v1/admin/tasks')}
+    with open(f'/proc/{server.pid()}/cmdline', 'rb') as file:
+        shown = {'arguments': file.read(), 'log': server.log().encode()}
+    for path, answer in told.items():
+        expect_equal(answer.status, 200, path)
+        shown[path] = answer.body
+    for place, text in shown.items():
+        for secret in (b'secret-', hashlib.sha256(admin.encode())
+                       .hexdigest().encode()):
+            expect(secret not in text, f'{secret} in {place}: {text!r}')
 
 
 def expect_row(what, got, wanted):
@@ -89,16 +105,14 @@ def scopes_case(folder):
         ('/v1/batch', (*batch, '{"op":"delete","key":"m/a"}'), 'secret-mine',
          200, None),
     ]
-    with Server(os.path.join(folder, 'data'), '--tokens', tokens) as server:
+    with Server(os.path.join(folder, 'data'), '--tokens', tokens,
+                '--access-log', 'text', '--log-level', 'debug') as server:
         for path, arguments, token, status, problem in rows:
             expect_row(' '.join((path, *arguments, 'with', token or 'no token')),
                        curl(server, path, *arguments, token=token),
                        (status, problem))
-        log = server.log()
-        with open(f'/proc/{server.pid()}/cmdline', 'rb') as file:
-            arguments = file.read()
-    expect('secret-' not in log, f'a secret in the log:\n{log}')
-    expect(b'secret-' not in arguments, f'a secret in {arguments!r}')
+        await_log(server, 'event=request')
+        expect_no_secrets(server, 'secret-all')
     return f'{len(rows)} requests'
 
 
