@@ -341,7 +341,8 @@ def consumer_case(folder, seconds, seed):
 # ---- does the consumer find a feed that is broken? ----
 
 class Broken(Consumer):
-    """Its feed leaves out, doubles, swaps or alters one change."""
+    """Its feed leaves out, doubles, swaps or alters one change, or has not the
+    last one."""
 
     def __init__(self, fault):
         super().__init__()
@@ -349,6 +350,8 @@ class Broken(Consumer):
         self.held = None
 
     def take(self, item):
+        if self.fault == 'tail' and bytes_of(item['key']) == b'last':
+            return
         if self.changes == 40 and self.fault == 'gap':
             self.fault = None
             return
@@ -370,7 +373,7 @@ class Broken(Consumer):
 
 
 def broken_case(folder):
-    faults = ('gap', 'double', 'swap', 'value')
+    faults = ('gap', 'double', 'swap', 'value', 'tail')
     with Server(os.path.join(folder, 'data'), *FLAGS) as server:
         with Client(server) as client:
             for i in range(100):
