@@ -67,6 +67,7 @@ void repl_edit_pull_discard(struct repl_edit_pull *pull, struct ldb_db *db)
 void repl_edit_pull_forget(struct repl_edit_pull *pull)
 {
     pull->tables.made.count = 0;
+    pull->tables.made.may_be_named = false;
 }
 
 static struct ldb_db *db_of(const struct repl_edit_pull *pull)
@@ -259,6 +260,8 @@ static LDB_NO_THREAD_SAFETY enum ldb_status install(struct repl_edit_pull *pull,
         return differs(pull, s, &why, err);
     if (s == LDB_NOT_FOUND || s == LDB_CORRUPTION)
         repl_edit_tables_refused(&pull->tables, plan);
+    else
+        repl_edit_tables_unsure(&pull->tables);
     *err = why;
     /* A table of ours has gone, none of the leader's. */
     return s == LDB_NOT_FOUND ? LDB_IO : s;
@@ -394,6 +397,13 @@ void repl_edit_pull_run(struct repl_edit_pull *pull,
     struct ldb_error err = {0};
     enum ldb_status s = LDB_OK;
 
+    if (repl_edit_tables_must_reopen(&pull->tables, session)) {
+        LDB_IGNORE(ldb_error_set(&err, LDB_IO,
+                                 "an install has failed: the twin is opened "
+                                 "anew, to see what stands in its MANIFEST"));
+        repl_session_finish(session, REPL_END_REOPEN, &err);
+        return;
+    }
     start(pull, session);
     while (s == LDB_OK && repl_session_ended(session, NULL) == REPL_END_NONE)
         s = pass(pull, &err);

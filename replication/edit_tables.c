@@ -14,6 +14,19 @@ void repl_edit_tables_release(struct repl_edit_tables *tables)
     *tables = (struct repl_edit_tables){0};
 }
 
+static bool is_of(const struct repl_edit_tables *tables,
+                  const struct repl_session *session)
+{
+    return tables->epoch == session->options.epoch &&
+           tables->epoch_id == session->options.epoch_id;
+}
+
+bool repl_edit_tables_must_reopen(const struct repl_edit_tables *tables,
+                                  const struct repl_session *session)
+{
+    return tables->made.may_be_named && !is_of(tables, session);
+}
+
 void repl_edit_tables_start(struct repl_edit_tables *tables,
                             struct repl_session *session,
                             struct repl_client *client)
@@ -23,8 +36,7 @@ void repl_edit_tables_start(struct repl_edit_tables *tables,
     tables->session = session;
     tables->client = client;
     tables->missing_count = 0;
-    if (tables->epoch != options->epoch ||
-        tables->epoch_id != options->epoch_id)
+    if (!is_of(tables, session))
         repl_made_tables_discard(&tables->made, options->db);
     tables->epoch = options->epoch;
     tables->epoch_id = options->epoch_id;
@@ -247,10 +259,16 @@ void repl_edit_tables_installed(struct repl_edit_tables *tables,
     size_t count = 0;
     const struct ldb_twin_table *named = ldb_twin_plan_tables(plan, &count);
 
+    tables->made.may_be_named = false;
     for (size_t i = 0; i < count; i++)
         repl_made_tables_forget(&tables->made, named[i].number);
     if (is_last)
         repl_made_tables_discard(&tables->made, db_of(tables));
+}
+
+void repl_edit_tables_unsure(struct repl_edit_tables *tables)
+{
+    tables->made.may_be_named = true;
 }
 
 void repl_edit_tables_refused(struct repl_edit_tables *tables,

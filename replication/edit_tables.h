@@ -26,8 +26,14 @@ struct repl_edit_tables {
 
 void repl_edit_tables_release(struct repl_edit_tables *tables);
 
-/* A session begins. What was made by the word of another epoch's leader is
- * discarded; nothing is missing. */
+/* Whether those of an epoch before may be named by a MANIFEST that a crash
+ * would find, and no other may take their place before the twin is opened anew.
+ */
+bool repl_edit_tables_must_reopen(const struct repl_edit_tables *tables,
+                                  const struct repl_session *session);
+
+/* A session begins, and must_reopen() is false. What was made by the word of
+ * another epoch's leader is discarded; nothing is missing. */
 void repl_edit_tables_start(struct repl_edit_tables *tables,
                             struct repl_session *session,
                             struct repl_client *client);
@@ -48,6 +54,9 @@ repl_edit_tables_make(struct repl_edit_tables *tables,
  * made nobody needs. */
 void repl_edit_tables_installed(struct repl_edit_tables *tables,
                                 const struct ldb_twin_plan *plan, bool is_last);
+
+/* Whether the plan is installed only a crash would tell. */
+void repl_edit_tables_unsure(struct repl_edit_tables *tables);
 
 /* The twin did not take them: they are to be made again. */
 void repl_edit_tables_refused(struct repl_edit_tables *tables,

@@ -91,7 +91,7 @@ void repl_made_tables_forget(struct repl_made_tables *made, uint64_t number)
 void repl_made_tables_discard(struct repl_made_tables *made, struct ldb_db *db)
 {
     /* See the contract for what a failure leaves. */
-    for (size_t i = 0; i < made->count; i++)
+    for (size_t i = 0; i < made->count && !made->may_be_named; i++)
         LDB_IGNORE(ldb_twin_discard(db, made->items[i].number, NULL));
     made->count = 0;
 }

@@ -17,6 +17,9 @@ struct repl_made_tables {
     } * items; /* owned; by number */
     size_t count;
     size_t capacity;
+    /* An install of some has failed, and a crash may find it done: what its
+     * MANIFEST names must not go. Until another install. */
+    bool may_be_named;
 };
 
 void repl_made_tables_release(struct repl_made_tables *made);
@@ -34,8 +37,8 @@ bool repl_made_tables_has(const struct repl_made_tables *made, uint64_t number,
 void repl_made_tables_forget(struct repl_made_tables *made, uint64_t number);
 
 /* Nobody needs those that are left: removes their files, and empties the list.
- * One that cannot be removed, or is in a version, stays on the disk; of the
- * former the twin's next open rids it. */
+ * One that cannot be removed, or is in a version, stays on the disk, and all do
+ * when they may be named; the twin's next open rids it of what is in none. */
 void repl_made_tables_discard(struct repl_made_tables *made, struct ldb_db *db);
 
 #endif

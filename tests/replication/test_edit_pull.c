@@ -527,6 +527,47 @@ static void a_failed_write_is_made_good(void **state)
     follow_assert_same(&f);
 }
 
+/*
+ * A crash may find an install that failed: tables that it names stay, though
+ * they are of an epoch that is over, until the twin is opened anew.
+ */
+static void tables_of_a_failed_install_stay_until_it_is_known(void **state)
+{
+    uint64_t n = 0;
+    bool has_reopened = false;
+    bool has_failed = true;
+
+    (void)state;
+    while (has_failed) {
+        const struct env_fault_rule rule = {
+            .kinds = ENV_FAULT_BIT(ENV_FAULT_SYNC_DIR),
+            .nth = ++n,
+            .sys_errno = EIO};
+
+        follow_write(&f, 1, 0);
+        catch_up_and_stop();
+        follow_write(&f, 12, 3);
+        begin_both();
+        env_fault_fail(f.fault, &rule);
+        for (unsigned i = 0; i < 50; i++)
+            follow_hear(&f);
+        has_failed = env_fault_failed(f.fault) > 0;
+        env_fault_fail(f.fault, NULL);
+        (void)follow_end(&f, REPL_END_STOPPED);
+        follow_restart_leader(&f);
+        follow_begin(&f);
+        follow_start(&f, FOLLOW_EDITS);
+        for (unsigned i = 0; i < 3; i++)
+            follow_hear(&f);
+        has_reopened |= follow_end(&f, REPL_END_STOPPED) == REPL_END_REOPEN;
+        follow_cut_power(&f, LDB_CRASH_KEEP_ALL, n);
+        follow_check(&f);
+    }
+    assert_true(has_reopened);
+    catch_up_and_stop();
+    follow_assert_same(&f);
+}
+
 /* ---- at random ---- */
 
 static void live_a_little(uint64_t *seed)
@@ -619,6 +660,7 @@ int main(void)
         pull_test(edits_of_an_epoch_that_is_over_do_not_get_in),
         pull_test(a_manifest_that_is_longer_than_the_leaders_differs),
         pull_test(a_failed_write_is_made_good),
+        pull_test(tables_of_a_failed_install_stay_until_it_is_known),
         cmocka_unit_test(a_twin_that_loses_power_comes_to_the_same_folder),
     };
 
