@@ -63,6 +63,16 @@ static char *print_number(char *out, uint64_t n)
     return out;
 }
 
+bool api_header_number(struct api_exchange *x, const char *name, uint64_t n)
+{
+    char *text = ldb_arena_alloc(x->arena, API_NUMBER_TEXT_SIZE);
+
+    if (text == NULL)
+        return false;
+    (void)print_number(text, n);
+    return api_header_add(x, name, text);
+}
+
 void api_header_etag(struct api_exchange *x, struct api_entry_headers *room,
                      ldb_sequence sequence)
 {

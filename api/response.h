@@ -47,6 +47,9 @@ LDB_MUST_CHECK bool api_header_add(struct api_exchange *x, const char *name,
 /* The value printed into the arena. False: no memory. */
 LDB_MUST_CHECK bool api_header_printf(struct api_exchange *x, const char *name,
                                       const char *format, ...) LDB_PRINTF(3, 4);
+/* The same of a number, without printf: every answer has one. */
+LDB_MUST_CHECK bool api_header_number(struct api_exchange *x, const char *name,
+                                      uint64_t n);
 
 /* ETag: "<sequence>". */
 void api_header_etag(struct api_exchange *x, struct api_entry_headers *room,

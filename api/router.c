@@ -565,8 +565,7 @@ static void settle(struct api_exchange *x)
 static bool add_node_headers(struct api_exchange *x)
 {
     if (api_header_add(x, "Leveld-Role", api_role_text(x->context->role)) &&
-        api_header_printf(x, "Leveld-Epoch", "%llu",
-                          (unsigned long long)x->context->epoch))
+        api_header_number(x, "Leveld-Epoch", x->context->epoch))
         return true;
     api_answer_no_memory(x);
     return false;

@@ -63,6 +63,7 @@ static void headers_go_out_in_the_order_they_came(void **state)
 
     assert_true(api_header_add(bare->x, "A", "1"));
     assert_true(api_header_printf(bare->x, "B", "%d-%s", 2, "x"));
+    assert_true(api_header_number(bare->x, "C", UINT64_MAX));
     api_header_etag(bare->x, &room, UINT64_MAX);
     api_header_sequence(bare->x, &room, 0);
     h = bare->x->response.headers;
@@ -71,6 +72,9 @@ static void headers_go_out_in_the_order_they_came(void **state)
     h = h->next;
     assert_string_equal(h->name, "B");
     assert_string_equal(h->value, "2-x");
+    h = h->next;
+    assert_string_equal(h->name, "C");
+    assert_string_equal(h->value, "18446744073709551615");
     h = h->next;
     assert_string_equal(h->name, "ETag");
     assert_string_equal(h->value, "\"18446744073709551615\"");
@@ -87,6 +91,7 @@ static void a_header_without_memory_is_left_out(void **state)
     mem_fault_start(1, MEM_FAULT_FOREVER);
     assert_false(api_header_add(bare->x, "A", "1"));
     assert_false(api_header_printf(bare->x, "A", "%d", 1));
+    assert_false(api_header_number(bare->x, "A", 1));
     assert_true(mem_fault_stop());
     assert_null(bare->x->response.headers);
 }
