@@ -18,6 +18,7 @@ ELSEWHERE = {
     'service/http_acceptor.c': 'tests/service/test_http_server.c',
     'service/http_body.c': 'tests/service/test_http_exchange.c',
     'service/http_head.c': 'tests/service/test_http_exchange.c',
+    'service/http_kept.c': 'tests/service/test_http_exchange.c',
     'service/http_reply.c': 'tests/service/test_http_exchange.c',
     'service/main.c': 'tests/e2e/test_serve.c',
     'service/node_care.c': 'tests/e2e/test_heal.py',

@@ -27,12 +27,14 @@ static const struct api_exchange_ops exchange_ops = {
 static struct svc_exchange *create(struct svc_loop *loop)
 {
     struct svc_exchange *x = loop->free_list;
+    struct svc_kept *kept = NULL;
     struct ldb_arena arena;
 
     if (x != NULL) {
         loop->free_list = x->next_free;
         loop->free_count--;
         arena = x->arena;
+        kept = x->kept;
     } else {
         x = ldb_mem_alloc(1, sizeof *x);
         if (x == NULL)
@@ -41,6 +43,7 @@ static struct svc_exchange *create(struct svc_loop *loop)
     }
     memset(x, 0, sizeof *x);
     x->arena = arena;
+    x->kept = kept;
     x->loop = loop;
     x->api.ops = &exchange_ops;
     x->api.context = loop->server->options.context;
@@ -49,6 +52,13 @@ static struct svc_exchange *create(struct svc_loop *loop)
     x->api.body = (struct ldb_buf)LDB_BUF_INIT(0);
     atomic_init(&x->state, SVC_IDLE);
     return x;
+}
+
+static void free_exchange(struct svc_exchange *x)
+{
+    svc_kept_destroy(x->kept);
+    ldb_arena_release(&x->arena);
+    ldb_mem_free(x);
 }
 
 /* Both owners are gone. */
@@ -69,8 +79,7 @@ static void bury(struct svc_exchange *x)
         loop->free_list = x;
         loop->free_count++;
     } else {
-        ldb_arena_release(&x->arena);
-        ldb_mem_free(x);
+        free_exchange(x);
     }
 }
 
@@ -537,8 +546,7 @@ void svc_exchange_free_stores(struct svc_loop *loop)
         struct svc_exchange *x = loop->free_list;
 
         loop->free_list = x->next_free;
-        ldb_arena_release(&x->arena);
-        ldb_mem_free(x);
+        free_exchange(x);
     }
     while (loop->spare_count > 0)
         ldb_buf_release(&loop->spare[--loop->spare_count]);

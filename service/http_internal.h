@@ -85,7 +85,8 @@ struct svc_exchange {
     const char *request_id;  /* sent back; NULL: none */
     const char *client;      /* its address, where requests are logged */
     struct svc_stream *stream;
-    struct ldb_arena arena;
+    struct ldb_arena arena; /* like kept, of all the requests it has had */
+    struct svc_kept *kept;  /* NULL: none yet */
     struct svc_exchange *next_woken;
     struct svc_exchange *next_free;
     struct svc_exchange *prev_suspended;
@@ -133,7 +134,6 @@ struct svc_loop {
     size_t free_count;
     struct ldb_buf spare[SVC_SPARE_BUFFERS];
     size_t spare_count;
-    struct MHD_Response *empty_response;
     uint64_t request_id_state; /* of the ids that it makes */
 };
 
@@ -310,6 +310,17 @@ void svc_exchange_take_woken(struct svc_loop *loop);
 void svc_exchange_resume_all(struct svc_loop *loop);
 /* After the daemon was stopped: frees the loop's stores. */
 void svc_exchange_free_stores(struct svc_loop *loop);
+
+/* ---- http_kept.c ---- */
+
+/*
+ * A response with x's answer, which has no body or one in a buffer, and goes
+ * out without "Connection: close". It is lent until x is used again. NULL: it
+ * cannot be had so, for want of memory or for its headers.
+ */
+struct MHD_Response *svc_kept_take(struct svc_exchange *x);
+/* What an exchange kept, with it. */
+void svc_kept_destroy(struct svc_kept *kept);
 
 /* ---- http_reply.c ---- */
 

@@ -267,6 +267,15 @@ static void charge_answer(struct svc_exchange *x)
     api_answer_problem(&x->api, &problem);
 }
 
+/* Short, and without anything that only one answer has. */
+static bool can_be_kept(const struct api_response *answer, bool close)
+{
+    return !close && (answer->body_kind == API_BODY_NONE
+                          ? answer->head_length == 0
+                          : answer->body_kind == API_BODY_BUF &&
+                                answer->body.len <= COPY_BYTES_MAX);
+}
+
 bool svc_reply_queue(struct svc_exchange *x)
 {
     const struct api_response *answer = &x->api.response;
@@ -281,10 +290,12 @@ bool svc_reply_queue(struct svc_exchange *x)
         x->answer_bytes = answer->body.len;
     else if (answer->body_kind == API_BODY_STATIC)
         x->answer_bytes = answer->static_body.len;
-    if (answer->body_kind == API_BODY_NONE && answer->headers == NULL &&
-        answer->head_length == 0 && !close)
-        return MHD_queue_response(x->connection, answer->status,
-                                  x->loop->empty_response) == MHD_YES;
+    if (can_be_kept(answer, close)) {
+        response = svc_kept_take(x);
+        if (response != NULL)
+            return MHD_queue_response(x->connection, answer->status,
+                                      response) == MHD_YES;
+    }
     response = make_body(x);
     if (response == NULL)
         return false;

@@ -241,10 +241,6 @@ static enum ldb_status init_loop(struct svc_loop *loop,
     loop->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->event_fd < 0)
         return fail_errno(err, "eventfd");
-    loop->empty_response =
-        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    if (loop->empty_response == NULL)
-        return ldb_error_no_memory(err);
     loop->daemon = start_daemon(loop);
     if (loop->daemon == NULL)
         return ldb_error_set(err, LDB_IO, "the HTTP daemon did not start");
@@ -264,8 +260,6 @@ static void release_loop(struct svc_loop *loop)
     svc_exchange_take_woken(loop);
     assert(loop->orphans == 0);
     svc_exchange_free_stores(loop);
-    if (loop->empty_response != NULL)
-        MHD_destroy_response(loop->empty_response);
     if (loop->event_fd >= 0)
         close(loop->event_fd);
     ldb_mem_free(loop->added);

@@ -99,6 +99,15 @@ static void answer_target(struct api_exchange *x)
     api_answer_buf(x, 200, "text/plain", &body);
 }
 
+/* The query as the answer's tag. */
+static void answer_tagged(struct api_exchange *x)
+{
+    assert_true(api_header_add(x, "X-Same", "same"));
+    assert_true(api_header_printf(x, "X-Tag", "%.*s", (int)x->raw_query.len,
+                                  (const char *)x->raw_query.data));
+    answer_target(x);
+}
+
 static void answer_header(struct api_exchange *x)
 {
     struct ldb_buf body = LDB_BUF_INIT(65536);
@@ -295,6 +304,8 @@ void api_exchange_finish(struct api_exchange *x)
         answer_text(x, ldb_slice_of_buf(&x->body));
     } else if (path_is(x, "/header")) {
         answer_header(x);
+    } else if (path_is(x, "/tagged")) {
+        answer_tagged(x);
     } else if (path_is(x, "/empty")) {
         api_answer_empty(x, 204);
     } else if (path_is(x, "/head")) {
@@ -985,6 +996,64 @@ static void the_head_of_a_stream_is_headers_and_no_more(void **state)
     end(server);
 }
 
+/* How often part stands in the answer. */
+static unsigned times(const char *part)
+{
+    unsigned n = 0;
+
+    for (const char *at = answer; (at = strstr(at, part)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Of the answer to GET /tagged?tag, all that is its own and nothing else. */
+static void ask_tagged(int fd, const char *tag)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "GET /tagged?%s HTTP/1.1\r\nHost: a\r\n\r\n",
+             tag);
+    send_text(fd, text);
+    snprintf(text, sizeof text, "\r\n\r\n/tagged|%s", tag);
+    read_until(fd, text);
+    assert_starts("HTTP/1.1 200");
+    snprintf(text, sizeof text, "X-Tag: %s\r\n", tag);
+    assert_has(text);
+    assert_int_equal(1, times("X-Tag: "));
+    assert_int_equal(1, times("X-Same: same\r\n"));
+    assert_int_equal(1, times("Content-Type: text/plain\r\n"));
+    snprintf(text, sizeof text, "Content-Length: %zu\r\n", 8 + strlen(tag));
+    assert_has(text);
+}
+
+/* An exchange keeps its response for the next answer like it. */
+static void nothing_of_an_answer_stays_for_the_next(void **state)
+{
+    static const char *const tags[] = {
+        "one",   "one", "two",
+        "three", "one", "longer-than-any-value-that-is-kept-with-an-exchange",
+        "six",   "two"};
+    struct svc_http_server *server = start_plain();
+    int fds[2] = {connect_to(server), connect_to(server)};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++) {
+        ask_tagged(fds[0], tags[i]);
+        ask_tagged(fds[1], tags[i]);
+        send_text(fds[i % 2], GET("/empty"));
+        read_until(fds[i % 2], "\r\n\r\n");
+        assert_starts("HTTP/1.1 204");
+        assert_int_equal(0, times("X-"));
+        send_text(fds[i % 2], GET("/none"));
+        read_until(fds[i % 2], "\r\n\r\n/none|");
+        assert_int_equal(0, times("X-"));
+        ask_tagged(fds[1], tags[i]);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    end(server);
+}
+
 static void a_stream_of_known_length_says_it(void **state)
 {
     struct svc_http_server *server = start_plain();
@@ -1342,6 +1411,7 @@ int main(void)
         cmocka_unit_test(upload_over_the_budget_is_503_until_space_is_back),
         cmocka_unit_test(answers_have_their_length_and_form),
         cmocka_unit_test(the_head_of_a_stream_is_headers_and_no_more),
+        cmocka_unit_test(nothing_of_an_answer_stays_for_the_next),
         cmocka_unit_test(a_stream_of_known_length_says_it),
         cmocka_unit_test(failed_stream_is_cut_without_its_end),
         cmocka_unit_test(stream_ends_when_its_client_leaves),
