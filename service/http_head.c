@@ -81,6 +81,7 @@ static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
 
     (void)kind;
     note_place(head, name_text, name_len, value_text, value_len);
+    head->name_lengths |= svc_head_length_bit(name_len);
     head->is_bad_name = head->is_bad_name || !is_token(name);
     head->has_control = head->has_control || has_control(value);
     switch (name.len) {
