@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (BATCH, JSON, NDJSON, PATIENCE, Client, Failure, Server,
+from leveld import (BATCH, JSON, NDJSON, PATIENCE, ROOT, Client, Failure, Server,
                     Skip, Suite, expect, expect_equal, keep_aside)
 
 try:
@@ -164,6 +164,23 @@ def fetch(client):
     return answer.json()
 
 
+def check_page(root):
+    """docs/http_api.md has the document's paths and problem types, no more and
+    no less of these."""
+    with open(os.path.join(ROOT, 'docs/http_api.md'), encoding='utf-8') as file:
+        page = file.read()
+    for path in root['paths']:
+        # Of a group of paths the page names those below where it tells them.
+        expect(re.search(rf'{re.escape(path)}(?![\w/])', page),
+               f'{path} is not on the page')
+    rows = page.split('## Problem types\n')[1].split('\n## ')[0]
+    types = {name for line in rows.splitlines()
+             for name in re.findall(r'`([a-z-]+)`', line.split('|')[1])}
+    known = root['components']['schemas']['Problem']['properties']['type']
+    expect_equal(sorted(f'/problems/{name}' for name in types),
+                 sorted(known['enum']), 'problem types on the page')
+
+
 def document_case(folder):
     if jsonschema is None:
         raise Skip('there is no python3-jsonschema: scripts/packages.sh test')
@@ -173,6 +190,7 @@ def document_case(folder):
         version = client.get('/version').json()['version']
     expect_equal(root['info']['version'], version, 'info.version')
     Document(root).check_all()
+    check_page(root)
 
 
 # ---- answers ----
