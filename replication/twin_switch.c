@@ -93,6 +93,42 @@ static enum ldb_status sync_archive(const struct repl_switch *sw,
 
 /* ---- journals out ---- */
 
+static bool is_journal(const struct repl_step *step)
+{
+    uint64_t number;
+
+    return ldb_file_name_parse(step->name, &number) == LDB_FILE_JOURNAL;
+}
+
+/*
+ * One that is in the folder may have its name in the archive, too: a leader
+ * gives it that first, and was killed before it took the other away. It goes
+ * before that in the folder, for whose sake the step is taken again.
+ */
+static enum ldb_status remove_archived_name(const struct repl_switch *sw,
+                                            const struct repl_step *step,
+                                            struct ldb_error *err)
+{
+    struct ldb_error why = {0};
+    char *path;
+    enum ldb_status s;
+
+    if (step->is_archived || !is_journal(step))
+        return LDB_OK;
+    path = ldb_mem_printf("%s/" LDB_ARCHIVE_FOLDER "/%s", sw->dir, step->name);
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    s = sw->env->ops->remove_file(sw->env, path, &why);
+    ldb_mem_free(path);
+    if (s == LDB_NOT_FOUND)
+        return LDB_OK;
+    if (s == LDB_OK)
+        return sync_archive(sw, err);
+    if (err != NULL)
+        *err = why;
+    return s;
+}
+
 /*
  * The one that the MANIFEST in force asks for stays, empty: that it is gone
  * would tell of a MANIFEST that has lost records (recovered.h).
@@ -101,8 +137,10 @@ static enum ldb_status take_out(const struct repl_switch *sw,
                                 const struct repl_step *step, const char *path,
                                 struct ldb_error *err)
 {
-    enum ldb_status s;
+    enum ldb_status s = remove_archived_name(sw, step, err);
 
+    if (s != LDB_OK)
+        return s;
     if (!step->is_archived && sw->input->is_in_force &&
         step->number == sw->input->held_log_number)
         return make_empty(sw, path, step->name, err);
@@ -138,13 +176,6 @@ static enum ldb_status keep_aside(struct repl_switch *sw,
     return s;
 }
 
-static bool is_journal(const struct repl_step *step)
-{
-    uint64_t number;
-
-    return ldb_file_name_parse(step->name, &number) == LDB_FILE_JOURNAL;
-}
-
 static enum ldb_status set_aside(struct repl_switch *sw,
                                  const struct repl_step *step,
                                  struct ldb_error *err)
@@ -176,9 +207,11 @@ static enum ldb_status forget(const struct repl_switch *sw,
                               struct ldb_error *err)
 {
     char *path = path_of(sw, step);
-    enum ldb_status s =
-        path == NULL ? ldb_error_no_memory(err) : remove_path(sw, path, err);
+    enum ldb_status s = path == NULL ? ldb_error_no_memory(err)
+                                     : remove_archived_name(sw, step, err);
 
+    if (s == LDB_OK)
+        s = remove_path(sw, path, err);
     if (s == LDB_OK && step->is_archived)
         s = sync_archive(sw, err);
     ldb_mem_free(path);

@@ -137,6 +137,58 @@ static void journals_go_newest_first_each_for_good(void **state)
     rebuild_scene_assert_same(scene, scene->env);
 }
 
+static bool is_there(const char *path)
+{
+    uint64_t size;
+
+    return scene->env->ops->file_size(scene->env, path, NULL, &size) == LDB_OK;
+}
+
+static enum ldb_status archive_too(void *context, const char *name)
+{
+    char from[128];
+    char to[128];
+
+    (void)context;
+    if (strstr(name, ".log") == NULL)
+        return LDB_OK;
+    (void)snprintf(from, sizeof(from), REBUILD_DIR "/%.60s", name);
+    (void)snprintf(to, sizeof(to), REBUILD_DIR "/leveld/archive/%.60s", name);
+    return scene->env->ops->link_file(scene->env, from, to, &err);
+}
+
+/* As a leader leaves one that dies between the two names. */
+static void a_journal_of_two_names_goes_under_both(void **state)
+{
+    unsigned count = 0;
+
+    (void)state;
+    rebuild_scene_live(scene, 40);
+    rebuild_scene_follow(scene);
+    rebuild_scene_promote(scene);
+    rebuild_scene_tail(scene, 2);
+    rebuild_scene_tail_journals(scene, 3, 2);
+    LDB_IGNORE(scene->env->ops->create_dir(
+        scene->env, REBUILD_DIR "/leveld/archive", NULL));
+    assert_ldb_ok(scene->env->ops->list_dir(scene->env, REBUILD_DIR,
+                                            archive_too, NULL, &err),
+                  &err);
+    record_switch();
+    for (size_t i = find(0, "link_file", ".log"); i < line_count;
+         i = find(i + 1, "link_file", ".log")) {
+        char archived[128];
+
+        (void)snprintf(archived, sizeof(archived),
+                       REBUILD_DIR "/leveld/archive/%.10s",
+                       strstr(lines[i], IN_FOLDER) + strlen(REBUILD_DIR) + 1);
+        assert_false(is_there(archived));
+        count++;
+    }
+    assert_int_equal(4, count);
+    rebuild_scene_assert_adopted(scene, scene->env);
+    rebuild_scene_assert_same(scene, scene->env);
+}
+
 static void files_come_into_force_when_all_they_need_is_durable(void **state)
 {
     size_t intent;
@@ -223,13 +275,6 @@ static void a_healed_table_is_durable_before_the_manifest(void **state)
     rebuild_scene_assert_same(scene, scene->env);
 }
 
-static bool is_there(const char *path)
-{
-    uint64_t size;
-
-    return scene->env->ops->file_size(scene->env, path, NULL, &size) == LDB_OK;
-}
-
 static void put(const char *path, const char *bytes)
 {
     assert_ldb_ok(ldb_env_replace_file(scene->env, REBUILD_DIR, path,
@@ -268,6 +313,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(journals_go_newest_first_each_for_good),
+        TEST(a_journal_of_two_names_goes_under_both),
         TEST(files_come_into_force_when_all_they_need_is_durable),
         TEST(a_healed_table_is_durable_before_the_manifest),
         TEST(what_was_of_the_old_folder_goes),
