@@ -9,8 +9,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
-from leveld import (BATCH, JSON, NDJSON, PATIENCE, ROOT, Client, Failure, Server,
-                    Skip, Suite, expect, expect_equal, keep_aside)
+from leveld import (BATCH, JSON, NDJSON, PATIENCE, ROOT, Client, Failure,
+                    Server, Skip, Suite, expect, expect_equal, keep_aside,
+                    wait_until)
 
 try:
     import jsonschema
@@ -522,6 +523,12 @@ def change(document, server, what, body):
     return answer.json()
 
 
+def done(answer):
+    """Itself; None: it is a refusal, and nothing was written."""
+    expect(answer.status in (204, 409), f'{answer}')
+    return answer if answer.status == 204 else None
+
+
 def url_of(server):
     return f'http://127.0.0.1:{server.port}'
 
@@ -562,9 +569,10 @@ def roles_case(folder):
         expect_equal(after['role'], 'follower', 'after the handover')
         wait_for_epoch(one, after['epoch'])
         with Client(two) as client:
-            # At both: one is to lead again.
-            written = client.request('PUT', '/v1/kv/b?replicas=1', b'2',
-                                     {'Leveld-Timeout': '5m'}).sequence()
+            # At both: one is to lead again. It is no follower before its ack.
+            written = wait_until('a write at both', lambda: done(
+                client.request('PUT', '/v1/kv/b?replicas=1', b'2',
+                               {'Leveld-Timeout': '5m'}))).sequence()
             page = client.get('/v1/changes?since=1').json()
             expect_equal([item['sequence'] for item in page['items']],
                          [written], 'changes after 1 at the new leader')
