@@ -128,14 +128,17 @@ def stalled_case(folder):
             with Client(server) as client:
                 expect_equal(client.put(b'k%02d' % number, value).status, 204,
                              'PUT')
-        talks = []
+        talks, begun = [], time.monotonic()
         for target, accept in targets:
             talk = Talk(server)
             talk.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             talk.send(head('GET', target, f'Accept: {accept}'))
             expect(talk.socket.recv(15) == b'HTTP/1.1 200 OK', target)
             talks.append(talk)
-        expect_equal(held(server), (1, 2, 1), 'what streams hold')
+        now = held(server)
+        # On a machine that was held up the first may be cut already.
+        expect(now == (1, 2, 1) or time.monotonic() - begun > 9,
+               f'the streams hold {now}')
         limit = time.monotonic() + LIMIT
         while held(server) != (0, 0, 0):
             expect(time.monotonic() < limit, f'{held(server)} are held still')
