@@ -27,7 +27,7 @@ ci_tools="prometheus nginx"
 bench="wrk make curl libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
 bench_tools="nginx"
 image="ca-certificates binutils"
-docker="docker-compose debootstrap iptables iproute2 procps util-linux bash
+docker="docker-compose mmdebstrap iptables iproute2 procps util-linux bash
     curl git python3 libdevmapper1.02.1 libseccomp2 libsystemd0"
 docker_tools="docker.io:dockerd containerd runc"
 

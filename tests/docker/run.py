@@ -88,7 +88,10 @@ def make_base(engine):
     archive = os.path.join(CACHE, 'base.tar')
     if not os.path.exists(archive):
         say(f'making {BASE}')
-        tool(['unshare', '--mount', 'tests/docker/make-base-image', archive])
+        # With us ends all that it runs.
+        tool(['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', '--pid',
+              '--fork', '--kill-child', '--mount-proc',
+              'tests/docker/make-base-image', archive])
     tool(['docker', 'import', '--change', 'CMD ["bash"]', archive, BASE],
          engine.environment())
 
