@@ -9,6 +9,7 @@ in the network that there is, which RUN needs for packages, and touches nothing
 of it: no bridge, no rule, no forwarding. Containers are in a control group of
 its own, beneath ours: what bounds us bounds them."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -47,6 +48,32 @@ FLAGS_TO_BUILD = ['--bridge=none', '--iptables=false', '--ip6tables=false',
 
 class EngineError(Exception):
     pass
+
+
+def lacking():
+    """What an engine needs and this kernel does not have; None: it has all. As
+    root. That something is not allowed is no lack: then it is to fail."""
+    for kind in ('mnt', 'pid', 'net'):
+        if not os.path.exists(f'/proc/self/ns/{kind}'):
+            return f'namespaces ({kind})'
+    with open('/proc/self/mounts', encoding='utf-8') as mounts:
+        if not re.search(r' cgroup2? ', mounts.read()):
+            return 'control groups'
+    for kind in ('bridge', 'veth'):
+        made = subprocess.run(
+            ['unshare', '--net', 'ip', 'link', 'add', 'probe', 'type', kind],
+            check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        if re.search(b'not supported|Unknown device type', made.stderr):
+            return f'network devices ({kind})'
+    listed = subprocess.run(
+        ['unshare', '--net', 'sh', '-c',
+         'iptables -t nat -S || iptables-legacy -t nat -S'],
+        check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE)
+    if b'does not exist' in listed.stderr and listed.returncode != 0:
+        return 'NAT'
+    return None
 
 
 def children_of(pid):

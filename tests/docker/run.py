@@ -14,7 +14,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import checks
-from engine import Engine, EngineError
+from engine import Engine, EngineError, lacking
 from page import commands_of
 from shell import Shell, ShellError
 
@@ -232,6 +232,11 @@ def main():
                                    os.path.join(tools, 'bin'), '/usr/sbin',
                                    '/usr/bin', '/sbin', '/bin',
                                    os.environ.get('PATH', '')])
+    reason = lacking()
+    if reason is not None:
+        print(f'skipped docker/session: this kernel has no {reason}')
+        print('0 passed, 0 failed, 1 skipped')
+        return 0
     os.makedirs(CACHE, exist_ok=True)
     log = os.path.join(CACHE, 'engine.log')
     if os.path.exists(log):
