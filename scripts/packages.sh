@@ -3,8 +3,7 @@
 #   build   compile leveld         test   compile and run its tests
 #   ci      both compilers, sanitizers, fuzzing, format and lint, and the
 #           servers that tests are made with
-#   bench   the benchmark clients, and the one server that replication is held
-#           against
+#   bench   the benchmark clients, and the servers that they are held against
 #   image   what docker/Dockerfile needs beside build
 #   docker  an engine of our own for scripts/docker-test
 # Programs whose package would start a service (and start it again at each
@@ -24,8 +23,11 @@ test="g++ libcmocka-dev python3 python3-jsonschema curl strace gnutls-bin
 ci="clang libclang-rt-dev clang-format clang-tidy lld llvm shellcheck git
     ca-certificates"
 ci_tools="prometheus nginx"
-bench="wrk make curl libleveldb-dev libmicrohttpd-dev libjansson-dev python3"
-bench_tools="nginx"
+bench="wrk make curl libleveldb-dev libmicrohttpd-dev libjansson-dev python3
+    libatomic1 libb64-0d libevent-2.1-7 libhiredis0.14 libjemalloc2 liblzf1
+    libsasl2-2"
+bench_tools="nginx memcached redis-server redis-tools:redis-cli webdis
+    etcd-server:etcd"
 image="ca-certificates binutils"
 docker="docker-compose mmdebstrap iptables iproute2 procps util-linux bash
     curl git python3 libdevmapper1.02.1 libseccomp2 libsystemd0"
