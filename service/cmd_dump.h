@@ -4,8 +4,8 @@
  *   dump DIR [--digest]   each live entry as "keyhex TAB valuehex", ascending,
  *                         then "# sha256 HEX entries N" over those lines;
  *                         --digest: that line alone
- *   dump FILE             a journal's, a MANIFEST's or a table's listing, by its
- *                         name: of leveld/diverged/ (R-NNNNNN.log) too
+ *   dump FILE             a journal's, a MANIFEST's or a table's listing, by
+ *                         its name: of leveld/diverged/ (R-NNNNNN.log) too
  *   dump -                that of a journal on standard input, each record as
  *                         soon as it has come
  *
