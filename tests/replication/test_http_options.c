@@ -286,6 +286,8 @@ static bool wait_for(sem_t *sem)
 }
 
 /* In place of the C library's, also for libcurl. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the names
+ * of its declaration are reserved. */
 __attribute__((visibility("default"))) int
 getaddrinfo(const char *restrict name, const char *restrict service,
             const struct addrinfo *restrict hints,
@@ -301,6 +303,7 @@ getaddrinfo(const char *restrict name, const char *restrict service,
     (void)sem_post(&has_answered);
     return EAI_AGAIN;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 struct asking {
     struct repl_peer *peer;
