@@ -72,6 +72,14 @@ class Marks:
         return answer.sequence()
 
 
+def has_its_files(node):
+    """It does not change them for another leader's."""
+    if node.get('/v1/replication/state').status != 200:
+        return False
+    following = node.document('/stats')['replication']['following']
+    return following['state'] not in ('comparing', 'rebuilding')
+
+
 class Run:
     """The cluster, its clients, and what may happen to them."""
 
@@ -233,9 +241,13 @@ class Run:
         self.target.show(self.leader.port)
 
     def choose(self):
-        """The follower that has the most, as an operator would."""
+        """The follower that has the most, as an operator would: once each can
+        say what it has, which one that changes its files cannot."""
         for node in self.followers(False):
             self.start(node, self.leader)
+        for node in self.followers():
+            wait_until(f'{node.name} has its files', lambda n=node:
+                       has_its_files(n))
         return max(self.followers(),
                    key=lambda node: node.document('/stats')['sequence'])
 
