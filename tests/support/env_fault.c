@@ -940,6 +940,16 @@ struct ldb_env *env_fault_env(struct env_fault *fault)
     return env;
 }
 
+struct ldb_env *env_fault_below(struct env_fault *fault)
+{
+    struct ldb_env *env;
+
+    ldb_mutex_lock(&fault->mu);
+    env = fault->current->base;
+    ldb_mutex_unlock(&fault->mu);
+    return env;
+}
+
 void env_fault_fail(struct env_fault *fault, const struct env_fault_rule *rule)
 {
     char *path = NULL;

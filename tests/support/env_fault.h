@@ -98,6 +98,10 @@ void env_fault_destroy(struct env_fault *fault);
 /* The env to use; another one after each power cut. Owned by fault. */
 struct ldb_env *env_fault_env(struct env_fault *fault);
 
+/* What lies below it now, until the next power cut: calls there fail never, and
+ * are not counted. */
+struct ldb_env *env_fault_below(struct env_fault *fault);
+
 /* ---- failing calls ---- */
 
 struct env_fault_rule {
