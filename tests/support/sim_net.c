@@ -485,13 +485,12 @@ static void cut_all(const struct server *server)
 }
 
 /* As the server of the service: streams alone. */
-void svc_http_server_cut_streams(struct svc_http_server *http)
+void svc_http_server_cut_streams(struct svc_http_server *server)
 {
-    const struct server *server = (const struct server *)(const void *)http;
+    const struct server *ours = (const struct server *)(const void *)server;
 
     for (struct sim_flow *flow = net.flows; flow != NULL; flow = flow->next) {
-        if (flow->server == node_of(server) && flow->has_head &&
-            !flow->is_whole)
+        if (flow->server == node_of(ours) && flow->has_head && !flow->is_whole)
             sim_flow_cut(flow);
     }
 }

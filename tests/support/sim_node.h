@@ -69,7 +69,7 @@ struct sim_node {
 };
 
 void sim_node_init(struct sim_node *node, unsigned index,
-                   const struct sim_sizes *sizes);
+                   const struct sim_sizes *chosen);
 /* Down. */
 void sim_node_release(struct sim_node *node);
 

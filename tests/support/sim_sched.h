@@ -35,9 +35,9 @@ bool sim_is_traced(void);
 /* ---- chance ---- */
 
 uint64_t sim_random(void);
-uint64_t sim_below(uint64_t limit);                  /* 0..limit - 1 */
-uint64_t sim_between(uint64_t first, uint64_t last); /* both included */
-bool sim_one_in(uint64_t n);                         /* 0: never */
+uint64_t sim_below(uint64_t limit);                 /* 0..limit - 1 */
+uint64_t sim_between(uint64_t from, uint64_t last); /* both included */
+bool sim_one_in(uint64_t n);                        /* 0: never */
 
 /* ---- time ---- */
 
