@@ -422,7 +422,8 @@ static enum ldb_status cut_journal(struct ldb_db *db, struct ldb_error *err)
 
 /*
  * The memtables go aside while the journals are replayed: readers keep the
- * view, and on failure all is as it was, writes still stopped.
+ * view, ldb_stats() finds none, and on failure all is as it was, writes still
+ * stopped.
  */
 static enum ldb_status replay_again(struct ldb_db *db,
                                     struct ldb_recovery *recovery,
@@ -432,30 +433,35 @@ static enum ldb_status replay_again(struct ldb_db *db,
     struct ldb_memtable *mem = db->mem;
     struct ldb_memtable *immutables[LDB_IMMUTABLES_MAX];
     size_t immutable_count = db->immutable_count;
+    struct ldb_memtable *replayed = NULL;
     enum ldb_status s;
 
     for (size_t i = 0; i < immutable_count; i++)
         immutables[i] = db->immutables[i];
+    ldb_mutex_lock(&db->mu);
     db->mem = NULL;
     db->immutable_count = 0;
+    ldb_mutex_unlock(&db->mu);
     s = ldb_recover_journals(db, recovery, err);
-    if (s == LDB_OK) {
-        ldb_mutex_lock(&db->mu);
+    ldb_mutex_lock(&db->mu);
+    if (s == LDB_OK)
         s = ldb_db_install_view(db, err, out_old);
-        ldb_mutex_unlock(&db->mu);
-    }
-    if (s == LDB_OK) {
-        ldb_memtable_unref(mem);
+    if (s != LDB_OK) {
+        replayed = db->mem;
+        db->mem = mem;
         for (size_t i = 0; i < immutable_count; i++)
-            ldb_memtable_unref(immutables[i]);
-        return LDB_OK;
+            db->immutables[i] = immutables[i];
+        db->immutable_count = immutable_count;
     }
-    ldb_memtable_unref(db->mem);
-    db->mem = mem;
+    ldb_mutex_unlock(&db->mu);
+    if (s != LDB_OK) {
+        ldb_memtable_unref(replayed);
+        return s;
+    }
+    ldb_memtable_unref(mem);
     for (size_t i = 0; i < immutable_count; i++)
-        db->immutables[i] = immutables[i];
-    db->immutable_count = immutable_count;
-    return s;
+        ldb_memtable_unref(immutables[i]);
+    return LDB_OK;
 }
 
 enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,

@@ -63,7 +63,8 @@ static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
         out->journal_bytes = ldb_journal_writer_flushed_len(db->journal);
         out->journal_synced_bytes = ldb_journal_writer_synced_len(db->journal);
     }
-    out->memtable_bytes = ldb_memtable_memory_bytes(db->mem);
+    if (db->mem != NULL) /* ldb_reopen() has put it aside */
+        out->memtable_bytes = ldb_memtable_memory_bytes(db->mem);
     out->immutable_memtables = (unsigned)db->immutable_count;
     for (size_t i = 0; i < db->immutable_count; i++)
         out->immutable_bytes += ldb_memtable_memory_bytes(db->immutables[i]);

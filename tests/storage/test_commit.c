@@ -131,6 +131,39 @@ static void a_failed_reopen_stops_writes(void **state)
     db_fixture_assert_value(f, "x", "v");
 }
 
+static void ask_for_figures(void *context, enum env_fault_kind kind,
+                            const char *path)
+{
+    struct db_fixture *f = context;
+    struct ldb_stats stats;
+
+    (void)kind;
+    if (strstr(path, ".log") == NULL) /* LOG is written with the lock held */
+        return;
+    ldb_stats(f->db, &stats);
+    assert_true(stats.manifest_bytes > 0);
+}
+
+static void figures_are_told_while_it_reopens(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_stats stats;
+
+    assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+    env_fault_set_call_hook(f->fault, ask_for_figures, f);
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    fail_nth_journal(f, 1);
+    assert_ldb_status(LDB_IO, ldb_reopen(f->db, NULL, &f->err), &f->err);
+    fail_nth_journal(f, 2);
+    assert_ldb_status(LDB_IO, ldb_reopen(f->db, NULL, &f->err), &f->err);
+    env_fault_fail(f->fault, NULL);
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    env_fault_set_call_hook(f->fault, NULL, NULL);
+    ldb_stats(f->db, &stats);
+    assert_true(stats.memtable_bytes > 0);
+    db_fixture_assert_value(f, "before", "v");
+}
+
 static void a_database_closes_after_a_failed_reopen(void **state)
 {
     struct db_fixture *f = *state;
@@ -181,6 +214,7 @@ int main(void)
         TEST(a_failed_append_leaves_nothing_and_its_numbers_are_not_reused),
         TEST(a_journal_that_cannot_be_cut_stops_writes),
         TEST(a_failed_reopen_stops_writes),
+        TEST(figures_are_told_while_it_reopens),
         TEST(a_database_closes_after_a_failed_reopen),
         TEST(a_batch_is_one_record_with_consecutive_numbers),
     };
