@@ -424,23 +424,6 @@ enum ldb_status repl_diverged_begin(struct ldb_env *env, const char *dir,
     return s;
 }
 
-/* Whether both files have the same bytes. */
-static enum ldb_status is_same(struct ldb_env *env, const char *a,
-                               const char *b, struct ldb_error *err, bool *out)
-{
-    struct ldb_digest digest_a;
-    struct ldb_digest digest_b;
-    uint64_t size_a = 0;
-    uint64_t size_b = 0;
-    enum ldb_status s = ldb_digest_file(env, a, err, &digest_a, &size_a);
-
-    if (s == LDB_OK)
-        s = ldb_digest_file(env, b, err, &digest_b, &size_b);
-    if (s == LDB_OK)
-        *out = size_a == size_b && ldb_digest_equal(&digest_a, &digest_b);
-    return s;
-}
-
 /* Where a second name cannot be had, a copy, which has its name once it is
  * whole. */
 static enum ldb_status link_or_copy(struct ldb_env *env, const char *from,
@@ -473,7 +456,7 @@ enum ldb_status repl_diverged_take(struct ldb_env *env, const char *dir,
     else
         s = link_or_copy(env, path, to, part, &why);
     if (s == LDB_EXISTS) {
-        s = is_same(env, path, to, &why, &is_taken);
+        s = ldb_digest_compare_files(env, path, to, &why, &is_taken);
         if (s == LDB_OK && !is_taken)
             s = ldb_error_set(&why, LDB_EXISTS,
                               "%.160s is there, with other bytes", to);

@@ -217,31 +217,23 @@ static enum ldb_status sync_folder(const struct repl_heal_table *heal,
     return s;
 }
 
-/* Whether both files have the same bytes; one that cannot be read does not. */
-static bool is_same(struct ldb_env *env, const char *a, const char *b)
-{
-    struct ldb_digest digest_a;
-    struct ldb_digest digest_b;
-    uint64_t size_a = 0;
-    uint64_t size_b = 0;
-
-    return ldb_digest_file(env, a, NULL, &digest_a, &size_a) == LDB_OK &&
-           ldb_digest_file(env, b, NULL, &digest_b, &size_b) == LDB_OK &&
-           size_a == size_b && ldb_digest_equal(&digest_a, &digest_b);
-}
-
 /* EXISTS: what has that name has other bytes. */
 static enum ldb_status keep_as(const struct repl_heal_table *heal,
                                const char *path, const char *name, unsigned n,
                                struct ldb_error *err)
 {
     char *to = lost_path(heal, name, n);
+    bool is_same = false;
     enum ldb_status s;
 
     if (to == NULL)
         return ldb_error_no_memory(err);
     s = ldb_env_link_or_copy(heal->env, path, to, err);
-    if (s == LDB_EXISTS && is_same(heal->env, path, to))
+    /* One that cannot be read is not the same. */
+    if (s == LDB_EXISTS)
+        LDB_IGNORE(
+            ldb_digest_compare_files(heal->env, path, to, NULL, &is_same));
+    if (is_same)
         s = LDB_OK;
     ldb_mem_free(to);
     return s;

@@ -66,7 +66,6 @@ struct sweep {
     uint64_t manifest_number;
     bool is_manifest_whole;  /* else it may have lost the names of tables */
     bool journals_only;      /* what else is dead stays */
-    bool keeps_journals;     /* dead ones stay */
     struct ldb_buf names;    /* NUL-terminated names to remove */
     struct ldb_buf journals; /* numbers, 8 bytes each, of dead ones */
 };
@@ -109,8 +108,9 @@ static enum ldb_status visit(void *context, const char *name)
     ldb_mutex_unlock(&sweep->db->mu);
     if (!dead)
         return LDB_OK;
-    if (type == LDB_FILE_JOURNAL && sweep->keeps_journals)
-        return LDB_OK;
+    if (type == LDB_FILE_JOURNAL && sweep->db->twin != NULL &&
+        !sweep->journals_only)
+        return LDB_OK; /* ldb_twin_drop_flushed() takes them */
     if (type == LDB_FILE_JOURNAL)
         return ldb_buf_append(&sweep->journals,
                               ldb_slice_make(&number, sizeof(number)));
@@ -207,7 +207,6 @@ enum ldb_status ldb_obsolete_files_sweep(struct ldb_db *db, bool is_new,
                                          struct ldb_error *err)
 {
     struct sweep sweep = {.db = db,
-                          .keeps_journals = db->twin != NULL,
                           .names = LDB_BUF_INIT(SIZE_MAX),
                           .journals = LDB_BUF_INIT(SIZE_MAX)};
     size_t removed = 0;

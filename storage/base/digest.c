@@ -84,3 +84,21 @@ enum ldb_status ldb_digest_file(struct ldb_env *env, const char *path,
     ldb_digester_destroy(digester);
     return s;
 }
+
+enum ldb_status ldb_digest_compare_files(struct ldb_env *env, const char *a,
+                                         const char *b, struct ldb_error *err,
+                                         bool *out_is_same)
+{
+    struct ldb_digest digest_a;
+    struct ldb_digest digest_b;
+    uint64_t size_a = 0;
+    uint64_t size_b = 0;
+    enum ldb_status s = ldb_digest_file(env, a, err, &digest_a, &size_a);
+
+    if (s == LDB_OK)
+        s = ldb_digest_file(env, b, err, &digest_b, &size_b);
+    if (s == LDB_OK)
+        *out_is_same =
+            size_a == size_b && ldb_digest_equal(&digest_a, &digest_b);
+    return s;
+}

@@ -38,4 +38,10 @@ LDB_MUST_CHECK enum ldb_status
 ldb_digest_file(struct ldb_env *env, const char *path, struct ldb_error *err,
                 struct ldb_digest *out, uint64_t *out_size);
 
+/* Whether both files have the same bytes. Errors: those of reading either;
+ * *out_is_same is then untouched. */
+LDB_MUST_CHECK enum ldb_status
+ldb_digest_compare_files(struct ldb_env *env, const char *a, const char *b,
+                         struct ldb_error *err, bool *out_is_same);
+
 #endif

@@ -131,8 +131,8 @@ static const json_t *resolve(const json_t *document, const json_t *parameter)
         name + 1);
 }
 
-static bool has_header(const json_t *document, const json_t *operation,
-                       const char *name)
+static bool has_parameter(const json_t *document, const json_t *operation,
+                          const char *in, const char *name)
 {
     const json_t *parameters = json_object_get(operation, "parameters");
 
@@ -140,8 +140,8 @@ static bool has_header(const json_t *document, const json_t *operation,
         const json_t *parameter =
             resolve(document, json_array_get(parameters, i));
 
-        if (strcmp(json_string_value(json_object_get(parameter, "in")),
-                   "header") == 0 &&
+        if (strcmp(json_string_value(json_object_get(parameter, "in")), in) ==
+                0 &&
             strcmp(json_string_value(json_object_get(parameter, "name")),
                    name) == 0)
             return true;
@@ -162,8 +162,8 @@ static void sequences_are_waited_for_where_it_says_so(void **state)
                 operation_of(document, path_of(&routes[i]), api_method_text(m));
 
             if ((routes[i].methods & API_METHOD_BIT(m)) != 0 &&
-                has_header(document, operation, "Leveld-Min-Sequence") !=
-                    routes[i].waits)
+                has_parameter(document, operation, "header",
+                              "Leveld-Min-Sequence") != routes[i].waits)
                 fail_msg("%s: Leveld-Min-Sequence", routes[i].name);
         }
     }
@@ -184,24 +184,6 @@ static size_t count_query_parameters(const json_t *document,
                         "query") == 0;
     }
     return count;
-}
-
-static bool has_query_parameter(const json_t *document, const json_t *operation,
-                                const char *name)
-{
-    const json_t *parameters = json_object_get(operation, "parameters");
-
-    for (size_t i = 0; i < json_array_size(parameters); i++) {
-        const json_t *parameter =
-            resolve(document, json_array_get(parameters, i));
-
-        if (strcmp(json_string_value(json_object_get(parameter, "in")),
-                   "query") == 0 &&
-            strcmp(json_string_value(json_object_get(parameter, "name")),
-                   name) == 0)
-            return true;
-    }
-    return false;
 }
 
 #define NAMES_SIZE 256
@@ -275,7 +257,7 @@ static void assert_parameters(struct api_fixture *f, const json_t *document,
     }
     json_object_foreach(known, name, value)
     {
-        if (!has_query_parameter(document, operation, name))
+        if (!has_parameter(document, operation, "query", name))
             fail_msg("%s %s: %s is not documented", text, path_of(route), name);
     }
     if (json_object_size(known) != count_query_parameters(document, operation))

@@ -106,17 +106,23 @@ static void expect_order(size_t a, size_t b)
 
 #define IN_FOLDER REBUILD_DIR "/0"
 
+/* Four, of a history that a promotion has ended. */
+static void have_journals_alone(void)
+{
+    rebuild_scene_live(scene, 40);
+    rebuild_scene_follow(scene);
+    rebuild_scene_promote(scene);
+    rebuild_scene_tail(scene, 2);
+    rebuild_scene_tail_journals(scene, 3, 2);
+}
+
 static void journals_go_newest_first_each_for_good(void **state)
 {
     uint64_t before = UINT64_MAX;
     unsigned count = 0;
 
     (void)state;
-    rebuild_scene_live(scene, 40);
-    rebuild_scene_follow(scene);
-    rebuild_scene_promote(scene);
-    rebuild_scene_tail(scene, 2);
-    rebuild_scene_tail_journals(scene, 3, 2);
+    have_journals_alone();
     record_switch();
     for (size_t i = find(0, "link_file", ".log"); i < line_count;
          i = find(i + 1, "link_file", ".log")) {
@@ -163,11 +169,7 @@ static void a_journal_of_two_names_goes_under_both(void **state)
     unsigned count = 0;
 
     (void)state;
-    rebuild_scene_live(scene, 40);
-    rebuild_scene_follow(scene);
-    rebuild_scene_promote(scene);
-    rebuild_scene_tail(scene, 2);
-    rebuild_scene_tail_journals(scene, 3, 2);
+    have_journals_alone();
     LDB_IGNORE(scene->env->ops->create_dir(
         scene->env, REBUILD_DIR "/leveld/archive", NULL));
     assert_ldb_ok(scene->env->ops->list_dir(scene->env, REBUILD_DIR,

@@ -22,7 +22,7 @@ struct fake_exchange {
     unsigned wakes; /* guarded by mu */
 };
 
-static struct ldb_slice header_value(const char *line, const char *name)
+struct ldb_slice fake_header_value(const char *line, const char *name)
 {
     size_t len = strlen(name);
 
@@ -43,7 +43,7 @@ static struct ldb_slice fake_header(struct api_exchange *x, const char *name,
     unsigned count = 0;
 
     for (; lines != NULL && *lines != NULL; lines++) {
-        struct ldb_slice value = header_value(*lines, name);
+        struct ldb_slice value = fake_header_value(*lines, name);
 
         if (value.data != NULL && count++ == 0)
             first = value;

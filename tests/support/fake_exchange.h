@@ -56,4 +56,7 @@ void fake_exchange_destroy(struct fake_exchange *fake);
 /* Waits until it was woken once more. */
 void fake_exchange_wait(struct fake_exchange *fake);
 
+/* What stands in the line "Name: value"; data NULL: it is another header's. */
+struct ldb_slice fake_header_value(const char *line, const char *name);
+
 #endif

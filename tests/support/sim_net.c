@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "api/exchange.h"
 #include "api/problem.h"
 #include "api/response.h"
 #include "service/http_server.h"
 #include "storage/base/slice.h"
+#include "tests/support/fake_exchange.h"
 #include "tests/support/sim_flow.h"
 
 /* Bytes of an answer that wait for their reader before the server stops to
@@ -172,18 +172,6 @@ struct service {
     unsigned wakes;
 };
 
-static struct ldb_slice header_value(const char *line, const char *name)
-{
-    size_t len = strlen(name);
-
-    if (strncasecmp(line, name, len) != 0 || line[len] != ':')
-        return (struct ldb_slice){0};
-    line += len + 1;
-    while (*line == ' ')
-        line++;
-    return ldb_slice_str(line);
-}
-
 static struct ldb_slice find_header(struct api_exchange *x, const char *name,
                                     unsigned *out_count)
 {
@@ -192,7 +180,7 @@ static struct ldb_slice find_header(struct api_exchange *x, const char *name,
     unsigned count = 0;
 
     for (size_t i = 0; i < flow->header_count; i++) {
-        struct ldb_slice value = header_value(flow->headers[i], name);
+        struct ldb_slice value = fake_header_value(flow->headers[i], name);
 
         if (value.data != NULL && count++ == 0)
             found = value;

@@ -104,12 +104,54 @@ static void a_files_digest_is_that_of_its_bytes(void **state)
     env_fault_destroy(fault);
 }
 
+static void put_file(struct ldb_env *env, const char *path, const char *text)
+{
+    struct ldb_writable_file *file = NULL;
+    struct ldb_error err = {0};
+
+    assert_ldb_ok(
+        env->ops->open_writable(env, path, LDB_OPEN_TRUNCATE, &err, &file),
+        &err);
+    assert_ldb_ok(ldb_file_append(file, ldb_slice_str(text), &err), &err);
+    assert_ldb_ok(ldb_file_close(file, &err), &err);
+}
+
+static void files_are_the_same_by_their_bytes(void **state)
+{
+    struct env_fault *fault = env_fault_create(NULL);
+    struct ldb_env *env = env_fault_env(fault);
+    struct ldb_error err = {0};
+    bool is_same = false;
+
+    (void)state;
+    put_file(env, "/a", "bytes");
+    put_file(env, "/b", "bytes");
+    put_file(env, "/c", "bites");
+    put_file(env, "/d", "bytes, more");
+    assert_ldb_ok(ldb_digest_compare_files(env, "/a", "/b", &err, &is_same),
+                  &err);
+    assert_true(is_same);
+    assert_ldb_ok(ldb_digest_compare_files(env, "/a", "/c", &err, &is_same),
+                  &err);
+    assert_false(is_same);
+    assert_ldb_ok(ldb_digest_compare_files(env, "/d", "/a", &err, &is_same),
+                  &err);
+    assert_false(is_same);
+    is_same = true;
+    assert_ldb_status(
+        LDB_NOT_FOUND,
+        ldb_digest_compare_files(env, "/a", "/none", &err, &is_same), &err);
+    assert_true(is_same);
+    env_fault_destroy(fault);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_form_is_canonical),
         cmocka_unit_test(pieces_do_not_matter_and_every_bit_does),
         cmocka_unit_test(a_files_digest_is_that_of_its_bytes),
+        cmocka_unit_test(files_are_the_same_by_their_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
