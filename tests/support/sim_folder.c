@@ -172,29 +172,41 @@ static void read_manifest(struct ldb_slice bytes, struct sim_version *out)
     sim_frames_release(&frames);
 }
 
-bool sim_version_read(struct ldb_env *env, const char *dir,
-                      struct sim_version *out)
+bool sim_current_read(struct ldb_env *env, const char *dir, uint64_t *out)
 {
     struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
     char path[128];
     char name[64] = "";
-    bool is_there;
+    bool is_sound = false;
 
     (void)snprintf(path, sizeof(path), "%s/CURRENT", dir);
-    is_there = sim_read_file(env, path, &bytes);
+    if (sim_read_file(env, path, &bytes) && bytes.len > 1 &&
+        bytes.len < sizeof(name)) {
+        memcpy(name, bytes.data, bytes.len - 1); /* without its newline */
+        is_sound = ldb_file_name_parse(name, out) == LDB_FILE_MANIFEST;
+    }
+    ldb_buf_release(&bytes);
+    return is_sound;
+}
+
+bool sim_version_read(struct ldb_env *env, const char *dir,
+                      struct sim_version *out)
+{
+    struct ldb_buf bytes = LDB_BUF_INIT(FILE_MAX);
+    char name[LDB_FILE_NAME_SIZE];
+    char path[128];
+
     out->manifest = 0;
     out->log_number = 0;
     out->last_sequence = 0;
     out->table_count = 0;
-    if (is_there && bytes.len > 1 && bytes.len < sizeof(name)) {
-        memcpy(name, bytes.data, bytes.len - 1); /* without its newline */
-        LDB_IGNORE(ldb_file_name_parse(name, &out->manifest));
-        (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-        ldb_buf_clear(&bytes);
-        if (!sim_read_file(env, path, &bytes))
-            sim_fail("%s: CURRENT names %s, which is not there", dir, name);
-        read_manifest(ldb_slice_of_buf(&bytes), out);
-    }
+    if (!sim_current_read(env, dir, &out->manifest))
+        return false;
+    ldb_file_name_print(name, LDB_FILE_MANIFEST, out->manifest);
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    if (!sim_read_file(env, path, &bytes))
+        sim_fail("%s: CURRENT names %s, which is not there", dir, name);
+    read_manifest(ldb_slice_of_buf(&bytes), out);
     ldb_buf_release(&bytes);
-    return is_there;
+    return true;
 }

@@ -55,6 +55,9 @@ struct sim_table {
     uint64_t size;
 };
 
+/* The number of the MANIFEST that CURRENT names; false: there is none. */
+bool sim_current_read(struct ldb_env *env, const char *dir, uint64_t *out);
+
 /* What CURRENT and its MANIFEST say. */
 struct sim_version {
     uint64_t manifest;

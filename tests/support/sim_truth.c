@@ -232,8 +232,17 @@ static void read_on(struct ldb_env *env, const char *path,
     ldb_random_close(random);
 }
 
+/* Behind the one in CURRENT: of a change that may fail yet. It is withdrawn
+ * then, nobody has heard of it, and its number may be another one's later. */
+static bool is_tried(enum ldb_file_type type, uint64_t number,
+                     const uint64_t *current)
+{
+    return type == LDB_FILE_MANIFEST && current != NULL && number > *current;
+}
+
+/* current: the number of the MANIFEST in force; NULL: there is none. */
 static void note_file(struct ldb_env *env, const char *dir, const char *name,
-                      struct sim_history *history)
+                      const uint64_t *current, struct sim_history *history)
 {
     uint64_t number = 0;
     enum ldb_file_type type = ldb_file_name_parse(name, &number);
@@ -242,6 +251,8 @@ static void note_file(struct ldb_env *env, const char *dir, const char *name,
     uint64_t size = 0;
 
     if (type != LDB_FILE_JOURNAL && type != LDB_FILE_MANIFEST)
+        return;
+    if (is_tried(type, number, current))
         return;
     (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
     if (env->ops->file_size(env, path, NULL, &size) != LDB_OK)
@@ -264,6 +275,7 @@ static void note_file(struct ldb_env *env, const char *dir, const char *name,
 struct folder {
     struct ldb_env *env;
     const char *dir;
+    const uint64_t *current;
     struct sim_history *history;
 };
 
@@ -271,7 +283,7 @@ static enum ldb_status visit(void *context, const char *name)
 {
     const struct folder *folder = context;
 
-    note_file(folder->env, folder->dir, name, folder->history);
+    note_file(folder->env, folder->dir, name, folder->current, folder->history);
     return LDB_OK;
 }
 
@@ -286,9 +298,12 @@ static int by_number(const void *a, const void *b)
 static void note_files(struct ldb_env *env, const char *dir,
                        struct sim_history *history)
 {
-    struct folder main_folder = {env, dir, history};
+    uint64_t number = 0;
+    const uint64_t *current =
+        sim_current_read(env, dir, &number) ? &number : NULL;
+    struct folder main_folder = {env, dir, current, history};
     char archive[128];
-    struct folder archived = {env, archive, history};
+    struct folder archived = {env, archive, current, history};
 
     (void)snprintf(archive, sizeof(archive), "%s/leveld/archive", dir);
     LDB_IGNORE(env->ops->list_dir(env, archive, visit, &archived, NULL));
