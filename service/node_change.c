@@ -17,6 +17,12 @@
  * fails too the node stands still, its gate closed.
  */
 
+/* How long a promotion waits for nodes that exchange their files, all together,
+ * and between two questions. Chosen: an exchange syncs a folder and opens it.
+ */
+#define EXCHANGE_US UINT64_C(10000000)
+#define ASK_US      UINT64_C(100000)
+
 static const struct api_db_gate_reason changing = {
     .kind = API_PROBLEM_NO_LEADER,
     .reason = "changing-role",
@@ -143,6 +149,26 @@ struct old_leader {
     struct repl_hearsay heard; /* of the others */
 };
 
+/*
+ * The state of the node at url. One that exchanges its files is waited for: it
+ * may be the only one that knows of a leader which is gone, and of its epoch.
+ * Not beyond deadline_us: one without any files stays so until it has a leader.
+ */
+static enum ldb_status ask_state(struct svc_node *node, const char *url,
+                                 uint64_t deadline_us, struct repl_state *out)
+{
+    for (;;) {
+        struct repl_refusal refusal = {0};
+        enum ldb_status s =
+            svc_peers_state(node->peers, url, &refusal, NULL, out);
+
+        if (s == LDB_OK || refusal.http != 503 || svc_node_is_draining(node) ||
+            svc_node_now_us(node) >= deadline_us)
+            return s;
+        svc_node_pause(node, ASK_US);
+    }
+}
+
 static void note_number(struct old_leader *old, uint64_t number)
 {
     if (number > old->file_number)
@@ -154,7 +180,8 @@ static void note_number(struct old_leader *old, uint64_t number)
  * that we have never heard of. Where the old leader answers it is asked alone:
  * nobody was promoted over it, and a handover does not wait for silent ones.
  */
-static void ask_others(struct svc_node *node, struct old_leader *old)
+static void ask_others(struct svc_node *node, uint64_t deadline_us,
+                       struct old_leader *old)
 {
     char cluster_id[REPL_ID_SIZE];
     char url[REPL_URL_SIZE];
@@ -167,7 +194,7 @@ static void ask_others(struct svc_node *node, struct old_leader *old)
         struct repl_state other = {0};
 
         if (strcmp(url, old->url) == 0 || strcmp(url, node->url) == 0 ||
-            svc_peers_state(node->peers, url, NULL, &other) != LDB_OK)
+            ask_state(node, url, deadline_us, &other) != LDB_OK)
             continue;
         if (cluster_id[0] != '\0' &&
             strcmp(other.identity.cluster_id, cluster_id) == 0)
@@ -179,6 +206,7 @@ static void ask_others(struct svc_node *node, struct old_leader *old)
 
 static void ask_old_leader(struct svc_node *node, struct old_leader *out)
 {
+    const uint64_t deadline_us = svc_node_now_us(node) + EXCHANGE_US;
     struct repl_hearsay said = {0};
     struct api_following now;
 
@@ -190,8 +218,8 @@ static void ask_old_leader(struct svc_node *node, struct old_leader *out)
         note_number(out, now.stats.heartbeat.durable.journal);
     }
     if (out->url[0] == '\0' ||
-        svc_peers_state(node->peers, out->url, NULL, &out->state) != LDB_OK) {
-        ask_others(node, out);
+        ask_state(node, out->url, deadline_us, &out->state) != LDB_OK) {
+        ask_others(node, deadline_us, out);
         return;
     }
     out->is_reached = true;

@@ -78,7 +78,7 @@ static enum ldb_status ask_id(struct svc_node *node, const char *url,
                               struct ldb_error *err, char out[REPL_ID_SIZE])
 {
     struct repl_state state = {0};
-    enum ldb_status s = svc_peers_state(node->peers, url, err, &state);
+    enum ldb_status s = svc_peers_state(node->peers, url, NULL, err, &state);
 
     if (s != LDB_OK)
         return ldb_error_set(err, LDB_PRECONDITION,
@@ -86,15 +86,6 @@ static enum ldb_status ask_id(struct svc_node *node, const char *url,
     memcpy(out, state.identity.node_id, REPL_ID_SIZE);
     repl_state_release(&state);
     return LDB_OK;
-}
-
-/* A moment, or until something of the node has changed. */
-static void pause_for(struct svc_node *node, uint64_t us)
-{
-    ldb_mutex_lock(&node->mu);
-    if (!node->is_draining)
-        (void)ldb_cond_wait_for(&node->changed, &node->mu, us);
-    ldb_mutex_unlock(&node->mu);
 }
 
 /* A known follower may be on its way: this node has begun to lead just now. */
@@ -117,7 +108,7 @@ static enum ldb_status wait_until_heard(struct svc_node *node,
             return ldb_error_set(err, LDB_PRECONDITION,
                                  "follower %.40s has not been heard of lately",
                                  node_id);
-        pause_for(node, LOOK_US);
+        svc_node_pause(node, LOOK_US);
     }
 }
 
@@ -189,7 +180,7 @@ static enum ldb_status wait_for_heir(struct svc_node *node,
                                  "%.200s has synced up to %" PRIu64
                                  " of %" PRIu64 " in time: nothing has changed",
                                  heir->url, slot.ack.synced.sequence, last);
-        pause_for(node, LOOK_US);
+        svc_node_pause(node, LOOK_US);
     }
 }
 
@@ -212,7 +203,7 @@ static bool heir_leads(struct svc_node *node, struct heir *heir)
     const struct repl_epoch *last;
     bool leads;
 
-    if (svc_peers_state(node->peers, heir->url, NULL, &state) != LDB_OK)
+    if (svc_peers_state(node->peers, heir->url, NULL, NULL, &state) != LDB_OK)
         return false;
     last = repl_epoch_history_last(&state.history);
     leads = state.role == REPL_ROLE_LEADER && last != NULL;
@@ -282,7 +273,7 @@ static enum ldb_status promote_heir(struct svc_node *node, struct heir *heir,
                                  "%.150s has not said that it leads: it is "
                                  "asked on; or promote one of the two",
                                  heir->url);
-        pause_for(node, ASK_US);
+        svc_node_pause(node, ASK_US);
     }
 }
 

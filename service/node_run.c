@@ -58,6 +58,14 @@ bool svc_node_is_draining(struct svc_node *node)
     return is_draining;
 }
 
+void svc_node_pause(struct svc_node *node, uint64_t us)
+{
+    ldb_mutex_lock(&node->mu);
+    if (!node->is_draining)
+        (void)ldb_cond_wait_for(&node->changed, &node->mu, us);
+    ldb_mutex_unlock(&node->mu);
+}
+
 enum ldb_status svc_node_close_gate(struct svc_node *node,
                                     const struct api_db_gate_reason *reason,
                                     struct ldb_error *err)

@@ -118,6 +118,8 @@ svc_node_close_gate(struct svc_node *node,
                     const struct api_db_gate_reason *reason,
                     struct ldb_error *err);
 bool svc_node_is_draining(struct svc_node *node);
+/* A moment, or until something of the node has changed. */
+void svc_node_pause(struct svc_node *node, uint64_t us);
 
 /* node->repl anew from the folder. */
 LDB_MUST_CHECK enum ldb_status svc_node_load(struct svc_node *node,

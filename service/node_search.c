@@ -75,7 +75,7 @@ enum ldb_status svc_search_check(struct svc_node *node, struct ldb_error *err)
         struct ldb_error why = {0};
         struct svc_log_line line;
 
-        if (svc_peers_state(node->peers, url, &why, &other) == LDB_OK) {
+        if (svc_peers_state(node->peers, url, NULL, &why, &other) == LDB_OK) {
             s = judge(node, url, &other, err);
             repl_state_release(&other);
             continue;
@@ -102,7 +102,7 @@ static bool is_ahead(struct svc_node *node, const char *url)
     bool is_it;
 
     if (url[0] == '\0' || last == NULL || !ours->has_identity ||
-        svc_peers_state(node->peers, url, NULL, &other) != LDB_OK)
+        svc_peers_state(node->peers, url, NULL, NULL, &other) != LDB_OK)
         return false;
     theirs = repl_epoch_history_last(&other.history);
     is_it = theirs != NULL &&
@@ -160,7 +160,7 @@ static void ask(struct svc_node *node, const char *url, struct found *best,
     uint64_t epoch;
 
     hint[0] = '\0';
-    if (svc_peers_state(node->peers, url, NULL, &other) != LDB_OK)
+    if (svc_peers_state(node->peers, url, NULL, NULL, &other) != LDB_OK)
         return;
     if (is_leader_of_ours(node, &other)) {
         epoch = repl_epoch_history_last(&other.history)->number;

@@ -280,6 +280,7 @@ static void end_call(struct svc_peers *peers, struct one_call *call)
 }
 
 enum ldb_status svc_peers_state(struct svc_peers *peers, const char *url,
+                                struct repl_refusal *refusal,
                                 struct ldb_error *err, struct repl_state *out)
 {
     struct repl_state state = {0};
@@ -290,6 +291,8 @@ enum ldb_status svc_peers_state(struct svc_peers *peers, const char *url,
         s = repl_client_state(&call.client, err, &state);
     if (s == LDB_OK)
         *out = state;
+    if (refusal != NULL)
+        *refusal = call.client.refusal;
     end_call(peers, &call);
     return s;
 }

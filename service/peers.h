@@ -67,6 +67,7 @@ LDB_MUST_CHECK bool svc_peers_next(const struct svc_peers *peers, size_t *at,
  */
 LDB_MUST_CHECK enum ldb_status svc_peers_state(struct svc_peers *peers,
                                                const char *url,
+                                               struct repl_refusal *refusal,
                                                struct ldb_error *err,
                                                struct repl_state *out);
 LDB_MUST_CHECK enum ldb_status

@@ -72,12 +72,16 @@ class Marks:
         return answer.sequence()
 
 
-def has_its_files(node):
-    """It does not change them for another leader's."""
-    if node.get('/v1/replication/state').status != 200:
-        return False
-    following = node.document('/stats')['replication']['following']
-    return following['state'] not in ('comparing', 'rebuilding')
+def is_still(node):
+    """It does not change its files for another leader's, nor its leader."""
+    following = node.document('/stats')['replication'].get('following')
+    return following and following['state'] not in ('comparing', 'rebuilding')
+
+
+def is_whole(node):
+    """Not killed while its folder was made anew: such a one has nothing to say
+    until it has a leader."""
+    return node.get('/v1/replication/state').status == 200
 
 
 class Run:
@@ -242,18 +246,24 @@ class Run:
 
     def choose(self):
         """The follower that has the most, as an operator would: once each can
-        say what it has, which one that changes its files cannot."""
+        say what it has. None: one never can before there is a leader, and may
+        be the only one that knows the last epoch."""
         for node in self.followers(False):
             self.start(node, self.leader)
         for node in self.followers():
-            wait_until(f'{node.name} has its files', lambda n=node:
-                       has_its_files(n))
+            wait_until(f'{node.name} keeps its files', lambda n=node:
+                       is_still(n))
+        if not all(is_whole(node) for node in self.followers()):
+            return None
         return max(self.followers(),
                    key=lambda node: node.document('/stats')['sequence'])
 
     def promote(self):
-        """False: the one that has the most cannot lead now."""
+        """False: nobody can lead now but the one that was killed."""
         heir, old = self.choose(), self.leader
+        if heir is None:
+            self.counts['promotions put off'] += 1
+            return False
         answer = heir.change('promote', {'force': True})
         if answer.status != 200:
             expect_equal(answer.problem(), 'conflict', f'promote: {answer}')

@@ -4,6 +4,7 @@ write: no acknowledged write is lost, and the folders of both can be read by the
 others when all have stopped.
 """
 import http.client
+import http.server
 import json
 import os
 import sys
@@ -242,6 +243,60 @@ def lost_leader_case(folder):
         a.kill()
 
 
+class Exchanging(http.server.BaseHTTPRequestHandler):
+    """A node that has no database for a moment when it is asked for its state.
+    """
+
+    def do_GET(self):
+        self.server.asked += 1
+        is_away = self.server.asked <= 3
+        body = b'{}' if is_away else json.dumps(self.server.state).encode()
+        self.send_response(503 if is_away else 200)
+        self.send_header('Content-Type', JSON)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def exchanging_peer_case(folder):
+    """A promotion by force waits for a node that exchanges its files: the only
+    one that knows of the last leader's epoch."""
+    peer = http.server.HTTPServer(('127.0.0.1', 0), Exchanging)
+    thread = threading.Thread(target=peer.serve_forever, daemon=True)
+    a = Server(os.path.join(folder, 'a')).start()
+    try:
+        with Client(a) as client:
+            client.put(b'first', b'1')
+        with follower(folder, 'b', a, '--peers',
+                      f'http://127.0.0.1:{peer.server_port}') as b:
+            wait_until('b has all', lambda: has(b, 'first', b'1'))
+            with Client(b) as other:
+                state = other.get('/v1/replication/state').json()
+            last = state['epochs'][-1]
+            epoch = 1 << 40
+            state['epochs'].append(dict(last, number=epoch, id='0' * 15 + '1',
+                                        previous_last=1, base=1 << 32,
+                                        first_journal=1 << 20))
+            peer.state = dict(state, node_id='0' * 31 + '1')
+            peer.asked = 0
+            a.kill()
+            thread.start()
+            try:
+                node = change(b, 'promote', {'force': True})
+            finally:
+                peer.shutdown()
+                thread.join()
+                peer.server_close()
+            expect(peer.asked > 3, f'the peer was asked {peer.asked} times')
+            expect(node['epoch'] > epoch,
+                   f'epoch {node["epoch"]}, and the peer knows {epoch}')
+    finally:
+        a.kill()
+
+
 def forward_case(folder):
     """A long load through a follower takes constant memory there."""
     lines = 50000
@@ -274,6 +329,7 @@ def main():
     suite.run('handing over while clients write', handover_case)
     suite.run('an heir that is behind', heir_behind_case)
     suite.run('a leader that is lost', lost_leader_case)
+    suite.run('a peer that exchanges its files', exchanging_peer_case)
     suite.run('a load through a follower', forward_case)
     return suite.finish()
 

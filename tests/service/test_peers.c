@@ -173,7 +173,7 @@ static void a_copy_is_followed_and_not_asked(void **state)
         assert_int_equal(LDB_OK, svc_peers_make(peers, urls[i], &err, &peer));
         repl_peer_destroy(peer);
         assert_int_equal(LDB_NOT_SUPPORTED,
-                         svc_peers_state(peers, urls[i], &err, &said));
+                         svc_peers_state(peers, urls[i], NULL, &err, &said));
     }
     assert_int_equal(LDB_INVALID_ARGUMENT,
                      svc_peers_check(peers, "files+ftp://a/copy", &err));
@@ -267,14 +267,15 @@ static void a_node_tells_its_state(void **state)
     service_run_init(&node, "node");
     service_run_start(&node, NULL);
     (void)service_run_put(&node, "a", "1");
-    if (svc_peers_state(peers, node.url, &err, &said) != LDB_OK)
+    if (svc_peers_state(peers, node.url, NULL, &err, &said) != LDB_OK)
         fail_msg("%s", err.message);
     assert_int_equal(said.role, REPL_ROLE_LEADER);
     assert_int_equal(said.last_sequence, 1);
     repl_state_release(&said);
     service_run_stop(&node);
     /* It is away. */
-    assert_int_not_equal(LDB_OK, svc_peers_state(peers, node.url, &err, &said));
+    assert_int_not_equal(LDB_OK,
+                         svc_peers_state(peers, node.url, NULL, &err, &said));
     service_run_release(&node);
     svc_peers_destroy(peers);
 }
@@ -290,7 +291,7 @@ static void an_interrupt_ends_calls_and_those_to_come(void **state)
     service_run_start(&node, NULL);
     svc_peers_interrupt(peers);
     assert_int_equal(LDB_CANCELLED,
-                     svc_peers_state(peers, node.url, NULL, &said));
+                     svc_peers_state(peers, node.url, NULL, NULL, &said));
     service_run_stop(&node);
     service_run_release(&node);
     svc_peers_destroy(peers);
