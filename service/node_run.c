@@ -96,16 +96,20 @@ enum ldb_status svc_node_close_gate(struct svc_node *node,
 
 enum ldb_status svc_node_load(struct svc_node *node, struct ldb_error *err)
 {
-    char node_id[REPL_ID_SIZE];
-    enum ldb_status s;
+    struct repl_node loaded = {0};
+    enum ldb_status s =
+        repl_node_load(&loaded, node->env, node->config->data_dir, err);
 
+    /* What is known stays: who asks again may find a disk that reads again. */
+    if (s != LDB_OK)
+        return s;
     /* One that was made and is not stored yet: the leader may know it. */
-    memcpy(node_id, node->repl.identity.node_id, sizeof node_id);
+    if (!loaded.has_identity)
+        memcpy(loaded.identity.node_id, node->repl.identity.node_id,
+               sizeof loaded.identity.node_id);
     repl_node_release(&node->repl);
-    s = repl_node_load(&node->repl, node->env, node->config->data_dir, err);
-    if (s == LDB_OK && !node->repl.has_identity)
-        memcpy(node->repl.identity.node_id, node_id, sizeof node_id);
-    return s;
+    node->repl = loaded;
+    return LDB_OK;
 }
 
 enum ldb_status svc_node_publish(struct svc_node *node,

@@ -121,7 +121,8 @@ bool svc_node_is_draining(struct svc_node *node);
 /* A moment, or until something of the node has changed. */
 void svc_node_pause(struct svc_node *node, uint64_t us);
 
-/* node->repl anew from the folder. */
+/* node->repl anew from the folder; where it fails it stays as it was. Errors:
+ * those of repl_node_load(). */
 LDB_MUST_CHECK enum ldb_status svc_node_load(struct svc_node *node,
                                              struct ldb_error *err);
 
