@@ -17,9 +17,8 @@
  * fails too the node stands still, its gate closed.
  */
 
-/* How long a promotion waits for nodes that exchange their files, all together,
- * and between two questions. Chosen: an exchange syncs a folder and opens it.
- */
+/* How long a promotion waits for nodes that exchange their files, for all of
+ * them, and between two questions. Chosen: a folder is synced and opened. */
 #define EXCHANGE_US UINT64_C(10000000)
 #define ASK_US      UINT64_C(100000)
 
