@@ -159,55 +159,57 @@ static void a_node_that_is_not_ready_says_why(void **state)
     json_decref(body);
 }
 
+/* What api_following_set() puts there, by its path below "following". */
+static const struct {
+    const char *path;
+    json_int_t value;
+} following_rows[] = {
+    {"epoch", 3},
+    {"bytes_per_second", 28},
+    {"written.journal", 17},
+    {"written.offset", 18},
+    {"written.sequence", 19},
+    {"synced.sequence", 16},
+    {"applied.sequence", 13},
+    {"manifest.number", 20},
+    {"manifest.bytes", 21},
+    {"heard.journal", 22},
+    {"heard.offset", 23},
+    {"heard.sequence", 24},
+    {"heard.last_sequence", 25},
+    {"heard.manifest_number", 26},
+    {"heard.manifest_bytes", 27},
+    {"heard.age_us", 0},
+    {"lag.sequences", 51},
+    {"lag.bytes", 52},
+    {"lag.us", 53000000},
+    {"counts.connects", 31},
+    {"counts.failures", 32},
+    {"counts.rebuilds", 33},
+    {"counts.journal_bytes", 34},
+    {"counts.journals_sealed", 35},
+    {"counts.syncs", 36},
+    {"counts.acks", 37},
+    {"counts.edits", 38},
+    {"counts.installs", 39},
+    {"counts.tables_built", 40},
+    {"counts.tables_fetched", 41},
+    {"counts.fetched_bytes", 42},
+    {"counts.digest_mismatches", 43},
+    {"counts.stalls", 44},
+    {"rebuild.files_digested", 61},
+    {"rebuild.tables_wanted", 62},
+    {"rebuild.tables_kept", 63},
+    {"rebuild.bytes_wanted", 64},
+    {"rebuild.bytes_fetched", 65},
+    {"rebuild.tables_fetched", 66},
+    {"rebuild.files_set_aside", 67},
+    {"rebuild.entries_set_aside", 68},
+    {"rebuild.elapsed_us", 69000000},
+};
+
 static void a_follower_says_how_it_follows(void **state)
 {
-    static const struct {
-        const char *path;
-        json_int_t value;
-    } rows[] = {
-        {"epoch", 3},
-        {"bytes_per_second", 28},
-        {"written.journal", 17},
-        {"written.offset", 18},
-        {"written.sequence", 19},
-        {"synced.sequence", 16},
-        {"applied.sequence", 13},
-        {"manifest.number", 20},
-        {"manifest.bytes", 21},
-        {"heard.journal", 22},
-        {"heard.offset", 23},
-        {"heard.sequence", 24},
-        {"heard.last_sequence", 25},
-        {"heard.manifest_number", 26},
-        {"heard.manifest_bytes", 27},
-        {"heard.age_us", 0},
-        {"lag.sequences", 51},
-        {"lag.bytes", 52},
-        {"lag.us", 53000000},
-        {"counts.connects", 31},
-        {"counts.failures", 32},
-        {"counts.rebuilds", 33},
-        {"counts.journal_bytes", 34},
-        {"counts.journals_sealed", 35},
-        {"counts.syncs", 36},
-        {"counts.acks", 37},
-        {"counts.edits", 38},
-        {"counts.installs", 39},
-        {"counts.tables_built", 40},
-        {"counts.tables_fetched", 41},
-        {"counts.fetched_bytes", 42},
-        {"counts.digest_mismatches", 43},
-        {"counts.stalls", 44},
-        {"rebuild.files_digested", 61},
-        {"rebuild.tables_wanted", 62},
-        {"rebuild.tables_kept", 63},
-        {"rebuild.bytes_wanted", 64},
-        {"rebuild.bytes_fetched", 65},
-        {"rebuild.tables_fetched", 66},
-        {"rebuild.files_set_aside", 67},
-        {"rebuild.entries_set_aside", 68},
-        {"rebuild.elapsed_us", 69000000},
-    };
     struct api_fixture *f = *state;
     json_t *body = stats_of(f);
     const json_t *following;
@@ -228,9 +230,11 @@ static void a_follower_says_how_it_follows(void **state)
     assert_true(json_is_true(json_at(following, "rebuild.running")));
     assert_true(json_is_true(json_at(following, "lag.known")));
     assert_true(json_is_true(json_at(following, "heard.slot_lost")));
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(json_integer_value(json_at(following, rows[i].path)),
-                         rows[i].value);
+    for (size_t i = 0; i < sizeof(following_rows) / sizeof(following_rows[0]);
+         i++)
+        assert_int_equal(
+            json_integer_value(json_at(following, following_rows[i].path)),
+            following_rows[i].value);
     json_decref(body);
 }
 

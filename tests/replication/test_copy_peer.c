@@ -469,6 +469,7 @@ static void without_memory_there_is_none(void **state)
         repl_peer_destroy(other);
         other = NULL;
     }
+    assert_non_null(way);
     way->ops->destroy(way);
     repl_peer_destroy(other);
 }
