@@ -237,19 +237,12 @@ enum ldb_status repl_promotion_raise_files(struct ldb_env *env, const char *dir,
                                            struct ldb_error *err)
 {
     char *path = ldb_file_path(dir, LDB_FILE_JOURNAL, floor);
-    struct ldb_writable_file *file = NULL;
-    enum ldb_status closed;
     enum ldb_status s;
 
     if (path == NULL)
         return ldb_error_no_memory(err);
     /* What a try before has written there stays. */
-    s = env->ops->open_writable(env, path, LDB_OPEN_APPEND, err, &file);
-    if (s == LDB_OK) {
-        s = ldb_file_sync(file, err);
-        closed = ldb_file_close(file, s == LDB_OK ? err : NULL);
-        s = s == LDB_OK ? closed : s;
-    }
+    s = ldb_env_sync_file(env, path, err);
     if (s == LDB_OK)
         s = env->ops->sync_dir(env, dir, err);
     ldb_mem_free(path);

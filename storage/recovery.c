@@ -393,7 +393,12 @@ static enum ldb_status replay_journal(struct replay *replay, uint64_t number,
     }
     if (s != LDB_NOT_FOUND)
         goto out;
-    s = LDB_OK;
+    /* A process may have died before it synced this. Tables of it are synced,
+     * and who reads the journal, or ships it, is to find as much as they have,
+     * whenever the power goes. */
+    s = db->options.read_only ? LDB_OK : ldb_env_sync_file(db->env, path, err);
+    if (s != LDB_OK)
+        goto out;
     replay->recovery->journals_replayed++;
     replay->recovery->tail_bytes += ldb_journal_reader_tail_bytes(reader);
 out:

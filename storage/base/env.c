@@ -94,6 +94,21 @@ enum ldb_status ldb_env_replace_file(struct ldb_env *env, const char *dir,
     return env->ops->sync_dir(env, dir, err);
 }
 
+enum ldb_status ldb_env_sync_file(struct ldb_env *env, const char *path,
+                                  struct ldb_error *err)
+{
+    struct ldb_writable_file *file = NULL;
+    enum ldb_status s;
+    enum ldb_status closed;
+
+    s = env->ops->open_writable(env, path, LDB_OPEN_APPEND, err, &file);
+    if (s != LDB_OK)
+        return s;
+    s = ldb_file_sync(file, err);
+    closed = ldb_file_close(file, s == LDB_OK ? err : NULL);
+    return s == LDB_OK ? closed : s;
+}
+
 /* ---- copies ---- */
 
 static enum ldb_status copy_bytes(struct ldb_sequential_file *from,

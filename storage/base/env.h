@@ -201,6 +201,11 @@ ldb_env_replace_file(struct ldb_env *env, const char *dir, const char *path,
                      const char *temporary, struct ldb_slice bytes,
                      struct ldb_error *err);
 
+/* Makes what stands in a file durable, whoever wrote it; one that is not there
+ * is made. Its name is durable after sync_dir() of its directory. */
+LDB_MUST_CHECK enum ldb_status
+ldb_env_sync_file(struct ldb_env *env, const char *path, struct ldb_error *err);
+
 /*
  * Makes the folder, when it is not there, and its name in its parent durable:
  * without the name a power loss takes all that is in it.

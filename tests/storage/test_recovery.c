@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "storage/base/env.h"
 #include "storage/journal/journal_reader.h"
@@ -518,6 +519,60 @@ static void an_old_journal_is_never_appended_to(void **state)
     assert_int_equal(f->recovery.manifest_len, before.manifest_bytes);
 }
 
+struct watch {
+    struct env_fault *fault;
+    const char *journal;
+    unsigned seen;
+    uint64_t len; /* after a power cut when it went last */
+};
+
+static void look_at_removed(void *context, enum env_fault_kind kind,
+                            const char *path)
+{
+    struct watch *watch = context;
+    struct env_fault *after;
+    struct ldb_error err = {0};
+
+    if (kind != ENV_FAULT_REMOVE_FILE || strcmp(path, watch->journal) != 0)
+        return;
+    after = env_fault_after_cut(watch->fault, LDB_CRASH_KEEP_NONE, 0);
+    assert_ldb_ok(env_fault_below(after)->ops->file_size(
+                      env_fault_below(after), path, &err, &watch->len),
+                  &err);
+    watch->seen++;
+    env_fault_destroy(after);
+}
+
+/* Of a process that died before it synced. */
+static void a_replayed_journal_is_durable_before_its_tables_count(void **state)
+{
+    struct db_fixture *f = *state;
+    uint64_t number = close_and_pick_number(f);
+    struct ldb_journal_writer *writer = begin_journal(f, number);
+    struct watch watch = {.fault = f->fault};
+    uint64_t len = 0;
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), DB_FIXTURE_DIR "/%06llu.log",
+                   (unsigned long long)number);
+    watch.journal = path;
+    add_batch(f, writer, 1, "a=1 b=2");
+    assert_ldb_ok(ldb_journal_writer_flush(writer, &f->err), &f->err);
+    assert_ldb_ok(ldb_journal_writer_close(writer, &f->err), &f->err);
+    assert_ldb_ok(f->env->ops->sync_dir(f->env, DB_FIXTURE_DIR, &f->err),
+                  &f->err);
+    assert_ldb_ok(f->env->ops->file_size(f->env, path, &f->err, &len), &f->err);
+    assert_true(len > 0);
+    env_fault_set_call_hook(f->fault, look_at_removed, &watch);
+    db_fixture_open(f);
+    db_fixture_close(f);
+    env_fault_set_call_hook(f->fault, NULL, NULL);
+    assert_int_equal(watch.seen, 1);
+    assert_int_equal(watch.len, len);
+    db_fixture_open(f);
+    db_fixture_assert_value(f, "b", "2");
+}
+
 /* Cut to its first record a MANIFEST is whole, and names no table. */
 static void
 a_manifest_before_the_first_journal_beside_tables_is_damage(void **state)
@@ -563,6 +618,7 @@ int main(void)
         TEST(nothing_behind_a_gap_is_replayed),
         TEST(a_zeroed_tail_is_an_end_and_damage_before_is_counted),
         TEST(an_old_journal_is_never_appended_to),
+        TEST(a_replayed_journal_is_durable_before_its_tables_count),
         TEST(a_manifest_before_the_first_journal_beside_tables_is_damage),
     };
 
