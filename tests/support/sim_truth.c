@@ -137,28 +137,17 @@ static void parse_journal(struct sim_history *history, struct sim_file *file)
     sim_frames_release(&frames);
 }
 
-/*
- * The journal is shorter now: records that lay behind are lost. But those that
- * recovery put into tables before: it does not sync a journal that it replays
- * before the edit that makes it unneeded, so that a process that dies, and a
- * power cut while the next one opens, leave them in tables alone.
- */
-static void drop_records(struct sim_history *history, struct ldb_env *env,
-                         const char *dir, uint64_t journal, uint64_t len)
+/* The journal is shorter now: records that lay behind are lost. */
+static void drop_records(struct sim_history *history, uint64_t journal,
+                         uint64_t len)
 {
-    static struct sim_version version; /* too large for a stack */
     size_t kept = 0;
 
-    LDB_IGNORE(sim_version_read(env, dir, &version));
     for (size_t i = 0; i < history->record_count; i++) {
-        struct sim_record record = history->records[i];
-        bool is_lost = record.journal == journal && record.end > len;
+        const struct sim_record *record = &history->records[i];
 
-        if (is_lost && (journal >= version.log_number ||
-                        record.last > version.last_sequence))
-            continue;
-        record.is_in_tables_alone = record.is_in_tables_alone || is_lost;
-        history->records[kept++] = record;
+        if (record->journal != journal || record->end <= len)
+            history->records[kept++] = *record;
     }
     history->record_count = kept;
 }
@@ -260,7 +249,7 @@ static void note_file(struct ldb_env *env, const char *dir, const char *name,
     file = find_file(history, type, number);
     /* New here, or cut after a failed write. */
     if (type == LDB_FILE_JOURNAL && (file == NULL || size < file->bytes.len))
-        drop_records(history, env, dir, number, size);
+        drop_records(history, number, size);
     if (file == NULL)
         file = add_file(history, type, number);
     if (size < file->bytes.len) {
@@ -495,8 +484,7 @@ ldb_sequence sim_truth_last_below(const struct sim_history *history,
                                   uint64_t journal)
 {
     for (size_t i = history->record_count; i > 0; i--) {
-        if (history->records[i - 1].journal < journal &&
-            !history->records[i - 1].is_in_tables_alone)
+        if (history->records[i - 1].journal < journal)
             return history->records[i - 1].last;
     }
     return 0;

@@ -29,8 +29,6 @@ struct sim_record {
     uint64_t journal;
     uint64_t end; /* offset in it */
     size_t op;    /* its first, in ops */
-    /* Its journal lost it, and its tables have not (drop_records()). */
-    bool is_in_tables_alone;
 };
 
 struct sim_file {
