@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -748,11 +749,47 @@ static void nobody_changes_a_node_that_starts(void **state)
     api_context_release(&context);
 }
 
+static void what_is_known_stays_where_the_folder_is_not_read(void **state)
+{
+    struct api_context context;
+    struct svc_config config;
+    struct svc_node *node = NULL;
+    struct ldb_error err = {0};
+    struct env_fault_rule rule = {.kinds = ENV_FAULT_BIT(ENV_FAULT_READ),
+                                  .path = "leveld/",
+                                  .nth = 1,
+                                  .from_then_on = true,
+                                  .sys_errno = EIO};
+    struct repl_identity identity;
+
+    (void)state;
+    service_run_start(&a, NULL);
+    service_run_stop(&a);
+    config = a.config;
+    assert_ldb_ok(api_context_init(&context, NULL, a.env, &err), &err);
+    context.limits.slot_bytes = config.slot_bytes;
+    assert_ldb_ok(svc_node_open(&config, a.env, &context, &err, &node), &err);
+    assert_true(node->repl.has_identity);
+    assert_int_equal(node->repl.history.count, 1);
+    identity = node->repl.identity;
+    env_fault_fail(a.fault, &rule);
+    assert_ldb_status(LDB_IO, svc_node_load(node, &err), &err);
+    env_fault_fail(a.fault, NULL);
+    assert_true(node->repl.has_identity);
+    assert_memory_equal(&node->repl.identity, &identity, sizeof identity);
+    assert_int_equal(node->repl.history.count, 1);
+    assert_ldb_ok(svc_node_load(node, &err), &err);
+    assert_memory_equal(&node->repl.identity, &identity, sizeof identity);
+    assert_ldb_ok(svc_node_close(node, &err), &err);
+    api_context_release(&context);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(nobody_changes_a_node_that_starts),
+        TEST(what_is_known_stays_where_the_folder_is_not_read),
         TEST(a_follower_has_what_its_leader_writes),
         TEST(a_new_follower_without_its_leader_answers_nothing),
         TEST(what_another_program_wrote_is_set_aside),
