@@ -54,12 +54,12 @@ static bool has_op(const struct sim_history *history, ldb_sequence sequence,
     return is != NULL && is->key == op->key && is->value == op->value;
 }
 
-/* The history of the node's that the write stands in. */
+/* The node's history that the write was made in: those after it have it too. */
 static const struct sim_history *find_history(const struct request *request,
                                               ldb_sequence first)
 {
-    for (size_t i = sim_truth_count(); i > 0; i--) {
-        const struct sim_history *history = sim_truth_at(i - 1);
+    for (size_t i = 0; i < sim_truth_count(); i++) {
+        const struct sim_history *history = sim_truth_at(i);
         unsigned found = 0;
 
         if (history->author != request->node)
