@@ -58,6 +58,9 @@ struct svc_connection {
     uint64_t mark_us;       /* when mark_bytes of its body had come, or of its
                                answer been taken; 0: neither is looked at */
     uint64_t mark_bytes;
+    uint64_t still_us;    /* since then nothing of it has moved, either way */
+    uint64_t asked_us;    /* when that was last looked at */
+    uint64_t moved_bytes; /* at that time, in all */
     bool has_ended;       /* at the last look: nothing more comes from it */
     uint64_t ended_bytes; /* of the body that had come by then */
     bool is_cut;

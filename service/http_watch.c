@@ -9,16 +9,21 @@
 #include "storage/base/mem.h"
 
 /*
- * The library has one timeout, for a connection on which nothing at all moves.
- * A client that sends a byte now and then keeps its connection for ever, and
- * what a head or a body takes up with it. So each loop looks at its connections
- * a few times a second, and cuts those that are too slow. They are shut down,
- * which the library sees as the client's doing.
+ * Each loop looks at its connections a few times a second, and cuts those that
+ * are too slow, or on which nothing moves any more. They are shut down, which
+ * the library sees as the client's doing.
  *
- * It also overlooks the end of a client's sending when that came with the last
- * bytes before it: a read that does not fill the buffer counts as the last one
- * until there is news of the socket, and there is none any more. Such a
- * connection would stay until it has been idle for long enough.
+ * The library has a timeout for the last of these, and no other: a client that
+ * sends a byte now and then would keep its connection for ever, and what a head
+ * or a body takes up with it. Its timeout is not used, as for that it reads the
+ * clock six times a request and moves the connection three times in a list that
+ * it locks. What has moved is asked of TCP here, and only of a connection whose
+ * last request is some while ago.
+ *
+ * The library also overlooks the end of a client's sending when that came with
+ * the last bytes before it: a read that does not fill the buffer counts as the
+ * last one until there is news of the socket, and there is none any more. Such
+ * a connection would stay until it has been idle for long enough.
  *
  * And it does not look at all at a connection whose stream waits for something
  * to tell, which may take for ever: of a file that is followed there is nothing
@@ -28,6 +33,10 @@
 
 /* Connections that are asked about at a time. */
 #define LOOK_BATCH 64
+
+/* How often a connection is asked about in the time that it may be idle: it is
+ * cut at most one part of that late. */
+#define IDLE_PARTS 8
 
 #define TOO_SLOW                                                               \
     "HTTP/1.1 408 Request Timeout\r\n"                                         \
@@ -159,7 +168,7 @@ static void cut_as_slow(struct svc_connection *c, _Atomic(uint64_t) *counter)
     svc_watch_cut(c);
 }
 
-/* No head is whole. One that is idle is left to the library. */
+/* No head is whole. */
 static bool is_head_late(const struct svc_connection *c)
 {
     const struct svc_http_options *options = &c->loop->server->options;
@@ -198,18 +207,15 @@ static bool is_body_late(struct svc_connection *c)
     return timeout_us != 0 && now_us - c->mark_us >= timeout_us;
 }
 
-/* Bytes that the client has acknowledged; false: it is no TCP. */
-static bool read_acked(const struct svc_connection *c, uint64_t *out)
+/* What the system knows of it; false: it is no TCP. */
+static bool read_tcp(const struct svc_connection *c, struct tcp_info *out)
 {
-    struct tcp_info info = {0};
-    socklen_t len = sizeof info;
+    socklen_t len = sizeof *out;
 
-    if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-        len < offsetof(struct tcp_info, tcpi_bytes_acked) +
-                  sizeof info.tcpi_bytes_acked)
-        return false;
-    *out = info.tcpi_bytes_acked;
-    return true;
+    *out = (struct tcp_info){0};
+    return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, out, &len) == 0 &&
+           len >= offsetof(struct tcp_info, tcpi_bytes_received) +
+                      sizeof out->tcpi_bytes_received;
 }
 
 /* The same of an answer that is held in memory for its reader. */
@@ -218,12 +224,14 @@ static bool is_reader_late(struct svc_connection *c)
     uint64_t timeout_us = c->loop->server->options.body_timeout_us;
     uint64_t now_us = c->loop->pass_us;
     uint64_t held = c->x->charged_answer_bytes;
+    struct tcp_info tcp;
     uint64_t taken;
 
     if (timeout_us == 0 || held == 0 ||
         (c->mark_us != 0 && now_us - c->mark_us < timeout_us) ||
-        !read_acked(c, &taken))
+        !read_tcp(c, &tcp))
         return false;
+    taken = tcp.tcpi_bytes_acked;
     if (c->mark_us != 0 &&
         taken - c->mark_bytes < piece_of(held / SVC_HTTP_BODY_PARTS))
         return true;
@@ -232,18 +240,55 @@ static bool is_reader_late(struct svc_connection *c)
     return false;
 }
 
+/* The client has done what it can: it waits for us. */
+static bool waits_for_us(const struct svc_connection *c)
+{
+    return c->x != NULL &&
+           (c->x->phase == SVC_PHASE_WAIT || c->x->phase == SVC_PHASE_PAUSED ||
+            c->x->phase == SVC_PHASE_STREAM_PAUSED);
+}
+
+/*
+ * Nothing has come and nothing was taken for as long as that may be. What is no
+ * TCP, and so was handed in, is never idle.
+ */
+static bool is_idle(struct svc_connection *c)
+{
+    uint64_t timeout_us =
+        (uint64_t)c->loop->server->options.idle_timeout_s * 1000000;
+    uint64_t now_us = c->loop->pass_us;
+    uint64_t begun_us = c->x == NULL ? c->since_us : c->x->api.started_us;
+    bool is_known = c->still_us >= begun_us;
+    struct tcp_info tcp;
+    uint64_t bytes;
+
+    if (timeout_us == 0 || now_us - begun_us < SVC_HTTP_WATCH_US ||
+        (is_known && now_us - c->asked_us < timeout_us / IDLE_PARTS) ||
+        !read_tcp(c, &tcp))
+        return false;
+    bytes = tcp.tcpi_bytes_received + tcp.tcpi_bytes_acked;
+    if (!is_known || bytes != c->moved_bytes)
+        c->still_us = now_us;
+    c->asked_us = now_us;
+    c->moved_bytes = bytes;
+    return now_us - c->still_us >= timeout_us;
+}
+
 static void judge_time(struct svc_connection *c)
 {
     struct svc_http_server *server = c->loop->server;
 
-    if (c->x == NULL || c->x->phase == SVC_PHASE_NEW) {
+    if (waits_for_us(c)) {
+        c->mark_us = 0;
+        c->still_us = 0;
+    } else if (is_idle(c)) {
+        svc_watch_cut(c);
+    } else if (c->x == NULL || c->x->phase == SVC_PHASE_NEW) {
         if (is_head_late(c))
             cut_as_slow(c, &server->head_timeouts);
     } else if (c->x->phase == SVC_PHASE_BODY) {
         if (is_body_late(c))
             cut_as_slow(c, &server->body_timeouts);
-    } else if (c->x->phase != SVC_PHASE_ANSWERED) {
-        c->mark_us = 0; /* it waits for us */
     } else if (is_reader_late(c)) {
         atomic_fetch_add_explicit(&server->answer_timeouts, 1,
                                   memory_order_relaxed);

@@ -1,4 +1,5 @@
-/* The listen socket: any free port, one taken already, several loops. */
+/* The listen socket: any free port, one taken already, several loops, and its
+ * clients once they are idle. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,8 @@
 #include "service/http_server.h"
 #include "service/lifecycle.h"
 #include "tests/support/http_client.h"
+
+#define HOUR_US (UINT64_C(3600) * 1000000)
 
 static struct ldb_env *env;
 static struct svc_config config;
@@ -43,6 +46,16 @@ static void configure(const char *listen)
     svc_log_configure(SVC_LOG_ERROR, SVC_LOG_KEY_VALUE);
 }
 
+static int start(void)
+{
+    struct ldb_error err = {0};
+
+    if (svc_service_start(&config, env, true, &err, &service) != LDB_OK)
+        fail_msg("start: %s", err.message);
+    port = svc_http_server_port(svc_service_http(service));
+    return 0;
+}
+
 static int setup(void **state)
 {
     struct ldb_error err = {0};
@@ -50,10 +63,21 @@ static int setup(void **state)
     (void)state;
     assert_int_equal(LDB_OK, ldb_env_memory_create(&err, &env));
     configure("127.0.0.1:0");
-    if (svc_service_start(&config, env, true, &err, &service) != LDB_OK)
-        fail_msg("start: %s", err.message);
-    port = svc_http_server_port(svc_service_http(service));
-    return 0;
+    return start();
+}
+
+/* Whoever is cut is so as nothing moves: no other timeout runs out. */
+static int setup_impatient(void **state)
+{
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_int_equal(LDB_OK, ldb_env_memory_create(&err, &env));
+    configure("127.0.0.1:0");
+    config.idle_timeout_us = 1000000;
+    config.header_timeout_us = HOUR_US;
+    config.body_timeout_us = HOUR_US;
+    return start();
 }
 
 static int teardown(void **state)
@@ -66,14 +90,18 @@ static int teardown(void **state)
     return 0;
 }
 
+/* What nobody sends is waited for three minutes, and is an error then. */
 static int connect_to(unsigned to)
 {
+    static const struct timeval wait_max = {.tv_sec = 180};
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)to),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
+    assert_int_equal(
+        0, setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait_max, sizeof wait_max));
     assert_int_equal(0,
                      connect(fd, (struct sockaddr *)&address, sizeof address));
     return fd;
@@ -189,6 +217,49 @@ static void every_loop_serves_its_clients(void **state)
     http_client_destroy(client);
 }
 
+/* Wherever a client stops, it is let go without a word once it is idle. */
+static void who_moves_no_more_is_let_go(void **state)
+{
+    static const struct {
+        const char *sent;
+        const char *answered;
+    } rows[] = {
+        {"", ""},
+        {"GET /v1", ""},
+        {"GET /healthz HTTP/1.1\r\nHost: a\r\n", ""},
+        {"PUT /v1/kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+         ""},
+        {"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 "},
+    };
+    struct svc_http_figures figures;
+    int fds[sizeof rows / sizeof rows[0]];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t len = strlen(rows[i].sent);
+
+        fds[i] = connect_to(port);
+        assert_int_equal(len, send(fds[i], rows[i].sent, len, MSG_NOSIGNAL));
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[1024] = "";
+        size_t len = 0;
+        ssize_t n;
+
+        while ((n = recv(fds[i], text + len, sizeof text - 1 - len, 0)) > 0)
+            len += (size_t)n;
+        assert_int_equal(0, n);
+        if (rows[i].answered[0] == '\0')
+            assert_string_equal("", text);
+        else
+            assert_non_null(strstr(text, rows[i].answered));
+        close(fds[i]);
+    }
+    svc_http_server_figures(svc_service_http(service), &figures);
+    assert_int_equal(0, figures.head_timeouts + figures.body_timeouts +
+                            figures.answer_timeouts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +271,8 @@ int main(void)
             over_the_limit_a_client_is_told_to_come_again, setup, teardown),
         cmocka_unit_test_setup_teardown(every_loop_serves_its_clients, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(who_moves_no_more_is_let_go,
+                                        setup_impatient, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
