@@ -283,7 +283,12 @@ const struct api_token *api_tokens_find(const struct api_tokens *tokens,
 
 /* ---- the set in force ---- */
 
+/*
+ * Locking: has_tokens is atomic, released with a set and acquired by get, which
+ * without a set needs no lock that all loops would take for each request.
+ */
 struct api_token_store {
+    atomic_bool has_tokens; /* as tokens says */
     struct ldb_mutex mu;
     struct api_tokens *tokens; /* guarded by mu */
 };
@@ -292,8 +297,10 @@ struct api_token_store *api_token_store_create(void)
 {
     struct api_token_store *store = ldb_mem_zalloc(1, sizeof(*store));
 
-    if (store != NULL)
-        ldb_mutex_init(&store->mu);
+    if (store == NULL)
+        return NULL;
+    atomic_init(&store->has_tokens, false);
+    ldb_mutex_init(&store->mu);
     return store;
 }
 
@@ -314,6 +321,8 @@ void api_token_store_set(struct api_token_store *store,
     ldb_mutex_lock(&store->mu);
     old = store->tokens;
     store->tokens = tokens;
+    atomic_store_explicit(&store->has_tokens, tokens != NULL,
+                          memory_order_release);
     ldb_mutex_unlock(&store->mu);
     api_tokens_unref(old);
 }
@@ -322,6 +331,8 @@ struct api_tokens *api_token_store_get(struct api_token_store *store)
 {
     struct api_tokens *tokens;
 
+    if (!atomic_load_explicit(&store->has_tokens, memory_order_acquire))
+        return NULL;
     ldb_mutex_lock(&store->mu);
     tokens = store->tokens == NULL ? NULL : api_tokens_ref(store->tokens);
     ldb_mutex_unlock(&store->mu);
