@@ -140,6 +140,7 @@ struct api_exchange {
     struct ldb_slice raw_query; /* after '?', without it; empty when none */
     uint64_t content_length;    /* or API_LENGTH_UNKNOWN */
     uint64_t started_us;        /* monotonic */
+    unsigned loop;              /* index of the one that serves it */
     struct ldb_arena *arena;    /* dies with the exchange */
 
     /* ---- set by begin, through the router ---- */

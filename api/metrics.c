@@ -16,7 +16,7 @@ struct route_counters {
 /* Locking: constant after creation, but the counters: relaxed atomics. */
 struct api_metrics {
     size_t route_count;
-    struct route_counters *routes;
+    struct route_counters *lanes; /* route_count of each, one after the other */
 };
 
 struct api_metrics *api_metrics_create(size_t route_count)
@@ -27,8 +27,9 @@ struct api_metrics *api_metrics_create(size_t route_count)
     if (metrics == NULL)
         return NULL;
     metrics->route_count = route_count;
-    metrics->routes = ldb_mem_zalloc(route_count, sizeof(*metrics->routes));
-    if (metrics->routes == NULL) {
+    metrics->lanes = ldb_mem_zalloc(API_METRICS_LANES * route_count,
+                                    sizeof(*metrics->lanes));
+    if (metrics->lanes == NULL) {
         ldb_mem_free(metrics);
         return NULL;
     }
@@ -39,7 +40,7 @@ void api_metrics_destroy(struct api_metrics *metrics)
 {
     if (metrics == NULL)
         return;
-    ldb_mem_free(metrics->routes);
+    ldb_mem_free(metrics->lanes);
     ldb_mem_free(metrics);
 }
 
@@ -118,14 +119,21 @@ static uint64_t load_relaxed(const _Atomic(uint64_t) *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-void api_metrics_record(struct api_metrics *metrics, size_t route,
-                        enum api_outcome outcome, uint64_t latency_us)
+static struct route_counters *counters_of(const struct api_metrics *metrics,
+                                          size_t lane, size_t route)
 {
-    struct route_counters *counters;
+    assert(route < metrics->route_count);
+    return &metrics->lanes[lane * metrics->route_count + route];
+}
+
+void api_metrics_record(struct api_metrics *metrics, unsigned loop,
+                        size_t route, enum api_outcome outcome,
+                        uint64_t latency_us)
+{
+    struct route_counters *counters =
+        counters_of(metrics, loop % API_METRICS_LANES, route);
     uint64_t max;
 
-    assert(route < metrics->route_count);
-    counters = &metrics->routes[route];
     add_relaxed(&counters->count[outcome], 1);
     add_relaxed(&counters->latency_sum_us, latency_us);
     add_relaxed(&counters->buckets[api_metrics_bucket_of(latency_us)], 1);
@@ -136,22 +144,30 @@ void api_metrics_record(struct api_metrics *metrics, size_t route,
         continue;
 }
 
+static void add_figures(const struct route_counters *counters,
+                        struct api_route_figures *out)
+{
+    uint64_t max = load_relaxed(&counters->latency_max_us);
+
+    for (size_t i = 0; i < API_OUTCOME_COUNT; i++) {
+        uint64_t count = load_relaxed(&counters->count[i]);
+
+        out->count[i] += count;
+        out->total += count;
+    }
+    out->latency_sum_us += load_relaxed(&counters->latency_sum_us);
+    if (max > out->latency_max_us)
+        out->latency_max_us = max;
+    for (size_t i = 0; i < API_METRICS_BUCKETS; i++)
+        out->buckets[i] += load_relaxed(&counters->buckets[i]);
+}
+
 void api_metrics_read(const struct api_metrics *metrics, size_t route,
                       struct api_route_figures *out)
 {
-    const struct route_counters *counters;
-
-    assert(route < metrics->route_count);
-    counters = &metrics->routes[route];
     *out = (struct api_route_figures){0};
-    for (size_t i = 0; i < API_OUTCOME_COUNT; i++) {
-        out->count[i] = load_relaxed(&counters->count[i]);
-        out->total += out->count[i];
-    }
-    out->latency_sum_us = load_relaxed(&counters->latency_sum_us);
-    out->latency_max_us = load_relaxed(&counters->latency_max_us);
-    for (size_t i = 0; i < API_METRICS_BUCKETS; i++)
-        out->buckets[i] = load_relaxed(&counters->buckets[i]);
+    for (size_t lane = 0; lane < API_METRICS_LANES; lane++)
+        add_figures(counters_of(metrics, lane, route), out);
 }
 
 uint64_t api_metrics_quantile_us(const struct api_route_figures *figures,

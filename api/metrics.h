@@ -6,6 +6,9 @@
  * every power of two above is cut into 8, so a quantile read from it is at
  * most an eighth too high.
  *
+ * Loops count apart, each in a lane of its own, as a counter that two threads
+ * write moves from core to core with each request; figures are the sum.
+ *
  * Thread-safety: any thread; counters are relaxed atomics, so figures read
  * while requests end may be apart by those requests.
  */
@@ -20,6 +23,9 @@ struct api_metrics;
 #define API_METRICS_SUB_BITS 3
 /* Powers of two: the last bucket begins beyond 2^36 us, 19 hours. */
 #define API_METRICS_BUCKETS ((36 - API_METRICS_SUB_BITS + 2) << 3)
+
+/* Chosen: what loops beyond so many count goes to the lanes of others. */
+#define API_METRICS_LANES 8
 
 /* How an exchange ended. */
 enum api_outcome {
@@ -47,8 +53,10 @@ void api_metrics_destroy(struct api_metrics *metrics); /* NULL is fine */
 
 size_t api_metrics_route_count(const struct api_metrics *metrics);
 
-void api_metrics_record(struct api_metrics *metrics, size_t route,
-                        enum api_outcome outcome, uint64_t latency_us);
+/* loop: the index of any; figures do not tell which it was. */
+void api_metrics_record(struct api_metrics *metrics, unsigned loop,
+                        size_t route, enum api_outcome outcome,
+                        uint64_t latency_us);
 
 void api_metrics_read(const struct api_metrics *metrics, size_t route,
                       struct api_route_figures *out);

@@ -747,7 +747,7 @@ void api_exchange_abandon(struct api_exchange *x)
         api_response_release(&x->response);
     let_go(x);
     api_auth_release(x);
-    api_metrics_record(x->context->metrics, index,
+    api_metrics_record(x->context->metrics, x->loop, index,
                        x->response.ready
                            ? api_outcome_of_status(x->response.status)
                            : API_OUTCOME_ABANDONED,

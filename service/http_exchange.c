@@ -49,6 +49,7 @@ static struct svc_exchange *create(struct svc_loop *loop)
     x->api.context = loop->server->options.context;
     x->api.arena = &x->arena;
     x->api.started_us = loop->pass_us;
+    x->api.loop = (unsigned)(loop - loop->server->loops);
     x->api.body = (struct ldb_buf)LDB_BUF_INIT(0);
     atomic_init(&x->state, SVC_IDLE);
     return x;

@@ -297,7 +297,7 @@ static void latencies_fall_below_the_edges_they_are_under(void **state)
     char *text;
 
     for (size_t i = 0; i < sizeof(latencies_us) / sizeof(latencies_us[0]); i++)
-        api_metrics_record(f->context.metrics, api_route_none(),
+        api_metrics_record(f->context.metrics, 0, api_route_none(),
                            API_OUTCOME_4XX, latencies_us[i]);
     text = metrics_of(f);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
