@@ -9,29 +9,38 @@ static bool name_is(struct ldb_slice name, const char *text)
            strncasecmp((const char *)name.data, text, name.len) == 0;
 }
 
-/* A token, as RFC 9110 has it. */
-static bool is_token(struct ldb_slice name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t c = name.data[i];
-        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                        (c >= '0' && c <= '9') || c == '-';
+/* Where a byte may stand: each of these allows less than the one before. */
+#define IN_VALUE  '1' /* of a header: no control character but the tab */
+#define IN_TARGET '2' /* of the request: no blank either */
+#define IN_NAME   '3' /* of a header: a token, as RFC 9110 has it */
 
-        if (!is_plain && (c == 0 || strchr("!#$%&'*+.^_`|~", c) == NULL))
+static const char places[] = "0000000001000000"
+                             "0000000000000000"
+                             "1323333322332332" /* from the blank on */
+                             "3333333333222222"
+                             "2333333333333333"
+                             "3333333333322233"
+                             "3333333333333333"
+                             "3333333333323230"
+                             "2222222222222222"
+                             "2222222222222222"
+                             "2222222222222222"
+                             "2222222222222222"
+                             "2222222222222222"
+                             "2222222222222222"
+                             "2222222222222222"
+                             "2222222222222222";
+
+static_assert(sizeof places == 256 + 1, "one for each byte, and the NUL");
+
+/* All of these bytes may stand there. */
+static bool belong(struct ldb_slice bytes, char place)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        if (places[bytes.data[i]] < place)
             return false;
     }
-    return name.len > 0;
-}
-
-static bool has_control(struct ldb_slice value)
-{
-    for (size_t i = 0; i < value.len; i++) {
-        uint8_t c = value.data[i];
-
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return true;
-    }
-    return false;
+    return true;
 }
 
 /*
@@ -82,8 +91,10 @@ static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
     (void)kind;
     note_place(head, name_text, name_len, value_text, value_len);
     head->name_lengths |= svc_head_length_bit(name_len);
-    head->is_bad_name = head->is_bad_name || !is_token(name);
-    head->has_control = head->has_control || has_control(value);
+    if (name_len == 0 || !belong(name, IN_NAME))
+        head->is_bad_name = true;
+    if (!belong(value, IN_VALUE))
+        head->has_control = true;
     switch (name.len) {
     case sizeof "Host" - 1:
         if (name_is(name, "Host"))
@@ -129,15 +140,6 @@ struct svc_head svc_head_read(const struct svc_exchange *x, const char *method,
     return head;
 }
 
-static bool is_plain_target(struct ldb_slice target)
-{
-    for (size_t i = 0; i < target.len; i++) {
-        if (target.data[i] <= 0x20 || target.data[i] == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 static const char *judge_body(const struct svc_head *head, bool is_1_0)
 {
     if (head->lengths > 0 && head->encodings > 0)
@@ -158,7 +160,7 @@ const char *svc_head_judge(const struct svc_exchange *x,
 {
     bool is_1_0 = strcmp(version, "HTTP/1.0") == 0;
 
-    if (!is_plain_target(x->target))
+    if (!belong(x->target, IN_TARGET))
         return "the request's target holds a blank or a control character";
     if (head->is_bad_name)
         return "a header's name is no token";
@@ -179,6 +181,8 @@ static struct ldb_slice without_authority(struct ldb_slice target)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
+    if (target.len > 0 && target.data[0] == '/')
+        return target;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t at = strlen(schemes[i]);
 
