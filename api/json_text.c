@@ -430,16 +430,40 @@ enum ldb_status api_string_append(enum api_encoding encoding,
     return s;
 }
 
+/* "00", "01", ... */
+static const char digit_pairs[] = "00010203040506070809"
+                                  "10111213141516171819"
+                                  "20212223242526272829"
+                                  "30313233343536373839"
+                                  "40414243444546474849"
+                                  "50515253545556575859"
+                                  "60616263646566676869"
+                                  "70717273747576777879"
+                                  "80818283848586878889"
+                                  "90919293949596979899";
+
+static size_t count_digits(uint64_t value)
+{
+    size_t count = 1;
+
+    for (; value >= 10000; value /= 10000)
+        count += 4;
+    return count + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
 size_t api_u64_text(uint64_t value, uint8_t out[API_U64_TEXT_MAX])
 {
-    uint8_t digits[API_U64_TEXT_MAX];
-    size_t len = 0;
+    size_t len = count_digits(value);
+    uint8_t *end = out + len;
 
-    do {
-        digits[sizeof(digits) - ++len] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    memcpy(out, digits + sizeof(digits) - len, len);
+    for (; value >= 100; value /= 100) {
+        end -= 2;
+        memcpy(end, digit_pairs + value % 100 * 2, 2);
+    }
+    if (value >= 10)
+        memcpy(out, digit_pairs + value * 2, 2);
+    else
+        out[0] = (uint8_t)('0' + value);
     return len;
 }
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "api/json_text.h"
 #include "storage/base/buf.h"
 
 void api_header_attach(struct api_exchange *x, struct api_header *header)
@@ -47,20 +48,13 @@ bool api_header_printf(struct api_exchange *x, const char *name,
     return text != NULL && api_header_add(x, name, text);
 }
 
-/* Decimal digits of n at out, with a NUL; returns the place of the NUL. */
+/* Digits of n at out, with a NUL; returns the place of the NUL. */
 static char *print_number(char *out, uint64_t n)
 {
-    char digits[20];
-    size_t count = 0;
+    char *end = out + api_u64_text(n, (uint8_t *)out);
 
-    do {
-        digits[count++] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n != 0);
-    while (count > 0)
-        *out++ = digits[--count];
-    *out = '\0';
-    return out;
+    *end = '\0';
+    return end;
 }
 
 bool api_header_number(struct api_exchange *x, const char *name, uint64_t n)

@@ -1,6 +1,8 @@
 #include "api/json_text.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/support/assert_ldb.h"
@@ -330,6 +332,28 @@ static void numbers_are_written_in_decimal(void **state)
     }
 }
 
+static void assert_decimal(uint64_t n)
+{
+    uint8_t text[API_U64_TEXT_MAX];
+    char expected[API_U64_TEXT_MAX + 1];
+    size_t len = api_u64_text(n, text);
+
+    snprintf(expected, sizeof(expected), "%" PRIu64, n);
+    assert_ldb_slice(ldb_slice_str(expected), ldb_slice_make(text, len));
+}
+
+/* Of every length: around each power of ten. */
+static void numbers_of_all_lengths_are_as_printf_has_them(void **state)
+{
+    (void)state;
+    for (uint64_t power = 1; power <= UINT64_MAX / 10; power *= 10) {
+        for (uint64_t n = power - 1; n <= power + 1; n++) {
+            assert_decimal(n);
+            assert_decimal(n * 10);
+        }
+    }
+}
+
 static void jansson_reads_back_every_byte_below_80(void **state)
 {
     uint8_t bytes[128];
@@ -494,6 +518,7 @@ int main(void)
         cmocka_unit_test(escapes_are_the_shortest_json_has),
         cmocka_unit_test(escapes_are_written_wherever_they_stand),
         cmocka_unit_test(numbers_are_written_in_decimal),
+        cmocka_unit_test(numbers_of_all_lengths_are_as_printf_has_them),
         cmocka_unit_test(jansson_reads_back_every_byte_below_80),
         cmocka_unit_test(text_that_is_no_utf8_is_repaired),
         cmocka_unit_test(item_encoding_falls_back_where_utf8_cannot),
