@@ -21,17 +21,11 @@ void api_write_release(struct api_write *w)
     ldb_buf_release(&w->answer);
 }
 
-/* Are there as many followers? Whether they come in time is another thing. */
-static bool check_followers(struct api_exchange *x, const struct api_write *w)
+static void answer_few_followers(struct api_exchange *x,
+                                 const struct api_write *w, unsigned followers)
 {
     struct api_problem problem = {.kind = API_PROBLEM_CONFLICT};
-    unsigned followers;
 
-    if (w->replicas == 0)
-        return true;
-    followers = repl_write_concern_followers(x->context->concern);
-    if (followers >= w->replicas)
-        return true;
     api_problem_detail(&problem, "replicas=%u: this node has %u followers",
                        w->replicas, followers);
     if (followers >= w->replicas_asked) {
@@ -43,6 +37,19 @@ static bool check_followers(struct api_exchange *x, const struct api_write *w)
                            w->replicas, followers);
     }
     api_answer_problem(x, &problem);
+}
+
+/* Are there as many followers? Whether they come in time is another thing. */
+static bool check_followers(struct api_exchange *x, const struct api_write *w)
+{
+    unsigned followers;
+
+    if (w->replicas == 0)
+        return true;
+    followers = repl_write_concern_followers(x->context->concern);
+    if (followers >= w->replicas)
+        return true;
+    answer_few_followers(x, w, followers);
     return false;
 }
 

@@ -236,35 +236,43 @@ static bool add_headers(struct MHD_Response *response,
     return ok;
 }
 
-/*
- * A large answer lies in memory until its reader has taken it. Where too much
- * does already, x's is replaced: nothing of it was sent.
- */
-static void charge_answer(struct svc_exchange *x)
+/* x's answer is replaced: nothing of it was sent. */
+static void refuse_answer(struct svc_exchange *x)
 {
-    struct svc_http_server *server = x->loop->server;
     struct api_response *answer = &x->api.response;
     struct api_problem problem = {.kind = API_PROBLEM_OVERLOADED,
                                   .retry_after_s = 1};
     bool close = answer->close;
 
-    if (answer->body_kind != API_BODY_BUF ||
-        answer->body.len <= SVC_HTTP_SMALL_BODY_BYTES)
-        return;
-    if (svc_budget_take(&server->answers_used,
-                        server->options.answer_budget_bytes,
-                        answer->body.len)) {
-        x->charged_answer_bytes = answer->body.len;
-        if (x->watched != NULL)
-            x->watched->mark_us = 0;
-        return;
-    }
     api_response_release(answer);
     *answer = (struct api_response){.close = close};
     if (x->request_id != NULL)
         (void)!api_header_add(&x->api, "X-Request-Id", x->request_id);
     api_problem_detail(&problem, "no memory for another large answer now");
     api_answer_problem(&x->api, &problem);
+}
+
+/*
+ * A large answer lies in memory until its reader has taken it. Where too much
+ * does already, x's is refused.
+ */
+static void charge_answer(struct svc_exchange *x)
+{
+    struct svc_http_server *server = x->loop->server;
+    const struct api_response *answer = &x->api.response;
+
+    if (answer->body_kind != API_BODY_BUF ||
+        answer->body.len <= SVC_HTTP_SMALL_BODY_BYTES)
+        return;
+    if (!svc_budget_take(&server->answers_used,
+                         server->options.answer_budget_bytes,
+                         answer->body.len)) {
+        refuse_answer(x);
+        return;
+    }
+    x->charged_answer_bytes = answer->body.len;
+    if (x->watched != NULL)
+        x->watched->mark_us = 0;
 }
 
 /* Short, and without anything that only one answer has. */
