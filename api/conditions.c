@@ -156,7 +156,7 @@ bool api_conditions_refuse(struct api_exchange *x)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         unsigned count = 0;
 
-        (void)x->ops->header(x, names[i], &count);
+        (void)api_exchange_header(x, names[i], &count);
         if (count == 0)
             continue;
         api_answer_problemf(x, API_PROBLEM_MALFORMED,

@@ -36,6 +36,8 @@
 #ifndef API_EXCHANGE_H
 #define API_EXCHANGE_H
 
+#include <string.h>
+
 #include "storage/base/arena.h"
 #include "storage/include/ldb.h"
 
@@ -112,7 +114,8 @@ struct api_response {
 struct api_exchange_ops {
     /*
      * The request header of that name (case-insensitive), or {NULL, 0}. Sent
-     * more than once: the first; count tells how often (NULL: not asked).
+     * more than once: the first; count tells how often (NULL: not asked). See
+     * api_exchange_header().
      */
     struct ldb_slice (*header)(struct api_exchange *x, const char *name,
                                unsigned *out_count);
@@ -141,6 +144,7 @@ struct api_exchange {
     uint64_t content_length;    /* or API_LENGTH_UNKNOWN */
     uint64_t started_us;        /* monotonic */
     unsigned loop;              /* index of the one that serves it */
+    uint32_t header_marks;      /* api_header_mark()s of all its headers */
     struct ldb_arena *arena;    /* dies with the exchange */
 
     /* ---- set by begin, through the router ---- */
@@ -166,6 +170,33 @@ struct api_exchange {
                         goes on; the service clears it before the call */
     struct api_response response;
 };
+
+/*
+ * A bit for a header's name, by its length and its first letter in either case.
+ * Chosen: what clients send most seldom has that of a name that we ask for.
+ */
+static inline uint32_t api_header_mark(const char *name, size_t name_len)
+{
+    size_t letter = (unsigned char)name[0] % 32;
+
+    return UINT32_C(1) << ((name_len + letter * 12) % 32);
+}
+
+/*
+ * The same as x->ops->header(x), which is not called where no header can have
+ * that name: most of what is asked for was not sent.
+ */
+static inline struct ldb_slice api_exchange_header(struct api_exchange *x,
+                                                   const char *name,
+                                                   unsigned *out_count)
+{
+    if (LDB_UNLIKELY((x->header_marks & api_header_mark(name, strlen(name))) !=
+                     0))
+        return x->ops->header(x, name, out_count);
+    if (out_count != NULL)
+        *out_count = 0;
+    return (struct ldb_slice){0};
+}
 
 /* Shorthand for x->ops->wake(x). */
 static inline void api_exchange_wake(struct api_exchange *x)

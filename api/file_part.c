@@ -22,7 +22,7 @@ const char *api_file_tag(struct api_exchange *x, const char *name, uint64_t len)
 /* The tag is in quotes, so that it is found wherever it stands in a list. */
 bool api_file_is_unchanged(struct api_exchange *x, const char *tag)
 {
-    struct ldb_slice value = x->ops->header(x, "If-None-Match", NULL);
+    struct ldb_slice value = api_exchange_header(x, "If-None-Match", NULL);
 
     if (value.data == NULL || tag == NULL)
         return false;
@@ -46,8 +46,8 @@ static enum api_byte_range find_range(struct api_exchange *x, const char *tag,
                                       uint64_t len, struct api_file_part *part)
 {
     unsigned sent = 0;
-    struct ldb_slice range = x->ops->header(x, "Range", &sent);
-    struct ldb_slice if_range = x->ops->header(x, "If-Range", NULL);
+    struct ldb_slice range = api_exchange_header(x, "Range", &sent);
+    struct ldb_slice if_range = api_exchange_header(x, "If-Range", NULL);
 
     /* Section 14.2: of a GET alone. */
     if (x->method != API_GET || sent != 1 ||

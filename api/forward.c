@@ -164,7 +164,7 @@ enum api_forward_way api_forward_begin(struct api_exchange *x)
 
     if (api_role_get(context->role) == REPL_ROLE_LEADER)
         return stay(x);
-    hop = x->ops->header(x, FORWARDED_HEADER, NULL);
+    hop = api_exchange_header(x, FORWARDED_HEADER, NULL);
     api_role_leader_url(context->role, leader);
     if (hop.data != NULL) {
         api_answer_no_leader(x, "this node does not lead, and the request was "

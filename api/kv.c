@@ -209,7 +209,7 @@ static bool conditions_hold(struct api_exchange *x, struct kv_read *get,
 /* If-Range: the range counts only for the entry it names (strong tag). */
 static bool range_is_wanted(struct api_exchange *x, const struct kv_read *get)
 {
-    struct ldb_slice value = x->ops->header(x, "If-Range", NULL);
+    struct ldb_slice value = api_exchange_header(x, "If-Range", NULL);
     struct api_tag_list list;
 
     if (value.data == NULL)
@@ -234,7 +234,7 @@ static void answer_outside(struct api_exchange *x, const struct kv_read *get)
 static void answer_bytes(struct api_exchange *x, struct kv_read *get)
 {
     unsigned sent = 0;
-    struct ldb_slice range = x->ops->header(x, "Range", &sent);
+    struct ldb_slice range = api_exchange_header(x, "Range", &sent);
     enum api_byte_range kind = API_RANGE_WHOLE;
     uint64_t start = 0;
     uint64_t len = 0;

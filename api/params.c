@@ -370,17 +370,10 @@ bool api_duration_parse(struct ldb_slice text, uint64_t *out_us)
     return false;
 }
 
-bool api_header_once(struct api_exchange *x, const char *name,
-                     struct ldb_slice *out)
+void api_answer_repeated_header(struct api_exchange *x, const char *name)
 {
-    unsigned count = 0;
-
-    *out = x->ops->header(x, name, &count);
-    if (count <= 1)
-        return true;
     api_answer_problemf(x, API_PROBLEM_MALFORMED,
                         "header %s is sent more than once", name);
-    return false;
 }
 
 /* ---- media types ---- */
@@ -541,7 +534,7 @@ bool api_accept(struct api_exchange *x, const char *const *types, size_t count,
                 size_t *out_choice)
 {
     unsigned sent = 0;
-    struct ldb_slice accept = x->ops->header(x, "Accept", &sent);
+    struct ldb_slice accept = api_exchange_header(x, "Accept", &sent);
     size_t choice = api_accept_choose(accept, types, count);
 
     if (choice < count) {

@@ -89,12 +89,24 @@ LDB_MUST_CHECK bool api_path_key(struct api_exchange *x, enum api_encoding enc,
 LDB_MUST_CHECK bool api_duration_parse(struct ldb_slice text, uint64_t *out_us);
 #define API_DURATION_MAX_US (UINT64_C(24) * 3600 * 1000000)
 
+/* 400: a header that may be sent once was sent more often. */
+void api_answer_repeated_header(struct api_exchange *x, const char *name);
+
 /*
  * The header's value; *out is {NULL, 0} when it was not sent. False: it was
  * sent more than once, answered 400.
  */
-LDB_MUST_CHECK bool api_header_once(struct api_exchange *x, const char *name,
-                                    struct ldb_slice *out);
+LDB_MUST_CHECK static inline bool
+api_header_once(struct api_exchange *x, const char *name, struct ldb_slice *out)
+{
+    unsigned count = 0;
+
+    *out = api_exchange_header(x, name, &count);
+    if (LDB_LIKELY(count <= 1))
+        return true;
+    api_answer_repeated_header(x, name);
+    return false;
+}
 
 /* ---- media types ---- */
 

@@ -114,9 +114,7 @@ static struct ldb_slice get_header(struct api_exchange *api, const char *name,
     struct svc_exchange *x = from_api(api);
     struct header_search search = {.name = name, .name_len = strlen(name)};
 
-    /* Most of what is asked for is not there: then nothing is compared. */
-    if (x->connection != NULL &&
-        (x->name_lengths & svc_head_length_bit(search.name_len)) != 0)
+    if (x->connection != NULL)
         MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND,
                                     match_header, &search);
     if (out_count != NULL)
@@ -362,7 +360,7 @@ static enum MHD_Result on_head(struct svc_exchange *x, const char *url,
     bool has_body;
 
     x->phase = SVC_PHASE_BODY;
-    x->name_lengths = head.name_lengths;
+    api->header_marks = head.name_marks;
     api->method = svc_head_method(method);
     api->method_text = method;
     api->content_length = API_LENGTH_UNKNOWN;

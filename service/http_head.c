@@ -90,7 +90,7 @@ static enum MHD_Result read_head_field(void *cls, enum MHD_ValueKind kind,
 
     (void)kind;
     note_place(head, name_text, name_len, value_text, value_len);
-    head->name_lengths |= svc_head_length_bit(name_len);
+    head->name_marks |= api_header_mark(name_text, name_len);
     if (name_len == 0 || !belong(name, IN_NAME))
         head->is_bad_name = true;
     if (!belong(value, IN_VALUE))

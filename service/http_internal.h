@@ -85,7 +85,6 @@ struct svc_exchange {
     uint64_t waiting_since_us;
     uint64_t answer_bytes;   /* of its body, given to the library */
     struct ldb_slice target; /* of the request line, whole */
-    uint32_t name_lengths;   /* of its headers: bit of the length, modulo 32 */
     const char *request_id;  /* sent back; NULL: none */
     const char *client;      /* its address, where requests are logged */
     struct svc_stream *stream;
@@ -210,10 +209,10 @@ int svc_watch_wait_ms(const struct svc_loop *loop);
 
 /* What the headers say of the message's form; slices as the library's. */
 struct svc_head {
-    const char *next;      /* where the next header begins; NULL: not there */
-    uint32_t name_lengths; /* as in svc_exchange */
-    bool is_bad_name;      /* no token, as of "Content-Length : 7" */
-    bool has_control;      /* in a header's value */
+    const char *next;    /* where the next header begins; NULL: not there */
+    uint32_t name_marks; /* of all */
+    bool is_bad_name;    /* no token, as of "Content-Length : 7" */
+    bool has_control;    /* in a header's value */
     unsigned hosts;
     unsigned lengths;
     unsigned encodings;
@@ -224,12 +223,6 @@ struct svc_head {
     struct ldb_slice length;
     struct ldb_slice encoding;
 };
-
-/* The bit of a name's length in name_lengths. */
-static inline uint32_t svc_head_length_bit(size_t name_len)
-{
-    return UINT32_C(1) << (name_len % 32);
-}
 
 /*
  * Of x's request, whose method, url and version are the library's own strings,

@@ -107,6 +107,7 @@ struct fake_exchange *fake_exchange_create(struct api_context *context,
     fake->x.content_length =
         request->is_chunked ? API_LENGTH_UNKNOWN : request->body.len;
     fake->x.started_us = api_now_us(context);
+    fake->x.header_marks = UINT32_MAX; /* any */
     fake->x.arena = &fake->arena;
     return fake;
 }

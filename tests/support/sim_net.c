@@ -231,6 +231,7 @@ static void begin_exchange(struct service *service, struct api_context *context)
         x->raw_query = ldb_slice_str(query + 1);
     x->content_length = flow->request.len;
     x->started_us = api_now_us(context);
+    x->header_marks = UINT32_MAX; /* any */
     x->arena = &service->arena;
     api_exchange_begin(x);
 }
