@@ -60,7 +60,7 @@ enum api_method {
 /* No Content-Length was sent (chunked body, or none). */
 #define API_LENGTH_UNKNOWN UINT64_MAX
 
-/* A header to send. name and value are NUL-terminated. */
+/* A header to send. name is a literal, value NUL-terminated. */
 struct api_header {
     const char *name;
     const char *value;

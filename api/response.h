@@ -39,8 +39,8 @@ struct api_entry_headers {
 void api_header_attach(struct api_exchange *x, struct api_header *header);
 
 /*
- * Adds a header with copies of nothing: name and value outlive the exchange.
- * False: no memory.
+ * Adds a header with copies of nothing: name is a literal, value outlives the
+ * exchange. False: no memory.
  */
 LDB_MUST_CHECK bool api_header_add(struct api_exchange *x, const char *name,
                                    const char *value);

@@ -18,11 +18,10 @@
 /* Headers of an answer that is kept, and of its content's type; chosen: more
  * than a GET has, and longer texts than those of its values. */
 #define HEADERS_MAX 10
-#define NAME_SIZE   20
 #define VALUE_SIZE  40
 
 struct kept_header {
-    char name[NAME_SIZE];
+    const char *name; /* a literal: the same pointer is the same name */
     char value[VALUE_SIZE];
 };
 
@@ -79,7 +78,7 @@ static bool has_shape(const struct svc_kept *kept,
         kept->header_count != list->count)
         return false;
     for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(kept->headers[i].name, list->items[i].name) != 0)
+        if (kept->headers[i].name != list->items[i].name)
             return false;
     }
     return true;
@@ -89,12 +88,11 @@ static bool has_shape(const struct svc_kept *kept,
 static bool add_header(struct svc_kept *kept, size_t i, const char *name,
                        const char *value)
 {
-    size_t name_len = strlen(name);
     size_t value_len = strlen(value);
 
-    if (name_len >= NAME_SIZE || value_len >= VALUE_SIZE)
+    if (value_len >= VALUE_SIZE)
         return false;
-    memcpy(kept->headers[i].name, name, name_len + 1);
+    kept->headers[i].name = name;
     memcpy(kept->headers[i].value, value, value_len + 1);
     return MHD_add_response_header(kept->response, name, value) == MHD_YES;
 }
