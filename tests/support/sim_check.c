@@ -11,6 +11,7 @@
 #include "storage/journal/journal_format.h"
 #include "storage/twin.h"
 #include "tests/support/oracles.h"
+#include "tests/support/sim_check_version.h"
 
 #define FILE_MAX ((size_t)64 << 20)
 
@@ -32,6 +33,7 @@ void sim_watch_forget(struct sim_watch *watch)
 {
     watch->looked_at = UINT64_MAX;
     watch->table_count = 0;
+    watch->has_log_number = false;
     watch->epoch = watch->accepted;
 }
 
@@ -143,71 +145,6 @@ static enum ldb_status visit(void *context, const char *name)
     return LDB_OK;
 }
 
-/* ---- R3 ---- */
-
-static bool is_looked_at(const struct sim_watch *watch, uint64_t number)
-{
-    for (size_t i = 0; i < watch->table_count; i++) {
-        if (watch->tables[i] == number)
-            return true;
-    }
-    return false;
-}
-
-static void remember_table(struct sim_watch *watch, uint64_t number)
-{
-    if (watch->table_count == watch->table_room) {
-        watch->table_room = watch->table_room == 0 ? 64 : watch->table_room * 2;
-        watch->tables =
-            realloc(watch->tables, watch->table_room * sizeof(*watch->tables));
-        if (watch->tables == NULL)
-            abort();
-    }
-    watch->tables[watch->table_count++] = number;
-}
-
-static void check_table(const struct folder *folder,
-                        const struct sim_table *table, struct sim_watch *watch)
-{
-    const char *who = folder->node->name;
-    const struct sim_known_table *wanted =
-        sim_truth_table(folder->history, table->number);
-    struct ldb_error err = {0};
-    struct ldb_digest is;
-    char name[LDB_FILE_NAME_SIZE];
-    char path[128];
-    uint64_t size = 0;
-
-    ldb_file_name_print(name, LDB_FILE_TABLE, table->number);
-    (void)snprintf(path, sizeof(path), "%s/%s", SIM_DIR, name);
-    if (folder->env->ops->file_size(folder->env, path, NULL, &size) != LDB_OK)
-        sim_fail("R3 the version of %s names %s, which is not there", who,
-                 name);
-    if (is_looked_at(watch, table->number))
-        return;
-    /* Made and dropped by the leader while it opened, before it began its
-     * epoch: nobody saw it. That its MANIFEST names the table R2 says, and what
-     * is in it R4 and R8. */
-    if (wanted == NULL)
-        return;
-    if (ldb_digest_file(folder->env, path, &err, &is, &size) != LDB_OK)
-        sim_fail("R3 %s of %s: %s", name, who, err.message);
-    if (size != wanted->size || !ldb_digest_equal(&is, &wanted->digest))
-        sim_fail("R3 %s of %s is not the leader's: %" PRIu64 " bytes, %" PRIu64,
-                 name, who, size, wanted->size);
-    remember_table(watch, table->number);
-}
-
-static void check_tables(const struct folder *folder, struct sim_watch *watch)
-{
-    static struct sim_version version; /* too large for a stack */
-
-    if (!sim_version_read(folder->env, SIM_DIR, &version))
-        return;
-    for (size_t i = 0; i < version.table_count; i++)
-        check_table(folder, &version.tables[i], watch);
-}
-
 /* ---- R7 ---- */
 
 struct usage {
@@ -304,13 +241,15 @@ void sim_check_folder(struct sim_node *node, struct sim_watch *watch,
     node->was_to_lead = false;
     if (watch->is_twin) {
         check_files(&folder);
-        check_tables(&folder, watch);
+        sim_check_version(node, folder.history, watch);
+    } else {
+        watch->has_log_number = false;
     }
     if (is_alive)
         check_retention(node, folder.env);
 }
 
-/* ---- R8 ---- */
+/* ---- R8, of what is read ---- */
 
 static void look_at_twin(struct sim_node *node, struct ldb_db *db)
 {

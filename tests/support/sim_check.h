@@ -10,12 +10,15 @@
 
 /* What was seen of a node before. */
 struct sim_watch {
-    uint64_t looked_at; /* changes of its disk then; UINT64_MAX: never */
-    uint64_t epoch;     /* that it is in, the highest: R6 */
-    uint64_t accepted;  /* of those: for sure, and durable */
-    bool has_current;   /* it had a database */
-    bool is_twin;       /* it has followed since it was to lead */
-    uint64_t *tables;   /* looked at already, by number */
+    uint64_t looked_at;  /* changes of its disk then; UINT64_MAX: never */
+    uint64_t epoch;      /* that it is in, the highest: R6 */
+    uint64_t accepted;   /* of those: for sure, and durable */
+    bool has_current;    /* it had a database */
+    bool is_twin;        /* it has followed since it was to lead */
+    bool has_log_number; /* its version then was a twin's: R8 */
+    bool was_blank;      /* and had nothing, nor any journal */
+    uint64_t log_number; /* of it */
+    uint64_t *tables;    /* looked at already, by number */
     size_t table_count;
     size_t table_room;
     ldb_sequence synced; /* that it has said to have synced: R5 */
@@ -28,8 +31,9 @@ void sim_watch_release(struct sim_watch *watch);
 void sim_watch_forget(struct sim_watch *watch);
 
 /*
- * R1, R2, R3, R6 and R7 of a folder, as it lies on the disk now; nobody runs
- * meanwhile. is_alive: by a process that runs, else as a power cut left it.
+ * R1, R2, R3, R6, R7 and R8 of a folder, as it lies on the disk now; nobody
+ * runs meanwhile. is_alive: by a process that runs, else as a power cut left
+ * it.
  */
 void sim_check_folder(struct sim_node *node, struct sim_watch *watch,
                       bool is_alive);

@@ -111,6 +111,7 @@ void sim_bury(struct sim_cluster *c, unsigned index)
     env_fault_fail(sim_env_fault(node->world), NULL);
     env_fault_disk_free(sim_env_fault(node->world));
     sim_watch_forget(&c->watches[index]);
+    sim_held_forget(&node->held);
     /* What a leader has lost nobody may have had of it. */
     for (unsigned i = 0; i < c->count; i++)
         c->watches[i].looked_at = UINT64_MAX;

@@ -5,6 +5,7 @@
 
 #include "api/node_ops.h"
 #include "api/role.h"
+#include "replication/rebuild_intent.h"
 #include "service/engine_options.h"
 #include "service/node_run_internal.h"
 #include "storage/base/status.h"
@@ -91,12 +92,17 @@ static void note_before(void *context, const char *path)
     enum ldb_file_type type =
         ldb_file_name_parse(name == NULL ? path : name + 1, &number);
 
+    /* A rebuild is over when its intent goes. */
+    if (name != NULL && strcmp(name, "/" REPL_REBUILD_FILE) == 0)
+        node->held.is_remade = true;
     if (type != LDB_FILE_JOURNAL && type != LDB_FILE_TABLE &&
         type != LDB_FILE_MANIFEST && strstr(path, "/epochs") == NULL &&
         strstr(path, "/role") == NULL)
         return;
     sim_hush(true);
     sim_node_note(node);
+    if (type == LDB_FILE_JOURNAL)
+        sim_held_note(&node->held, sim_node_disk(node), SIM_DIR);
     sim_hush(false);
 }
 
@@ -121,12 +127,14 @@ void sim_node_release(struct sim_node *node)
 {
     assert(node->state == SIM_NODE_DOWN && node->life == NULL);
     sim_env_destroy(node->world);
+    sim_held_release(&node->held);
 }
 
 void sim_node_wipe(struct sim_node *node)
 {
     assert(node->state == SIM_NODE_DOWN && node->life == NULL);
     sim_env_destroy(node->world);
+    sim_held_forget(&node->held);
     make_world(node);
 }
 

@@ -17,6 +17,7 @@
 #include "replication/repl_stats.h"
 #include "service/config.h"
 #include "tests/support/sim_env.h"
+#include "tests/support/sim_held.h"
 #include "tests/support/sim_net.h"
 #include "tests/support/sim_sched.h"
 
@@ -65,6 +66,7 @@ struct sim_node {
     bool is_failed;       /* to open, the last time */
     bool is_worn;         /* its disk has failed since it was started */
     bool was_to_lead;     /* since who looks has last forgotten it */
+    struct sim_held held; /* in its folder */
     uint64_t starts;
 };
 
