@@ -11,6 +11,7 @@
 #include "storage/base/slice.h"
 #include "tests/support/fake_exchange.h"
 #include "tests/support/sim_flow.h"
+#include "tests/support/sim_versions.h"
 
 /* Bytes of an answer that wait for their reader before the server stops to
  * make more: what the system would buffer. */
@@ -42,6 +43,7 @@ static struct {
 void sim_net_begin(void)
 {
     memset(&net, 0, sizeof(net));
+    sim_versions_begin();
 }
 
 void sim_net_end(void)
@@ -49,6 +51,7 @@ void sim_net_end(void)
     for (unsigned i = 0; i < SIM_NODES_MAX; i++)
         assert(net.servers[i].context == NULL && net.servers[i].serving == 0);
     assert(net.flows == NULL);
+    sim_versions_end();
 }
 
 void sim_net_counts(struct sim_net_counts *out)
@@ -362,6 +365,9 @@ static void put_answer(struct service *service)
     if (is_over(flow))
         return;
     put_head(flow, response);
+    sim_versions_answered(flow, response->body_kind == API_BODY_BUF
+                                    ? ldb_slice_of_buf(&response->body)
+                                    : (struct ldb_slice){0});
     if (response->body_kind == API_BODY_STATIC)
         append_or_abort(&flow->bytes, response->static_body);
     else if (response->body_kind == API_BODY_BUF)

@@ -7,6 +7,7 @@
 #include "tests/support/sim_events.h"
 #include "tests/support/sim_final.h"
 #include "tests/support/sim_operator.h"
+#include "tests/support/sim_versions.h"
 
 /* For everybody to be the same once all is well: some backoffs, each of a few
  * seconds, and the longest wait for an answer. */
@@ -28,6 +29,13 @@
  * of the disk at least for each, has room for many times that. */
 #define BOOTSTRAP_BYTES  ((uint64_t)16 << 10)
 #define BOOTSTRAP_PASSES 3
+
+/* Of a link that takes a table some tenths of a second, and of writes that are
+ * slower yet. The leader merges its tables once meanwhile, so many writes after
+ * it holds a version at most. */
+#define BOOTSTRAP_DELAY_US 10000
+#define BOOTSTRAP_WRITE_US 20000
+#define BOOTSTRAP_MERGE    30
 
 static void make_peace(struct sim_cluster *c)
 {
@@ -262,6 +270,18 @@ static void compare_all(struct sim_cluster *c)
 
 /* ---- R10 ---- */
 
+/* Tables are merged once, while the node takes the version that is held for
+ * it. merge_in: writes until then; 0: it has begun. */
+static void merge_when_due(struct sim_cluster *c, unsigned index,
+                           uint64_t *merge_in)
+{
+    struct sim_versions versions;
+
+    sim_versions_read(index, &versions);
+    if (versions.made > 0 && *merge_in > 0 && --*merge_in == 0)
+        sim_compact(c);
+}
+
 /* A write now and then, until the node has had all that there was at once;
  * returns the bytes of journals that were written meanwhile. */
 static uint64_t write_until_level(struct sim_cluster *c, struct sim_node *node,
@@ -269,6 +289,7 @@ static uint64_t write_until_level(struct sim_cluster *c, struct sim_node *node,
 {
     const struct sim_history *history =
         sim_check_history(sim_node_at(c, c->leader));
+    uint64_t merge_in = sim_between(1, BOOTSTRAP_MERGE);
     uint64_t before = sim_truth_bytes(history);
     uint64_t begun_us = sim_now_us();
 
@@ -279,11 +300,38 @@ static uint64_t write_until_level(struct sim_cluster *c, struct sim_node *node,
                      stats->why);
         if (c->client.under_way < 2)
             sim_client_write(&c->client, c->leader);
-        sim_sleep_us(10000);
+        sim_sleep_us(BOOTSTRAP_WRITE_US);
+        merge_when_due(c, node->index, &merge_in);
         sim_look(c);
         LDB_IGNORE(sim_node_figures(node, stats));
     }
     return sim_truth_bytes(history) - before;
+}
+
+/*
+ * What is kept bounds how long a bootstrap may take. In that time nothing of a
+ * version goes that the node was given, whatever was merged; and it is one
+ * pass, and one more each time that compactions of such small tables leave it
+ * behind.
+ */
+static void check_bootstrap(struct sim_cluster *c, struct sim_node *node,
+                            const struct repl_follower_stats *stats,
+                            uint64_t written)
+{
+    struct sim_versions versions;
+
+    if (written >= BOOTSTRAP_BYTES ||
+        c->sizes.archive_bytes < 8 * BOOTSTRAP_BYTES ||
+        c->sizes.slot_bytes < 8 * BOOTSTRAP_BYTES)
+        return;
+    sim_versions_read(node->index, &versions);
+    if (versions.refused > 0)
+        sim_fail("R10 %s of the version that was held for %s was refused to "
+                 "it, and %" PRIu64 " more",
+                 versions.table, node->name, versions.refused - 1);
+    if (stats->counts.rebuilds > BOOTSTRAP_PASSES)
+        sim_fail("R10 the bootstrap of %s took %" PRIu64 " passes", node->name,
+                 stats->counts.rebuilds);
 }
 
 /* A machine is lost, and another takes its place while the leader is written
@@ -302,21 +350,17 @@ static void bootstrap(struct sim_cluster *c)
     sim_node_wipe(node);
     sim_watch_release(&c->watches[index]);
     sim_watch_init(&c->watches[index]);
+    sim_versions_forget(index);
     c->seen[index] = (struct repl_follower_counts){0};
-    *link = (struct sim_link){.delay_us = 3000, .piece_max = 512};
+    *link = (struct sim_link){.delay_us = BOOTSTRAP_DELAY_US, .piece_max = 512};
     sim_raise_node(c, index);
     if (!sim_node_await_start(node))
         sim_fail("R10 %s does not start: %s", node->name, node->err.message);
     written = write_until_level(c, node, &stats);
-    /* What is kept bounds how long a bootstrap may take. One pass, and one more
-     * each time that compactions of such small tables leave it behind. */
-    if (stats.counts.rebuilds > BOOTSTRAP_PASSES && written < BOOTSTRAP_BYTES &&
-        c->sizes.archive_bytes >= 8 * BOOTSTRAP_BYTES &&
-        c->sizes.slot_bytes >= 8 * BOOTSTRAP_BYTES)
-        sim_fail("R10 the bootstrap of %s took %" PRIu64 " passes", node->name,
-                 stats.counts.rebuilds);
+    check_bootstrap(c, node, &stats, written);
     *link = (struct sim_link){0};
     sim_client_await(&c->client);
+    sim_await_changes(c);
     c->counts->bootstraps++;
 }
 
