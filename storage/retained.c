@@ -210,7 +210,56 @@ static bool link_journal(struct ldb_retained *r, uint64_t number,
     ldb_mem_free(from);
     ldb_mem_free(to);
     r->has_linked |= s == LDB_OK;
+    r->has_strays |= s != LDB_OK; /* half a copy */
     return s == LDB_OK;
+}
+
+/* ---- what lies in the archive ---- */
+
+struct listing {
+    uint64_t *numbers;
+    size_t count;
+};
+
+static enum ldb_status list_name(void *context, const char *name)
+{
+    struct listing *listing = context;
+    uint64_t number = 0;
+    uint64_t *more;
+
+    if (ldb_file_name_parse(name, &number) != LDB_FILE_JOURNAL)
+        return LDB_OK;
+    /* Doubling: the array is full whenever the count is a power of two. */
+    if ((listing->count & (listing->count - 1)) == 0) {
+        more = ldb_mem_realloc(listing->numbers,
+                               listing->count == 0 ? 1 : listing->count * 2,
+                               sizeof(*more));
+        if (more == NULL)
+            return LDB_NO_MEMORY;
+        listing->numbers = more;
+    }
+    listing->numbers[listing->count++] = number;
+    return LDB_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint64_t *left = a;
+    const uint64_t *right = b;
+
+    return (*left > *right) - (*left < *right);
+}
+
+/* Ascending; to be freed whatever it returns. NOT_FOUND: there is none. */
+static enum ldb_status list_archive(struct ldb_retained *r, struct listing *out)
+{
+    enum ldb_status s;
+
+    *out = (struct listing){0};
+    s = r->env->ops->list_dir(r->env, r->archive, list_name, out, NULL);
+    if (out->count > 0)
+        qsort(out->numbers, out->count, sizeof(*out->numbers), compare_numbers);
+    return s;
 }
 
 /* ---- letting journals go ---- */
@@ -225,80 +274,135 @@ static bool oldest_is_archived(struct ldb_retained *r) LDB_EXCLUDES(r->mu)
     return result;
 }
 
-/* Takes the oldest, an archived one, off the list, and its file away. What
- * cannot be removed goes on to count. */
-static void drop_oldest(struct ldb_retained *r) LDB_REQUIRES(r->work_mu)
+static bool is_kept(struct ldb_retained *r, uint64_t number) LDB_EXCLUDES(r->mu)
+{
+    const struct ldb_retained_journal *found;
+    bool result;
+
+    ldb_mutex_lock(&r->mu);
+    found = ldb_retained_find_number(r, number);
+    result = found != NULL && found->is_archived;
+    ldb_mutex_unlock(&r->mu);
+    return result;
+}
+
+/* Nothing but what is on the list lies in the archive. */
+static void count_bytes(struct ldb_retained *r) LDB_EXCLUDES(r->mu)
+{
+    ldb_mutex_lock(&r->mu);
+    r->bytes = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct ldb_retained_journal *journal = ldb_retained_item(r, i);
+
+        if (journal->is_archived)
+            r->bytes += disk_bytes(journal->len);
+    }
+    ldb_mutex_unlock(&r->mu);
+}
+
+static bool remove_unlisted(struct ldb_retained *r,
+                            const struct listing *listing)
+    LDB_REQUIRES(r->work_mu)
+{
+    bool has_kept = oldest_is_archived(r);
+
+    for (size_t i = 0; i < listing->count; i++) {
+        uint64_t number = listing->numbers[i];
+
+        if (is_kept(r, number))
+            continue;
+        if (!remove_journal(r, r->archive, number)) {
+            ldb_log_line(r->log, "journal@archive cannot remove @%" PRIu64,
+                         number);
+            return false;
+        }
+        if (has_kept && !sync_archive(r))
+            return false;
+    }
+    return sync_archive(r);
+}
+
+/*
+ * Removes what lies in the archive and is not on the list: the oldest first,
+ * and each durably where newer ones are kept, so that no set of them is ever
+ * left that lacks one in its middle. False: some stay, or may come back; until
+ * they do not, nothing may be archived that would seem to follow on them.
+ */
+static bool remove_strays(struct ldb_retained *r) LDB_REQUIRES(r->work_mu)
+{
+    struct listing listing;
+    enum ldb_status s;
+
+    if (!r->has_strays)
+        return true;
+    s = list_archive(r, &listing);
+    if (s == LDB_NOT_FOUND || (s == LDB_OK && remove_unlisted(r, &listing)))
+        r->has_strays = false;
+    ldb_mem_free(listing.numbers);
+    if (r->has_strays)
+        return false;
+    count_bytes(r);
+    return true;
+}
+
+/* Those up to that number are on the list no more; their files go on to count
+ * until they are gone. */
+static void let_go_up_to(struct ldb_retained *r, uint64_t number)
+    LDB_REQUIRES(r->work_mu)
+{
+    ldb_mutex_lock(&r->mu);
+    while (r->count > 0 && ldb_retained_item(r, 0)->number <= number) {
+        r->has_strays |= ldb_retained_item(r, 0)->is_archived;
+        pop_oldest(r);
+    }
+    ldb_mutex_unlock(&r->mu);
+}
+
+/* Journal number cannot be kept: none before it is of use then. */
+static void drop_up_to(struct ldb_retained *r, uint64_t number)
+    LDB_REQUIRES(r->work_mu)
+{
+    let_go_up_to(r, number);
+    (void)remove_strays(r);
+}
+
+/* At open, when all that is listed is archived. */
+static void drop_archive(struct ldb_retained *r) LDB_REQUIRES(r->work_mu)
+{
+    drop_up_to(r, UINT64_MAX);
+}
+
+/* Takes the oldest, an archived one, off the list, and its file away, while
+ * those after it stay: only one removal may come back. */
+static bool drop_oldest(struct ldb_retained *r) LDB_REQUIRES(r->work_mu)
 {
     struct ldb_retained_journal journal;
-    bool is_removed;
 
+    if (!remove_strays(r) || (r->has_removed && !sync_archive(r)))
+        return false;
     ldb_mutex_lock(&r->mu);
     journal = *ldb_retained_item(r, 0);
     pop_oldest(r);
     ldb_mutex_unlock(&r->mu);
     assert(journal.is_archived);
-    is_removed = remove_journal(r, r->archive, journal.number);
+    if (!remove_journal(r, r->archive, journal.number)) {
+        r->has_strays = true;
+        return remove_strays(r); /* again, and tells */
+    }
     r->has_removed = true;
     ldb_mutex_lock(&r->mu);
-    if (is_removed)
-        r->bytes -= disk_bytes(journal.len);
+    r->bytes -= disk_bytes(journal.len);
     ldb_mutex_unlock(&r->mu);
-    if (!is_removed)
-        ldb_log_line(r->log, "journal@archive cannot remove @%" PRIu64,
-                     journal.number);
-}
-
-/* The same, while those after it stay: only one removal may come back. */
-static bool drop_oldest_alone(struct ldb_retained *r) LDB_REQUIRES(r->work_mu)
-{
-    if (r->has_removed && !sync_archive(r))
-        return false;
-    drop_oldest(r);
     return true;
 }
 
-/*
- * Journal number cannot be kept: none before it is of use then. They may come
- * back in any set: what follows on them has a sequence that they lack.
- */
-static void drop_up_to(struct ldb_retained *r, uint64_t number)
-    LDB_REQUIRES(r->work_mu)
-{
-    bool has_dropped = false;
-
-    while (oldest_is_archived(r)) {
-        ldb_mutex_lock(&r->mu);
-        if (ldb_retained_item(r, 0)->number > number) {
-            ldb_mutex_unlock(&r->mu);
-            break;
-        }
-        ldb_mutex_unlock(&r->mu);
-        drop_oldest(r);
-        has_dropped = true;
-    }
-    if (has_dropped)
-        (void)sync_archive(r);
-    ldb_mutex_lock(&r->mu);
-    while (r->count > 0 && ldb_retained_item(r, 0)->number <= number)
-        pop_oldest(r);
-    ldb_mutex_unlock(&r->mu);
-}
-
-static void drop_archive(struct ldb_retained *r) LDB_REQUIRES(r->work_mu)
-{
-    bool has_dropped = false;
-
-    for (; oldest_is_archived(r); has_dropped = true)
-        drop_oldest(r);
-    /* None may come back and be taken for a part of what follows. */
-    if (has_dropped && !sync_archive(r))
-        r->is_off = true;
-}
-
-/* Is there room for so many bytes more, or can it be made? */
+/* Is there room for so many bytes more, or can it be made? None while there is
+ * what should not be there. */
 static bool make_room(struct ldb_retained *r, uint64_t bytes,
                       uint64_t bytes_max) LDB_REQUIRES(r->work_mu)
 {
+    if (!remove_strays(r))
+        return false;
     for (;;) {
         bool fits;
 
@@ -307,8 +411,7 @@ static bool make_room(struct ldb_retained *r, uint64_t bytes,
         ldb_mutex_unlock(&r->mu);
         if (fits)
             return true;
-        if (bytes > bytes_max || !oldest_is_archived(r) ||
-            !drop_oldest_alone(r))
+        if (bytes > bytes_max || !oldest_is_archived(r) || !drop_oldest(r))
             return false;
     }
 }
@@ -336,7 +439,7 @@ static void trim(struct ldb_retained *r, uint64_t bytes_max)
 {
     (void)make_room(r, 0, bytes_max < r->bytes_max ? bytes_max : r->bytes_max);
     for (unsigned n = 0; n < TOO_OLD_MAX && oldest_is_too_old(r); n++) {
-        if (!drop_oldest_alone(r))
+        if (!drop_oldest(r))
             return;
     }
 }
@@ -456,40 +559,6 @@ void ldb_retained_seal(struct ldb_retained *retained, uint64_t len,
 
 /* ---- opening: what lies in the archive ---- */
 
-struct listing {
-    uint64_t *numbers;
-    size_t count;
-};
-
-static enum ldb_status list_name(void *context, const char *name)
-{
-    struct listing *listing = context;
-    uint64_t number = 0;
-    uint64_t *more;
-
-    if (ldb_file_name_parse(name, &number) != LDB_FILE_JOURNAL)
-        return LDB_OK;
-    /* Doubling: the array is full whenever the count is a power of two. */
-    if ((listing->count & (listing->count - 1)) == 0) {
-        more = ldb_mem_realloc(listing->numbers,
-                               listing->count == 0 ? 1 : listing->count * 2,
-                               sizeof(*more));
-        if (more == NULL)
-            return LDB_NO_MEMORY;
-        listing->numbers = more;
-    }
-    listing->numbers[listing->count++] = number;
-    return LDB_OK;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    const uint64_t *left = a;
-    const uint64_t *right = b;
-
-    return (*left > *right) - (*left < *right);
-}
-
 /* Puts an archived journal on the list; false: it cannot be read, and is no
  * journal of it. */
 static bool add_found(struct ldb_retained *r, uint64_t number)
@@ -523,9 +592,8 @@ static bool add_found(struct ldb_retained *r, uint64_t number)
 static enum ldb_status load(struct ldb_retained *r, struct ldb_error *err)
     LDB_REQUIRES(r->work_mu)
 {
-    struct listing listing = {0};
-    enum ldb_status s =
-        r->env->ops->list_dir(r->env, r->archive, list_name, &listing, NULL);
+    struct listing listing;
+    enum ldb_status s = list_archive(r, &listing);
 
     if (s != LDB_OK && s != LDB_NOT_FOUND && s != LDB_NO_MEMORY) {
         r->is_off = true; /* what is there cannot be counted */
@@ -534,15 +602,14 @@ static enum ldb_status load(struct ldb_retained *r, struct ldb_error *err)
     }
     if (s != LDB_NO_MEMORY)
         s = LDB_OK;
-    if (listing.count > 0)
-        qsort(listing.numbers, listing.count, sizeof(*listing.numbers),
-              compare_numbers);
     for (size_t i = 0; s == LDB_OK && i < listing.count; i++) {
         s = ldb_retained_reserve(r, err);
         if (s == LDB_OK && !add_found(r, listing.numbers[i]))
-            drop_up_to(r, listing.numbers[i]);
+            let_go_up_to(r, listing.numbers[i]);
     }
     ldb_mem_free(listing.numbers);
+    if (s == LDB_OK)
+        (void)remove_strays(r);
     return s == LDB_OK ? LDB_OK : ldb_error_no_memory(err);
 }
 
@@ -684,6 +751,7 @@ static void undo_from(struct ldb_retained *r, uint64_t number)
         bool is_removed = remove_journal(r, r->archive, last.number);
 
         r->has_removed = true;
+        r->has_strays |= !is_removed;
         ldb_mutex_lock(&r->mu);
         if (is_removed)
             r->bytes -= disk_bytes(last.len);

@@ -6,14 +6,16 @@
  * it go too. Private to storage/ and replication/.
  *
  * The archive is bounded by its bytes, whatever fails: one that cannot be
- * removed counts, and then fewer are kept. Within that bound a journal stays
- * for a time, and longer when it is pinned. Who pins has no say over the bound:
- * what he pinned goes with the oldest, and he is told (is_lost).
+ * removed counts, is tried again, and until it is gone none is archived. Within
+ * that bound a journal stays for a time, and longer when it is pinned. Who pins
+ * has no say over the bound: what he pinned goes with the oldest, and he is
+ * told (is_lost).
  *
  * In which order things reach the disk: a journal has its second name, durably,
- * before the first goes; and of the removals from the archive at most the
- * latest may come back after a power cut. So the files that are found at open
- * have no gap either.
+ * before the first goes; of the removals from the archive at most the latest
+ * may come back after a power cut; and where one has failed, or many may come
+ * back, no journal gets its second name before they are gone for good. So the
+ * files that are found at open have no gap either.
  *
  * Locking: work_mu is held by who changes the archive, while he calls the file
  * system: recovery, the flush thread, or who trims. mu guards the list and is

@@ -14,7 +14,8 @@
 /*
  * Locking.
  * Constant after creation: env, dir, archive, log, bytes_max, age_us.
- * Protected by work_mu: is_loaded, is_off, has_folder, has_linked, has_removed.
+ * Protected by work_mu: is_loaded, is_off, has_folder, has_linked, has_removed,
+ * has_strays.
  * Protected by mu: all else.
  */
 struct ldb_retained {
@@ -31,6 +32,7 @@ struct ldb_retained {
     bool has_folder;  /* the archive's, durably */
     bool has_linked;  /* the latest names may be lost */
     bool has_removed; /* the latest removal may come back */
+    bool has_strays; /* there may be files, or come back, that are not listed */
 
     struct ldb_mutex mu;
     struct ldb_retained_journal *items;

@@ -754,7 +754,50 @@ static void whatever_fails_the_limit_holds_and_there_is_no_gap(void **state)
             assert_no_gap(f);
             write_journal(f);
             assert_no_gap(f);
+            db_fixture_reopen(f);
+            assert_no_gap(f);
         }
+    }
+}
+
+/* One that stays where it should not be is not taken, by the next open, for
+ * what those that came later follow on. */
+static void what_cannot_be_removed_leaves_no_gap(void **state)
+{
+    struct db_fixture *f = *state;
+
+    f->options.archive_bytes = 3 * BYTES;
+    for (unsigned removals = 1; removals < 5; removals++) {
+        struct ldb_retained_journal journals[FILES];
+        char path[64];
+
+        db_fixture_reopen(f);
+        for (unsigned n = 0; n < 3; n++)
+            write_journal(f);
+        (void)list(f, journals);
+        (void)snprintf(path, sizeof(path), LDB_ARCHIVE_FOLDER "/%06llu.log",
+                       (unsigned long long)journals[0].number);
+        env_fault_fail(f->fault,
+                       &(struct env_fault_rule){
+                           .kinds = ENV_FAULT_BIT(ENV_FAULT_REMOVE_FILE),
+                           .path = path,
+                           .nth = 1,
+                           .from_then_on = true,
+                           .sys_errno = EIO});
+        for (unsigned n = 0; n < removals; n++)
+            write_journal(f);
+        assert_true(env_fault_failed(f->fault) > 0);
+        assert_true(figures(f).bytes <= f->options.archive_bytes);
+        assert_no_gap(f);
+        env_fault_fail(f->fault, NULL);
+        db_fixture_reopen(f);
+        assert_no_gap(f);
+        /* All is as ever once it can be. */
+        for (unsigned n = 0; n < 3; n++)
+            write_journal(f);
+        assert_int_equal(figures(f).journals, 3);
+        assert_int_equal(archived_files(f), 3);
+        assert_no_gap(f);
     }
 }
 
@@ -775,6 +818,8 @@ static void whatever_fails_at_open_there_is_no_gap(void **state)
         env_fault_fail(f->fault, NULL);
         assert_no_gap(f);
         write_journal(f);
+        assert_no_gap(f);
+        db_fixture_reopen(f);
         assert_no_gap(f);
     }
 }
@@ -996,6 +1041,7 @@ int main(void)
         TEST(a_repair_ends_the_history),
         TEST(reopening_in_place_keeps_the_history),
         TEST(whatever_fails_the_limit_holds_and_there_is_no_gap),
+        TEST(what_cannot_be_removed_leaves_no_gap),
         TEST(whatever_fails_at_open_there_is_no_gap),
         TEST(what_cannot_be_counted_is_left_alone),
         TEST(what_is_taken_in_at_open_is_durable),
