@@ -91,7 +91,7 @@ LDB_MUST_CHECK enum ldb_status repl_node_rename(struct repl_node *node,
 
 /*
  * A new epoch in a running process, after writes may have been lost (see
- * ldb_reopen()). last: the highest sequence that may have been handed out.
+ * ldb_cut_unsynced()). last: the last sequence that is left.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_node_begin_epoch(struct repl_node *node, ldb_sequence last,

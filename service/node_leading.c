@@ -319,6 +319,26 @@ static bool has_space_again(struct svc_node *node, const struct ldb_error *why)
 }
 
 /*
+ * The epoch that heals. What was not synced is gone from the disk before it
+ * says where the one before ended: else a process that dies here would, at its
+ * next start, find writes of the one before that lie beyond its end.
+ */
+static enum ldb_status begin_healing(struct svc_node *node,
+                                     struct ldb_error *err)
+{
+    struct ldb_stats stats;
+    ldb_sequence last = 0;
+    enum ldb_status s = ldb_cut_unsynced(node->db, err, &last);
+
+    ldb_stats(node->db, &stats);
+    if (s == LDB_OK)
+        s = repl_node_begin_epoch(&node->repl, last, stats.journal_number + 1,
+                                  err, &node->healing);
+    node->heals = s == LDB_OK;
+    return s;
+}
+
+/*
  * Reopens in place under a new epoch. The epoch is durable and the sequence
  * raised first, while writes are still refused, so that no write can come in
  * between under a number that was handed out before.
@@ -326,18 +346,12 @@ static bool has_space_again(struct svc_node *node, const struct ldb_error *why)
 static enum ldb_status heal(struct svc_node *node, struct ldb_error *err)
 {
     struct ldb_recovery recovery = {0};
-    struct ldb_stats stats;
     enum ldb_status s = LDB_OK;
 
-    if (!node->heals) {
-        ldb_stats(node->db, &stats);
-        s = repl_node_begin_epoch(&node->repl, ldb_last_sequence(node->db),
-                                  stats.journal_number + 1, err,
-                                  &node->healing);
-        if (s != LDB_OK)
-            return s;
-        node->heals = true;
-    }
+    if (!node->heals)
+        s = begin_healing(node, err);
+    if (s != LDB_OK)
+        return s;
     /* Nobody may take the gap for something that has come. */
     s = svc_node_publish(node, &node->repl.history, err);
     /* Followers take the epoch in before its first byte. */

@@ -7,6 +7,7 @@
 #include "storage/base/env_no_sync.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
+#include "storage/journal/journal_scan.h"
 #include "storage/twin_internal.h"
 #include "storage/version/current_file.h"
 
@@ -417,6 +418,55 @@ static enum ldb_status cut_journal(struct ldb_db *db, struct ldb_error *err)
         s = s == LDB_OK ? closed : s;
     }
     ldb_mem_free(path);
+    return s;
+}
+
+/* The last sequence up to the end of the journal, which was cut. */
+static enum ldb_status find_last(struct ldb_db *db, struct ldb_error *err,
+                                 ldb_sequence *out_last)
+{
+    char *path = ldb_file_path(db->dir, LDB_FILE_JOURNAL, db->journal_number);
+    struct ldb_journal_content content = {0};
+    struct ldb_retained_journal open = {0};
+    char name[LDB_FILE_NAME_SIZE];
+    enum ldb_status s;
+
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    ldb_file_name_print(name, LDB_FILE_JOURNAL, db->journal_number);
+    s = ldb_journal_scan(db->env, path, name, err, &content);
+    ldb_mem_free(path);
+    if (s != LDB_OK)
+        return s;
+    s = ldb_retained_get(db->retained, db->journal_number, &open);
+    assert(s == LDB_OK && open.first > 0);
+    *out_last = content.last < open.first ? open.first - 1 : content.last;
+    return LDB_OK;
+}
+
+/* The journal stays held: a sync of it now would take for durable what is gone
+ * from it. */
+enum ldb_status ldb_cut_unsynced(struct ldb_db *db, struct ldb_error *err,
+                                 ldb_sequence *out_last)
+{
+    enum ldb_health health = ldb_db_health(db);
+    enum ldb_status s = LDB_OK;
+
+    if (!ldb_db_is_writable(db))
+        return ldb_db_refuse_write(db, err);
+    if (health != LDB_HEALTH_SYNC_FAILED && health != LDB_HEALTH_WRITE_FAILED)
+        return ldb_error_set(err, LDB_INVALID_ARGUMENT,
+                             "writes have not stopped");
+    ldb_lead_begin(db);
+    ldb_journal_sync_settle(db);
+    /* None: a reopening has cut it, and failed later. */
+    *out_last = db->last_assigned;
+    if (db->journal != NULL) {
+        s = cut_journal(db, err);
+        if (s == LDB_OK)
+            s = find_last(db, err, out_last);
+    }
+    ldb_lead_end(db);
     return s;
 }
 

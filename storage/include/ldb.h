@@ -667,6 +667,20 @@ enum ldb_health {
 LDB_API enum ldb_health ldb_health(struct ldb_db *db, struct ldb_error *error);
 
 /*
+ * The first step of ldb_reopen() alone, once writes have stopped with
+ * SYNC_FAILED or WRITE_FAILED: cuts the journal to its last synced length, on
+ * disk. What a start would find from now on, whenever the process dies, has
+ * *out_last as its last sequence: who writes down where an epoch ended does it
+ * between the two. Readers see more until ldb_reopen() is done.
+ *
+ * Errors: INVALID_ARGUMENT: writes go on; READ_ONLY; IO, NO_SPACE, NO_MEMORY:
+ * it may be called again.
+ */
+LDB_API LDB_MUST_CHECK enum ldb_status ldb_cut_unsynced(struct ldb_db *db,
+                                                        struct ldb_error *err,
+                                                        ldb_sequence *out_last);
+
+/*
  * Heals SYNC_FAILED and WRITE_FAILED in place: cuts the journal to its last
  * synced length, drops the memtables, replays, starts a new journal. Readers
  * keep what they saw until it is done. Then raise the sequence (a new epoch).

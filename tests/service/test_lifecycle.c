@@ -409,6 +409,59 @@ static void followers_are_told_of_the_epoch_that_heals(void **state)
     stop(service);
 }
 
+/* At whatever call a healing dies, no write lies between where an epoch ended
+ * and where the next began: a copy of it would be of no history. */
+static void a_healing_cut_short_leaves_one_history(void **state)
+{
+    static const struct env_fault_rule full = {
+        .kinds = ENV_FAULT_BIT(ENV_FAULT_SYNC),
+        .path = ".log",
+        .nth = 1,
+        .from_then_on = true,
+        .sys_errno = ENOSPC};
+
+    (void)state;
+    for (uint64_t nth = 1; nth <= 40; nth++) {
+        const struct env_fault_rule dead = {.kinds = ENV_FAULT_WRITES,
+                                            .nth = nth,
+                                            .from_then_on = true,
+                                            .sys_errno = ENOSPC};
+        struct svc_service *service = start();
+        struct http_client *client = client_of(service);
+        struct repl_epoch_history history = {0};
+        struct http_reply reply;
+        struct ldb_error err = {0};
+
+        http_put(client, "/v1/kv/a", "1");
+        env_fault_fail(fault, &full);
+        reply = http_call(client, "PUT", "/v1/kv/b?sync=true", NULL, "2", 1);
+        http_reply_release(&reply);
+        env_fault_fail(fault, &dead);
+        svc_service_tick(service);
+        http_client_destroy(client);
+        env_fault_power_cut(fault, LDB_CRASH_KEEP_ALL, nth);
+        (void)!svc_service_stop(service, &err);
+        env_fault_fail(fault, NULL);
+
+        env = env_fault_env(fault);
+        stop(start());
+        assert_int_equal(LDB_OK,
+                         repl_epoch_history_load(env, "db", &err, &history));
+        for (size_t i = 1; i < history.count; i++) {
+            const struct repl_epoch *epoch = &history.items[i - 1];
+            ldb_sequence last = history.items[i].previous_last;
+
+            if (last > epoch->previous_last && last < epoch->base)
+                fail_msg("cut %llu: sequence %llu is of no epoch",
+                         (unsigned long long)nth, (unsigned long long)last);
+        }
+        repl_epoch_history_release(&history);
+        env_fault_destroy(fault);
+        fault = env_fault_create(NULL);
+        env = env_fault_env(fault);
+    }
+}
+
 static void followers_are_known_after_a_restart(void **state)
 {
     struct svc_service *service = start();
@@ -469,6 +522,8 @@ int main(void)
             teardown),
         cmocka_unit_test_setup_teardown(
             an_open_snapshot_is_no_obstacle_to_a_clean_stop, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_healing_cut_short_leaves_one_history,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(healing_drops_snapshots, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "storage/db_internal.h"
 #include "storage/journal/write_batch.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/db_fixture.h"
@@ -92,6 +93,98 @@ static void a_journal_that_cannot_be_cut_stops_writes(void **state)
     assert_ldb_ok(put(f, "y", false, NULL), &f->err);
     db_fixture_assert_value(f, "before", "v");
     db_fixture_assert_value(f, "x", NULL);
+}
+
+/* Another process that opens the folder as it is, dead pages and all. */
+static ldb_sequence last_after_death(struct db_fixture *f)
+{
+    struct db_fixture copy = {
+        .fault = env_fault_after_cut(f->fault, LDB_CRASH_KEEP_ALL, 0),
+        .options = f->options};
+    ldb_sequence last;
+
+    copy.env = env_fault_env(copy.fault);
+    copy.options.env = copy.env;
+    db_fixture_open(&copy);
+    last = ldb_last_sequence(copy.db);
+    db_fixture_close(&copy);
+    env_fault_destroy(copy.fault);
+    return last;
+}
+
+static void what_was_not_synced_can_be_cut_off_first(void **state)
+{
+    struct db_fixture *f = *state;
+    ldb_sequence last = 7;
+
+    assert_ldb_status(LDB_INVALID_ARGUMENT,
+                      ldb_cut_unsynced(f->db, &f->err, &last), &f->err);
+    assert_int_equal(last, 7);
+    assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+    assert_ldb_ok(put(f, "seen", false, NULL), &f->err);
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_SYNC), ".log", EIO);
+    assert_ldb_status(LDB_OUTCOME_UNKNOWN, put(f, "x", true, NULL), &f->err);
+    env_fault_fail(f->fault, NULL);
+    assert_int_equal(last_after_death(f), 3);
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_TRUNCATE), ".log", EIO);
+    assert_ldb_status(LDB_IO, ldb_cut_unsynced(f->db, &f->err, &last), &f->err);
+    env_fault_fail(f->fault, NULL);
+    for (int again = 0; again < 2; again++) {
+        assert_ldb_ok(ldb_cut_unsynced(f->db, &f->err, &last), &f->err);
+        assert_int_equal(last, 1);
+        assert_int_equal(last_after_death(f), last);
+    }
+    assert_ldb_status(LDB_READ_ONLY, put(f, "y", false, NULL), &f->err);
+    db_fixture_assert_value(f, "seen", "v");
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    db_fixture_assert_value(f, "seen", NULL);
+    db_fixture_assert_value(f, "before", "v");
+}
+
+/* A journal that could not be cut can be synced still: not once it was. */
+static void what_was_cut_off_is_not_synced(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_position durable;
+    ldb_sequence last = 0;
+    bool is_held;
+
+    assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+    assert_ldb_ok(put(f, "seen", false, NULL), &f->err);
+    db_fixture_fail(
+        f, ENV_FAULT_BIT(ENV_FAULT_APPEND) | ENV_FAULT_BIT(ENV_FAULT_TRUNCATE),
+        ".log", EIO);
+    assert_ldb_status(LDB_OUTCOME_UNKNOWN, put(f, "x", false, NULL), &f->err);
+    env_fault_fail(f->fault, NULL);
+    assert_int_equal(ldb_health(f->db, &f->err), LDB_HEALTH_WRITE_FAILED);
+    assert_ldb_ok(ldb_cut_unsynced(f->db, &f->err, &last), &f->err);
+    ldb_sync_soon(f->db);
+    ldb_mutex_lock(&f->db->mu);
+    is_held = f->db->journal_is_held;
+    ldb_mutex_unlock(&f->db->mu);
+    assert_true(is_held);
+    durable = ldb_durable_position(f->db);
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    assert_int_equal(durable.sequence, last);
+    db_fixture_assert_value(f, "seen", NULL);
+    db_fixture_assert_value(f, "before", "v");
+}
+
+/* In a journal without a write the last one is of those before. */
+static void an_empty_journal_goes_on_from_the_one_before(void **state)
+{
+    struct db_fixture *f = *state;
+    ldb_sequence last = 0;
+
+    assert_ldb_ok(put(f, "before", true, NULL), &f->err);
+    db_fixture_flush(f);
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_SYNC), ".log", EIO);
+    assert_ldb_status(LDB_OUTCOME_UNKNOWN, put(f, "x", true, NULL), &f->err);
+    env_fault_fail(f->fault, NULL);
+    assert_ldb_ok(ldb_cut_unsynced(f->db, &f->err, &last), &f->err);
+    assert_int_equal(last, 1);
+    assert_int_equal(last_after_death(f), 1);
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
 }
 
 /* Of a reopening: the first opens the journal to cut it, the second is the new
@@ -213,6 +306,9 @@ int main(void)
         TEST(one_sync_makes_all_before_it_durable),
         TEST(a_failed_append_leaves_nothing_and_its_numbers_are_not_reused),
         TEST(a_journal_that_cannot_be_cut_stops_writes),
+        TEST(what_was_not_synced_can_be_cut_off_first),
+        TEST(what_was_cut_off_is_not_synced),
+        TEST(an_empty_journal_goes_on_from_the_one_before),
         TEST(a_failed_reopen_stops_writes),
         TEST(figures_are_told_while_it_reopens),
         TEST(a_database_closes_after_a_failed_reopen),
