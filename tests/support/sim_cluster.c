@@ -54,8 +54,12 @@ static void note_leader(struct sim_cluster *c)
 void sim_look(struct sim_cluster *c)
 {
     sim_hush(true);
-    for (unsigned i = 0; i < c->count; i++)
+    for (unsigned i = 0; i < c->count; i++) {
         sim_node_note(sim_node_at(c, i));
+        /* Not buried yet, its disk is what the cut has left all the same. */
+        if (sim_env_is_dead(sim_node_at(c, i)->world))
+            sim_watch_forget(&c->watches[i]);
+    }
     for (unsigned i = 0; i < c->count; i++)
         sim_check_folder(sim_node_at(c, i), &c->watches[i],
                          sim_node_at(c, i)->state == SIM_NODE_UP &&
