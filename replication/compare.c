@@ -223,6 +223,14 @@ static void compare_nothing(struct comparison *c)
     if (!is_past_of_theirs(c))
         decide(c, REPL_VERDICT_CONTAINED, 0,
                "nothing is here yet but an epoch that is not the leader's");
+    else if (theirs->journal_count > 0 &&
+             c->ours->log_number > theirs->journals[0].number)
+        /* One that was to lead has numbers far above. */
+        decide(c, REPL_VERDICT_CONTAINED, 0,
+               "nothing is here yet, and MANIFEST-%06" PRIu64
+               " begins with journal %06" PRIu64
+               ", after the leader's first one",
+               c->ours->manifest_number, c->ours->log_number);
     else if (theirs->journal_count > 0 && theirs->journals[0].first <= 1)
         decide(c, REPL_VERDICT_BEHIND, 0,
                "nothing is here yet, the leader has its first journal");

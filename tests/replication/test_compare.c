@@ -49,6 +49,7 @@ struct row {
     struct repl_held_journal journals[3]; /* number 0: no more */
     uint64_t manifest;
     uint64_t manifest_len;
+    uint64_t log_number;
     bool has_other_cluster;
     bool has_no_identity;
     bool is_damaged;
@@ -637,6 +638,20 @@ static const struct row rows[] = {
      .their_last = 90,
      .has_all_journals = true,
      .kind = REPL_VERDICT_BEHIND},
+    {"an empty database that was to lead",
+     NULL,
+     0,
+     0,
+     {EMPTY(3)},
+     2,
+     100,
+     .log_number = 3,
+     .has_no_identity = true,
+     .their_epochs = epochs_a,
+     .their_epoch_count = 1,
+     .their_last = 90,
+     .has_all_journals = true,
+     .kind = REPL_VERDICT_CONTAINED},
     {"an empty database that knows an epoch of a leader that is gone",
      epochs_b,
      2,
@@ -684,6 +699,7 @@ static void fill_ours(const struct row *row, struct repl_held_journal *journals,
         .is_touched = row->is_touched,
         .has_untouched_last = row->has_untouched_last,
         .untouched_last = row->untouched_last,
+        .log_number = row->log_number,
     };
     while (out->journal_count < 3 &&
            row->journals[out->journal_count].number != 0) {
