@@ -120,6 +120,11 @@ static enum ldb_status pin(struct ldb_backup *backup, struct ldb_error *err)
     }
     backup->sequence =
         atomic_load_explicit(&backup->db->last_sequence, memory_order_acquire);
+    /* Readers may see more than the files have, until it has healed. */
+    ldb_mutex_lock(&backup->db->mu);
+    if (backup->db->journal_is_cut)
+        backup->sequence = ldb_durable_position(backup->db).sequence;
+    ldb_mutex_unlock(&backup->db->mu);
     return s;
 }
 

@@ -463,8 +463,12 @@ enum ldb_status ldb_cut_unsynced(struct ldb_db *db, struct ldb_error *err,
     *out_last = db->last_assigned;
     if (db->journal != NULL) {
         s = cut_journal(db, err);
-        if (s == LDB_OK)
+        if (s == LDB_OK) {
+            ldb_mutex_lock(&db->mu);
+            db->journal_is_cut = true;
+            ldb_mutex_unlock(&db->mu);
             s = find_last(db, err, out_last);
+        }
     }
     ldb_lead_end(db);
     return s;

@@ -212,8 +212,10 @@ struct ldb_db {
     struct ldb_cond early_sync_wakes; /* with mu */
     bool early_sync_wanted;           /* guarded by mu */
     bool is_early_syncing;            /* guarded by mu; uses the journal */
-    bool journal_is_held;     /* guarded by mu; by the leader: no sync */
-    bool tell_wanted;         /* guarded by mu; by the sync thread */
+    bool journal_is_held; /* guarded by mu; by the leader: no sync */
+    bool journal_is_cut;  /* guarded by mu; ldb_cut_unsynced(): no longer than
+                             what was synced of it */
+    bool tell_wanted;     /* guarded by mu; by the sync thread */
     struct ldb_memtable *mem; /* guarded by mu; one reference */
     /* Oldest first. */
     struct ldb_memtable *immutables[LDB_IMMUTABLES_MAX]; /* guarded by mu */

@@ -20,7 +20,9 @@ static void take_journals(const struct ldb_db *db, struct ldb_pinned_files *out)
     if (db->journal != NULL)
         out->journals[out->journal_count++] = (struct ldb_pinned_journal){
             .number = db->journal_number,
-            .len = ldb_journal_writer_flushed_len(db->journal)};
+            .len = db->journal_is_cut
+                       ? ldb_journal_writer_synced_len(db->journal)
+                       : ldb_journal_writer_flushed_len(db->journal)};
 }
 
 enum ldb_status ldb_pinned_files_take(struct ldb_db *db, struct ldb_error *err,

@@ -456,6 +456,7 @@ static enum ldb_status start_journal(struct replay *replay,
     db->journal_name = ldb_folder_names_count(db);
     db->early_sync_asked = 0;
     db->journal_must_seal = false;
+    db->journal_is_cut = false;
     ldb_mutex_unlock(&db->mu);
     return commit_replayed(replay, number, err);
 }

@@ -1,5 +1,6 @@
 /* Files of an open database, read from outside: they make a database that is
  * as it was at one sequence, whatever is written meanwhile. */
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -209,6 +210,39 @@ static void closing_it_lets_the_tables_go(void **state)
     db_fixture_assert_filled(f, 0, 900);
 }
 
+/* Writes have stopped, and what was not synced is cut off: readers see it yet,
+ * and no file has it. */
+static void what_was_cut_off_is_not_in_it(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_backup *backup;
+    ldb_sequence last = 0;
+
+    fill(f);
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str("key000900"), ldb_slice_str("v"),
+                          true, &f->err, NULL),
+                  &f->err);
+    (void)db_fixture_put(f, "key000901", "v");
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_SYNC), ".log", EIO);
+    assert_ldb_status(LDB_OUTCOME_UNKNOWN,
+                      ldb_put(f->db, ldb_slice_str("key000902"),
+                              ldb_slice_str("v"), true, &f->err, NULL),
+                      &f->err);
+    env_fault_fail(f->fault, NULL);
+    assert_ldb_ok(ldb_cut_unsynced(f->db, &f->err, &last), &f->err);
+    db_fixture_assert_value(f, "key000901", "v");
+    backup = open_backup(f);
+    assert_int_equal(last, 901);
+    assert_int_equal(ldb_backup_sequence(backup), last);
+    assert_true(keep_all(f, backup, COPY, NULL) > 0);
+    ldb_backup_close(backup);
+    assert_int_equal(count_copy(f, COPY, last), 901);
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    backup = open_backup(f);
+    assert_int_equal(ldb_backup_sequence(backup), ldb_last_sequence(f->db));
+    ldb_backup_close(backup);
+}
+
 static void a_folder_that_is_only_read_is_refused(void **state)
 {
     struct db_fixture *f = *state;
@@ -339,6 +373,7 @@ int main(void)
         CASE(an_empty_database_is_copied_too),
         CASE(current_comes_last),
         CASE(closing_it_lets_the_tables_go),
+        CASE(what_was_cut_off_is_not_in_it),
         CASE(a_folder_that_is_only_read_is_refused),
         CASE(a_table_that_is_gone_is_damage),
         CASE(opening_it_fails_whole),
