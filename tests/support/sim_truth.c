@@ -229,9 +229,11 @@ static bool is_tried(enum ldb_file_type type, uint64_t number,
     return type == LDB_FILE_MANIFEST && current != NULL && number > *current;
 }
 
-/* current: the number of the MANIFEST in force; NULL: there is none. */
+/* current: the number of the MANIFEST in force; NULL: there is none.
+ * is_archive: a shorter journal is not one that was cut, but half a copy. */
 static void note_file(struct ldb_env *env, const char *dir, const char *name,
-                      const uint64_t *current, struct sim_history *history)
+                      const uint64_t *current, bool is_archive,
+                      struct sim_history *history)
 {
     uint64_t number = 0;
     enum ldb_file_type type = ldb_file_name_parse(name, &number);
@@ -247,6 +249,8 @@ static void note_file(struct ldb_env *env, const char *dir, const char *name,
     if (env->ops->file_size(env, path, NULL, &size) != LDB_OK)
         sim_fail("%s is gone", path);
     file = find_file(history, type, number);
+    if (is_archive && file != NULL && size < file->bytes.len)
+        return;
     /* New here, or cut after a failed write. */
     if (type == LDB_FILE_JOURNAL && (file == NULL || size < file->bytes.len))
         drop_records(history, number, size);
@@ -265,6 +269,7 @@ struct folder {
     struct ldb_env *env;
     const char *dir;
     const uint64_t *current;
+    bool is_archive;
     struct sim_history *history;
 };
 
@@ -272,7 +277,8 @@ static enum ldb_status visit(void *context, const char *name)
 {
     const struct folder *folder = context;
 
-    note_file(folder->env, folder->dir, name, folder->current, folder->history);
+    note_file(folder->env, folder->dir, name, folder->current,
+              folder->is_archive, folder->history);
     return LDB_OK;
 }
 
@@ -290,9 +296,9 @@ static void note_files(struct ldb_env *env, const char *dir,
     uint64_t number = 0;
     const uint64_t *current =
         sim_current_read(env, dir, &number) ? &number : NULL;
-    struct folder main_folder = {env, dir, current, history};
+    struct folder main_folder = {env, dir, current, false, history};
     char archive[128];
-    struct folder archived = {env, archive, current, history};
+    struct folder archived = {env, archive, current, true, history};
 
     (void)snprintf(archive, sizeof(archive), "%s/leveld/archive", dir);
     LDB_IGNORE(env->ops->list_dir(env, archive, visit, &archived, NULL));
