@@ -57,8 +57,10 @@ static void raise_all(struct sim_cluster *c)
 
         if (node->state == SIM_NODE_OPENING)
             LDB_IGNORE(sim_node_await_start(node));
-        if (node->life != NULL &&
-            (node->is_to_stop || node->state == SIM_NODE_DOWN))
+        /* One that did not start may have died of a cut all the same. */
+        if (sim_env_is_dead(node->world) ||
+            (node->life != NULL &&
+             (node->is_to_stop || node->state == SIM_NODE_DOWN)))
             sim_bury(c, i);
         if (node->life != NULL)
             continue;
