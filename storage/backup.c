@@ -114,6 +114,8 @@ static enum ldb_status pin(struct ldb_backup *backup, struct ldb_error *err)
         if (i > 0)
             unpin(backup);
         s = ldb_pinned_files_take(backup->db, err, &backup->pinned);
+        if (s == LDB_OK)
+            s = ldb_pinned_files_check(&backup->pinned, err);
         /* NOT_FOUND: flushed or rotated since. */
         if (s == LDB_OK)
             s = open_records(backup, err);

@@ -162,6 +162,8 @@ static enum ldb_status take_all(struct checkpoint *checkpoint,
     enum ldb_status s =
         ldb_pinned_files_take(checkpoint->db, err, &checkpoint->pinned);
 
+    if (s == LDB_OK)
+        s = ldb_pinned_files_check(&checkpoint->pinned, err);
     if (s == LDB_OK) {
         count_total(checkpoint);
         s = take_records(checkpoint, err);

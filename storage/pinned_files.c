@@ -43,8 +43,20 @@ enum ldb_status ldb_pinned_files_take(struct ldb_db *db, struct ldb_error *err,
     out->log_number = ldb_version_set_log_number(db->versions);
     out->last_sequence = ldb_version_set_recovered_sequence(db->versions);
     take_journals(db, out);
+    out->lacks_journals =
+        db->journal == NULL && db->twin == NULL && !db->options.read_only;
     ldb_mutex_unlock(&db->mu);
     return s == LDB_OK ? LDB_OK : ldb_error_no_memory(err);
+}
+
+enum ldb_status ldb_pinned_files_check(const struct ldb_pinned_files *pinned,
+                                       struct ldb_error *err)
+{
+    if (!pinned->lacks_journals)
+        return LDB_OK;
+    return ldb_error_set(err, LDB_READ_ONLY,
+                         "writes have stopped, and no journal is open: it has "
+                         "to heal, or to be opened again, before it is copied");
 }
 
 void ldb_pinned_files_release(struct ldb_pinned_files *pinned)

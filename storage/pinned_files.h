@@ -31,6 +31,9 @@ struct ldb_pinned_files {
      * memtable is flushed; then pin again. */
     struct ldb_pinned_journal journals[LDB_IMMUTABLES_MAX + 1];
     size_t journal_count;
+    /* A reopening in place has failed: there are journals that are needed, and
+     * they are not listed. Not to be copied. */
+    bool lacks_journals;
 };
 
 /*
@@ -40,6 +43,10 @@ struct ldb_pinned_files {
 LDB_MUST_CHECK enum ldb_status
 ldb_pinned_files_take(struct ldb_db *db, struct ldb_error *err,
                       struct ldb_pinned_files *out);
+/* READ_ONLY where some are not listed. */
+LDB_MUST_CHECK enum ldb_status
+ldb_pinned_files_check(const struct ldb_pinned_files *pinned,
+                       struct ldb_error *err);
 void ldb_pinned_files_release(struct ldb_pinned_files *pinned);
 
 /* The first len bytes of path, as a file of their own. */

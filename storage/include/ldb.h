@@ -537,8 +537,8 @@ ldb_destroy(const char *path, const struct ldb_options *options,
  * crash whole or without CURRENT. leveld/ is not copied.
  *
  * Errors: EXISTS: dir is not empty; READ_ONLY: opened read-only, copy the
- * folder instead; IO, NO_SPACE, NO_MEMORY: dir is empty again as far as
- * the disk lets us.
+ * folder instead, or an ldb_reopen() has failed; IO, NO_SPACE, NO_MEMORY: dir
+ * is empty again as far as the disk lets us.
  */
 LDB_API LDB_MUST_CHECK enum ldb_status
 ldb_checkpoint(struct ldb_db *db, const char *dir, struct ldb_error *err);
@@ -571,7 +571,8 @@ struct ldb_backup_file {
  * Waits for a write that is being committed. Close it before the database.
  * After a failed sync a write of unknown outcome may be in the files too.
  *
- * Errors: READ_ONLY: opened read-only, copy the folder instead; IO, NO_MEMORY.
+ * Errors: READ_ONLY: opened read-only, copy the folder instead, or an
+ * ldb_reopen() has failed; IO, NO_MEMORY.
  */
 LDB_API LDB_MUST_CHECK enum ldb_status ldb_backup_open(struct ldb_db *db,
                                                        struct ldb_error *err,

@@ -243,6 +243,32 @@ static void what_was_cut_off_is_not_in_it(void **state)
     ldb_backup_close(backup);
 }
 
+/* Until it has healed nothing tells which journals are needed. */
+static void after_a_reopening_that_failed_it_is_refused(void **state)
+{
+    const struct env_fault_rule second = {
+        .kinds = ENV_FAULT_BIT(ENV_FAULT_OPEN_WRITABLE),
+        .path = ".log",
+        .nth = 2,
+        .sys_errno = EIO};
+    struct db_fixture *f = *state;
+    struct ldb_backup *backup = NULL;
+
+    fill(f);
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str("key000900"), ldb_slice_str("v"),
+                          true, &f->err, NULL),
+                  &f->err);
+    env_fault_fail(f->fault, &second);
+    assert_ldb_status(LDB_IO, ldb_reopen(f->db, NULL, &f->err), &f->err);
+    assert_ldb_status(LDB_READ_ONLY, ldb_backup_open(f->db, &f->err, &backup),
+                      &f->err);
+    assert_ldb_status(LDB_READ_ONLY, ldb_checkpoint(f->db, COPY, &f->err),
+                      &f->err);
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    assert_ldb_ok(ldb_checkpoint(f->db, COPY, &f->err), &f->err);
+    assert_int_equal(count_copy(f, COPY, 901), 901);
+}
+
 static void a_folder_that_is_only_read_is_refused(void **state)
 {
     struct db_fixture *f = *state;
@@ -374,6 +400,7 @@ int main(void)
         CASE(current_comes_last),
         CASE(closing_it_lets_the_tables_go),
         CASE(what_was_cut_off_is_not_in_it),
+        CASE(after_a_reopening_that_failed_it_is_refused),
         CASE(a_folder_that_is_only_read_is_refused),
         CASE(a_table_that_is_gone_is_damage),
         CASE(opening_it_fails_whole),
