@@ -13,14 +13,18 @@
  * From one role to the other. What must not be half done is decided in one
  * step: leveld/role says the new role before the old database is closed, so
  * that a crash at any point starts as what was decided. What fails before that
- * step has changed nothing; after it the way back is tried once, and if that
- * fails too the node stands still, its gate closed.
+ * step has changed nothing; after it the node goes back to what it was. Where
+ * that fails too, on a full disk, say, it stands still, its gate closed, and
+ * tries again now and then.
  */
 
 /* How long a promotion waits for nodes that exchange their files, for all of
  * them, and between two questions. Chosen: a folder is synced and opened. */
 #define EXCHANGE_US UINT64_C(10000000)
 #define ASK_US      UINT64_C(100000)
+
+/* Between two tries to go back. Chosen: a restart takes about as long. */
+#define RETRY_US UINT64_C(2000000)
 
 static const struct api_db_gate_reason changing = {
     .kind = API_PROBLEM_NO_LEADER,
@@ -30,11 +34,11 @@ static const struct api_db_gate_reason changing = {
 };
 
 static const struct api_db_gate_reason failed = {
-    .kind = API_PROBLEM_INTERNAL,
+    .kind = API_PROBLEM_NO_LEADER,
     .reason = "role-change-failed",
-    .detail = "a change of this node's role failed half way: see its log, then "
-              "start it again",
-    .retry_after_s = 0,
+    .detail = "a change of this node's role failed half way, and it cannot go "
+              "back yet: see its log",
+    .retry_after_s = RETRY_US / 1000000,
 };
 
 /* ---- steps that all changes have ---- */
@@ -83,13 +87,6 @@ static void log_change(const char *event, const struct svc_node *node,
     svc_log_end(&line);
 }
 
-/* Neither on nor back. */
-static void fail(struct svc_node *node, const struct ldb_error *err)
-{
-    api_context_shut(node->context, &failed);
-    log_change("role-change-failed", node, err);
-}
-
 /* The gate is closed, and node->db. role.now is what it begins. */
 static enum ldb_status begin_role(struct svc_node *node, struct ldb_error *err)
 {
@@ -109,16 +106,54 @@ static enum ldb_status begin_role(struct svc_node *node, struct ldb_error *err)
     return svc_follow_start(node, err);
 }
 
-/* The role did not begin: err says why. Back to what it was. */
-static void go_back(struct svc_node *node, const struct repl_role_file *before)
+/* It may have stood still for long: nobody leads in its place by now. */
+static enum ldb_status begin_before(struct svc_node *node,
+                                    struct ldb_error *err)
+{
+    enum ldb_status s = store_role(node, &node->role_before, err);
+
+    if (s == LDB_OK && leads(node)) {
+        s = svc_node_load(node, err);
+        if (s == LDB_OK)
+            s = svc_search_check(node, err);
+    }
+    return s == LDB_OK ? begin_role(node, err) : s;
+}
+
+/* To role_before. */
+static void go_back(struct svc_node *node)
 {
     struct ldb_error err = {0};
+    enum ldb_status s = begin_before(node, &err);
 
-    if (store_role(node, before, &err) != LDB_OK ||
-        begin_role(node, &err) != LDB_OK)
-        fail(node, &err);
-    else
+    if (s == LDB_OK) {
+        node->still_why = LDB_OK;
         log_change("role-change-undone", node, NULL);
+        return;
+    }
+    if (node->db != NULL) { /* it is shown: svc_follow_tick() goes on */
+        node->still_why = LDB_OK;
+        log_change("follow-failed", node, &err);
+        return;
+    }
+    api_context_shut(node->context, &failed);
+    node->tried_us = svc_node_now_us(node);
+    if (node->still_why != s)
+        log_change("role-change-failed", node, &err);
+    node->still_why = s;
+}
+
+/* The role did not begin. */
+static void undo(struct svc_node *node, const struct repl_role_file *before)
+{
+    node->role_before = *before;
+    go_back(node);
+}
+
+void svc_change_tick(struct svc_node *node)
+{
+    if (svc_node_now_us(node) - node->tried_us >= RETRY_US)
+        go_back(node);
 }
 
 void svc_change_result(const struct svc_node *node, const char *event,
@@ -301,7 +336,7 @@ static enum ldb_status begin_to_lead(struct svc_node *node,
     if (s == LDB_OK)
         s = begin_role(node, err);
     if (s != LDB_OK)
-        go_back(node, before);
+        undo(node, before);
     return s;
 }
 
@@ -314,6 +349,8 @@ static enum ldb_status promote(struct svc_node *node, bool is_forced,
     struct ldb_error why = {0};
     enum ldb_status s;
 
+    if (node->still_why != LDB_OK)
+        return ldb_error_set(err, LDB_PRECONDITION, "%s", failed.detail);
     if (leads(node))
         return ldb_error_set(err, LDB_PRECONDITION, "this node leads already");
     ask_old_leader(node, &old);
@@ -408,9 +445,24 @@ enum ldb_status svc_change_step_down(struct svc_node *node, const char *url,
         log_change("close-failed", node, &closing);
     s = begin_role(node, err);
     if (s != LDB_OK && node->db == NULL)
-        go_back(node, &before);
+        undo(node, &before);
     else if (s != LDB_OK) /* its folder is shown: only the URL is wrong */
         log_change("follow-failed", node, err);
+    return s;
+}
+
+/* Of one that stands still: its database is closed. Where this fails it goes on
+ * to try what it was before. */
+static enum ldb_status follow_instead(struct svc_node *node, const char *url,
+                                      struct ldb_error *err)
+{
+    struct repl_role_file after = role_of_follower(node, url);
+    enum ldb_status s = store_role(node, &after, err);
+
+    if (s == LDB_OK)
+        s = begin_role(node, err);
+    if (s == LDB_OK || node->db != NULL)
+        node->still_why = LDB_OK;
     return s;
 }
 
@@ -434,11 +486,10 @@ static enum ldb_status demote(struct svc_node *node,
     ldb_mutex_lock(&node->mu);
     node->is_accepted = request->force;
     ldb_mutex_unlock(&node->mu);
+    if (node->still_why != LDB_OK)
+        return follow_instead(node, request->to, err);
     if (!leads(node))
         return svc_change_leader(node, request->to, err);
-    if (node->db == NULL)
-        return ldb_error_set(err, LDB_PRECONDITION,
-                             "this node has no database: start it again");
     return svc_change_step_down(node, request->to, err);
 }
 

@@ -528,8 +528,8 @@ static void show_when_level(struct svc_node *node)
     ldb_mutex_unlock(&node->mu);
 }
 
-/* How often the token file is looked at while the leader is not followed.
- * Chosen. */
+/* How often the token file is looked at while the leader is not followed, and
+ * following is tried again. Chosen. */
 #define TOKEN_US UINT64_C(2000000)
 
 /* It does not stream, and has not for a while. */
@@ -570,8 +570,24 @@ static void take_new_token(struct svc_node *node)
     svc_log_event(SVC_LOG_ERROR, "follow-failed", "error", err.message);
 }
 
+/* What could not begin to follow, for want of memory or a thread, or as a token
+ * could not be read, is tried again; that it failed was told then. */
+static void follow_again(struct svc_node *node)
+{
+    uint64_t now_us = svc_node_now_us(node);
+
+    if (now_us - node->tried_us < TOKEN_US)
+        return;
+    node->tried_us = now_us;
+    if (svc_follow_start(node, NULL) == LDB_OK)
+        svc_log_event(SVC_LOG_INFO, "follows-again", "leader",
+                      node->role.now.leader_url);
+}
+
 void svc_follow_tick(struct svc_node *node)
 {
+    if (node->follower == NULL && node->role.now.leader_url[0] != '\0')
+        follow_again(node);
     show_when_level(node);
     svc_follow_log_progress(node);
     take_new_token(node);

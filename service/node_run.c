@@ -386,9 +386,11 @@ void svc_node_tick(struct svc_node *node)
     /* While it is changed there is nothing to look after. */
     if (!svc_turn_begin_tending(&node->turn))
         return;
-    if (node->role.now.role == REPL_ROLE_FOLLOWER)
+    if (node->still_why != LDB_OK)
+        svc_change_tick(node);
+    else if (node->role.now.role == REPL_ROLE_FOLLOWER)
         svc_follow_tick(node);
-    else if (node->db != NULL)
+    else
         svc_lead_tick(node);
     svc_turn_end_tending(&node->turn);
 }

@@ -60,7 +60,12 @@ struct svc_node {
     struct repl_epoch_history history; /* guarded by mu: as it was published */
 
     struct repl_node repl;
-    struct repl_role_file role;   /* role.now is what it is, or is to be */
+    struct repl_role_file role; /* role.now is what it is, or is to be */
+    /* Not OK: a change failed, the way back to role_before too, and this was
+     * why when it was last tried; the database is closed. */
+    enum ldb_status still_why;
+    struct repl_role_file role_before;
+    uint64_t tried_us;            /* to go back, or to follow */
     struct ldb_options engine;    /* that db was opened with */
     struct ldb_db *db;            /* NULL: closed */
     bool is_twin;                 /* db is one */
@@ -233,6 +238,9 @@ svc_change_promote(void *context, const struct api_role_request *request,
 LDB_MUST_CHECK enum ldb_status
 svc_change_demote(void *context, const struct api_role_request *request,
                   struct ldb_error *err, struct api_role_result *out);
+
+/* Of one that stands still, with the turn: tries again to go back. */
+void svc_change_tick(struct svc_node *node);
 
 /* Follows another leader, with the change. */
 LDB_MUST_CHECK enum ldb_status svc_change_leader(struct svc_node *node,
