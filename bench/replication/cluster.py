@@ -20,6 +20,9 @@ import leveld  # noqa: E402
 TICK = os.sysconf('SC_CLK_TCK')
 # Seconds for whatever ends by itself; the longest is a folder of 5 GB.
 LIMIT = 900
+# A leader that has done nothing for so long has nothing to do: a second after
+# the last flush it merges what it put off.
+QUIET = 1.5
 CONTROL = {'Content-Type': 'application/json', 'Leveld-Timeout': '60s'}
 
 
@@ -108,7 +111,21 @@ class Node(leveld.Server):
 def is_idle(leader):
     engine = leader.stats()['engine']
     return (engine['compaction']['running'] == 0 and
+            engine['compaction']['pending_bytes'] == 0 and
             engine['memtable']['immutable_count'] == 0)
+
+
+def has_journals(node, place):
+    """Up to that place(), or beyond."""
+    at = node.place()
+    return at is not None and at[1:3] >= place[1:3]
+
+
+def has_everything(node, place):
+    """Its MANIFEST too: the leader's may have grown since by a compaction that
+    it had put off."""
+    at = node.place()
+    return at is not None and at[1:3] >= place[1:3] and at[3:] >= place[3:]
 
 
 def settle(leader, followers=()):
@@ -125,9 +142,9 @@ def settle(leader, followers=()):
         if any(f.place() != place for f in followers) or not is_idle(leader):
             quiet['since'] = now
             return False
-        return now - quiet['since'] > 0.3
+        return now - quiet['since'] > QUIET
 
-    wait_until('settled', check, 0.02)
+    wait_until('settled', check, 0.05)
     return quiet['since']
 
 

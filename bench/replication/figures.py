@@ -11,8 +11,8 @@ import shutil
 import threading
 import time
 
-from cluster import (CONTROL, Failure, Relay, Static, check_equal, settle,
-                     wait_until)
+from cluster import (CONTROL, Failure, Relay, Static, check_equal,
+                     has_everything, has_journals, settle, wait_until)
 
 MB = 1000000
 # Limit of a load that is bounded by its count.
@@ -257,14 +257,10 @@ class CatchUp:
         begun = time.monotonic()
         follower = self.lab.follower(self.program, self.data,
                                      self.leader.url())
-
-        def has_journals():
-            at = follower.place()
-            return at is not None and at[:3] == place[:3]
-
-        out['journal seconds'] = wait_until('journals', has_journals) - begun
+        out['journal seconds'] = wait_until(
+            'journals', lambda: has_journals(follower, place)) - begun
         out['seconds'] = wait_until(
-            'everything', lambda: follower.place() == place) - begun
+            'everything', lambda: has_everything(follower, place)) - begun
         out['leader cpu'] = self.leader.cpu() - cpu
         out['follower cpu'] = follower.cpu()
         check_equal(self.leader, follower)
@@ -422,7 +418,7 @@ class Bootstrap:
         begun = time.monotonic()
         follower = self.lab.follower(self.program, data, url)
         seconds = wait_until(
-            'everything', lambda: follower.place() == place) - begun
+            'everything', lambda: has_everything(follower, place)) - begun
         out['leader cpu'] = self.leader.cpu() - cpu
         out['follower cpu'] = follower.cpu()
         check_equal(self.leader, follower)
