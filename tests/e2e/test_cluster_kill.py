@@ -420,6 +420,9 @@ def kill_case(folder, seed):
         end_nodes(run.nodes)
     expect_equal(run.counts['folders opened'], run.kills(),
                  'a dead folder for each kill')
+    # Each is tried twice at least; a promotion may be put off, not always.
+    for what in ('followers killed', 'leaders restarted', 'promotions'):
+        expect(run.counts[what] > 0, f'no {what}: {dict(run.counts)}')
     return describe(run, seed, content)
 
 
