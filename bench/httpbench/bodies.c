@@ -2,9 +2,9 @@
  * through our own api/ library: 16-byte keys, 100-byte values.
  *   scripts/build release && make -C bench/httpbench bodies
  *   bodies CASE [OPS] [ROUNDS]      perf stat -e instructions:u bodies CASE ...
- * CASE: batch, base64, late (base64, "encoding" last), lines, multiget, items (a
- * range page), stream (its NDJSON); tree (jansson alone over the batch's body).
- * Prints user CPU, ns per operation, and bytes of body per operation.
+ * CASE: batch, base64, late (base64, "encoding" last), lines, multiget, items
+ * (a range page), stream (its NDJSON); tree (jansson alone over the batch's
+ * body). Prints user CPU, ns per operation, and bytes of body per operation.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,10 +245,13 @@ static const struct {
     void (*make)(void);
     void (*run)(void);
 } cases[] = {
-    {"batch", make_utf8, run_batch},    {"base64", make_base64, run_batch},
-    {"late", make_late, run_batch},     {"lines", make_lines, run_lines},
+    {"batch", make_utf8, run_batch},
+    {"base64", make_base64, run_batch},
+    {"late", make_late, run_batch},
+    {"lines", make_lines, run_lines},
     {"multiget", make_multiget, run_multiget},
-    {"items", make_nothing, run_items}, {"stream", make_nothing, run_stream},
+    {"items", make_nothing, run_items},
+    {"stream", make_nothing, run_stream},
     {"tree", make_utf8, run_tree},
 };
 
