@@ -58,7 +58,6 @@ static void tell(struct repl_digest_entry *entry, enum ldb_status s,
 
     while ((ask = entry->asks) != NULL) {
         entry->asks = ask->next;
-        ask->is_waiting = false;
         ask->done(ask, s, digest, err);
     }
 }
@@ -66,24 +65,8 @@ static void tell(struct repl_digest_entry *entry, enum ldb_status s,
 static void add_ask(struct repl_digest_entry *entry,
                     struct repl_digest_ask *ask)
 {
-    ask->is_waiting = true;
-    ask->prev = NULL;
     ask->next = entry->asks;
-    if (entry->asks != NULL)
-        entry->asks->prev = ask;
     entry->asks = ask;
-}
-
-static void remove_ask(struct repl_digest_entry *entry,
-                       struct repl_digest_ask *ask)
-{
-    if (ask->prev != NULL)
-        ask->prev->next = ask->next;
-    else
-        entry->asks = ask->next;
-    if (ask->next != NULL)
-        ask->next->prev = ask->prev;
-    ask->is_waiting = false;
 }
 
 /* ---- what is known ---- */
@@ -419,25 +402,6 @@ enum ldb_status repl_digest_index_ask(struct repl_digest_index *index,
     }
     ldb_mutex_unlock(&index->mu);
     return s;
-}
-
-bool repl_digest_index_cancel(struct repl_digest_index *index,
-                              struct repl_digest_ask *ask)
-{
-    struct repl_digest_file own = plain(&ask->file);
-    bool was_waiting;
-
-    ldb_mutex_lock(&index->mu);
-    was_waiting = ask->is_waiting;
-    if (was_waiting) {
-        struct repl_digest_entry *entry =
-            repl_digest_table_find(&index->table, &own);
-
-        assert(entry != NULL); /* none goes that somebody waits for */
-        remove_ask(entry, ask);
-    }
-    ldb_mutex_unlock(&index->mu);
-    return was_waiting;
 }
 
 bool repl_digest_index_put(struct repl_digest_index *index,

@@ -23,18 +23,16 @@ struct repl_digest_index;
 struct repl_digest_ask {
     struct repl_digest_file file;
     /*
-     * Called once, unless it is cancelled before: s is OK, and digest set; or
-     * it is not, and err says why: NOT_FOUND: the file is gone; CORRUPTION: it
-     * has other bytes than size says; IO; NO_MEMORY; CLOSED: the index closes.
+     * Called once: s is OK, and digest set; or it is not, and err says why:
+     * NOT_FOUND: the file is gone; CORRUPTION: it has other bytes than size
+     * says; IO; NO_MEMORY; CLOSED: the index closes.
      * Must not block, nor call the index; ask may be freed in it.
      */
     void (*done)(struct repl_digest_ask *ask, enum ldb_status s,
                  const struct ldb_digest *digest, const struct ldb_error *err);
     void *context;
 
-    struct repl_digest_ask *next; /* the index's own, as are the rest */
-    struct repl_digest_ask *prev;
-    bool is_waiting;
+    struct repl_digest_ask *next; /* the index's own */
 };
 
 /*
@@ -78,10 +76,6 @@ LDB_MUST_CHECK enum ldb_status
 repl_digest_index_ask(struct repl_digest_index *index,
                       struct repl_digest_ask *ask, struct ldb_error *err,
                       struct ldb_digest *out);
-
-/* done is not called any more. False: it was, or ask never waited. */
-bool repl_digest_index_cancel(struct repl_digest_index *index,
-                              struct repl_digest_ask *ask);
 
 /* Somebody has read or written the file, and says so: a follower that built or
  * fetched it, once it is installed. False: no memory to remember it. */

@@ -337,29 +337,6 @@ static void what_cannot_be_found_out_is_told_and_tried_again(void **state)
     assert_ldb_status(LDB_OK, wait_told(f, &asked), NULL);
 }
 
-static void who_cancels_is_not_told(void **state)
-{
-    struct fixture *f = *state;
-    struct asked asked[4];
-
-    put_table(f, 7);
-    put_table(f, 8);
-    shut(f);
-    ask_table(f, &asked[0], 7);
-    wait_arrived(f, 1);
-    for (size_t i = 1; i < 4; i++)
-        ask_table(f, &asked[i], 7);
-    /* From the middle, the newest, and the oldest. */
-    assert_true(repl_digest_index_cancel(f->index, &asked[2].ask));
-    assert_true(repl_digest_index_cancel(f->index, &asked[3].ask));
-    assert_true(repl_digest_index_cancel(f->index, &asked[0].ask));
-    assert_false(repl_digest_index_cancel(f->index, &asked[2].ask));
-    let_go(f);
-    assert_ldb_status(LDB_OK, wait_told(f, &asked[1]), NULL);
-    assert_false(repl_digest_index_cancel(f->index, &asked[1].ask));
-    assert_int_equal(1, f->told);
-}
-
 static void what_others_have_found_out_is_known_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -617,8 +594,6 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             what_cannot_be_found_out_is_told_and_tried_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_cancels_is_not_told, setup,
-                                        teardown),
         cmocka_unit_test_setup_teardown(
             what_others_have_found_out_is_known_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_goes_is_forgotten, setup,
