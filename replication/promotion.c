@@ -32,6 +32,14 @@ static void raise_to(uint64_t *highest, uint64_t value)
         *highest = value;
 }
 
+/* The leader of an epoch numbers its files from its first journal on. */
+static void raise_to_epochs(uint64_t *highest,
+                            const struct repl_epoch_history *history)
+{
+    for (size_t i = 0; i < history->count; i++)
+        raise_to(highest, history->items[i].first_journal);
+}
+
 void repl_hearsay_add(struct repl_hearsay *heard, const char *url,
                       const struct repl_state *state)
 {
@@ -42,6 +50,7 @@ void repl_hearsay_add(struct repl_hearsay *heard, const char *url,
     raise_to(&heard->file_number, state->durable.journal);
     for (size_t i = 0; i < state->journal_count; i++)
         raise_to(&heard->file_number, state->journals[i].number);
+    raise_to_epochs(&heard->file_number, &state->history);
     if (last == NULL)
         return;
     raise_to(&heard->epoch, last->number);
@@ -207,9 +216,10 @@ static enum ldb_status see_folder(struct ldb_env *env, const char *path,
     return s == LDB_NOT_FOUND ? LDB_OK : s;
 }
 
-enum ldb_status repl_promotion_file_floor(struct ldb_env *env, const char *dir,
-                                          uint64_t known, struct ldb_error *err,
-                                          uint64_t *out)
+enum ldb_status
+repl_promotion_file_floor(struct ldb_env *env, const char *dir,
+                          const struct repl_epoch_history *history,
+                          uint64_t known, struct ldb_error *err, uint64_t *out)
 {
     char *archive = ldb_mem_printf("%s/" LDB_OWN_FOLDER "/archive", dir);
     uint64_t highest = known;
@@ -217,6 +227,7 @@ enum ldb_status repl_promotion_file_floor(struct ldb_env *env, const char *dir,
 
     if (archive == NULL)
         return ldb_error_no_memory(err);
+    raise_to_epochs(&highest, history);
     s = see_folder(env, dir, err, &highest);
     if (s == LDB_OK)
         s = see_folder(env, archive, err, &highest);

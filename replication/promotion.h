@@ -79,12 +79,14 @@ repl_promotion_epoch_floor(const struct repl_promotion *promotion,
 
 /*
  * What numbers of files have to be at least: REPL_PROMOTION_FILES above all in
- * the folder and its archive, and above known, the highest heard of elsewhere.
- * Errors: NOT_SUPPORTED: file numbers are used up; IO, NO_MEMORY.
+ * the folder and its archive, above known, the highest heard of elsewhere, and
+ * above where each epoch of the history began: of the last one no file may have
+ * come. Errors: NOT_SUPPORTED: file numbers are used up; IO, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
-repl_promotion_file_floor(struct ldb_env *env, const char *dir, uint64_t known,
-                          struct ldb_error *err, uint64_t *out);
+repl_promotion_file_floor(struct ldb_env *env, const char *dir,
+                          const struct repl_epoch_history *history,
+                          uint64_t known, struct ldb_error *err, uint64_t *out);
 
 /*
  * Sees to it that ldb_open() numbers its files above floor: by an empty journal

@@ -318,7 +318,8 @@ static enum ldb_status decide_promotion(struct svc_node *node, bool is_forced,
                                        &out->epoch_floor);
     if (s == LDB_OK)
         s = repl_promotion_file_floor(node->env, node->config->data_dir,
-                                      old->file_number, err, &out->file_floor);
+                                      &node->repl.history, old->file_number,
+                                      err, &out->file_floor);
     return s;
 }
 

@@ -178,6 +178,9 @@ static void the_highest_of_what_others_say_counts(void **state)
     c.durable.journal = 40;
     repl_hearsay_add(&heard, "http://c:1", &c);
     assert_int_equal(heard.file_number, 40);
+    first.first_journal = 50;
+    repl_hearsay_add(&heard, "http://b:1", &b);
+    assert_int_equal(heard.file_number, 50);
 }
 
 /* Our epoch is 3. */
@@ -328,8 +331,9 @@ static uint64_t file_floor(struct ldb_env *env, uint64_t known)
     struct ldb_error err = {0};
     uint64_t floor = 0;
 
-    assert_ldb_ok(repl_promotion_file_floor(env, "/db", known, &err, &floor),
-                  &err);
+    assert_ldb_ok(
+        repl_promotion_file_floor(env, "/db", &ours, known, &err, &floor),
+        &err);
     return floor;
 }
 
@@ -354,6 +358,30 @@ static void files_are_numbered_above_all_that_are_known(void **state)
     ldb_env_memory_destroy(env);
 }
 
+/* An epoch was accepted, and its leader gone before a file of it came. */
+static void files_are_numbered_above_epochs_without_a_file_here(void **state)
+{
+    struct repl_epoch epochs[] = {
+        {.number = 1, .first_journal = 3},
+        {.number = 2, .previous_last = 9, .base = 99, .first_journal = 5000},
+        {.number = 3, .previous_last = 99, .base = 999, .first_journal = 6},
+    };
+    const struct repl_epoch_history history = {.items = epochs, .count = 3};
+    struct ldb_error err = {0};
+    struct ldb_env *env;
+    uint64_t floor = 0;
+
+    (void)state;
+    assert_ldb_ok(ldb_env_memory_create(NULL, &env), NULL);
+    assert_ldb_ok(env->ops->create_dir(env, "/db", NULL), NULL);
+    put_file(env, "/db/000013.log");
+    assert_ldb_ok(
+        repl_promotion_file_floor(env, "/db", &history, 20, &err, &floor),
+        &err);
+    assert_int_equal(floor, 5000 + REPL_PROMOTION_FILES);
+    ldb_env_memory_destroy(env);
+}
+
 static void file_numbers_that_are_used_up_are_told(void **state)
 {
     struct ldb_error err = {0};
@@ -365,7 +393,7 @@ static void file_numbers_that_are_used_up_are_told(void **state)
     assert_ldb_ok(env->ops->create_dir(env, "/db", NULL), NULL);
     assert_ldb_status(LDB_NOT_SUPPORTED,
                       repl_promotion_file_floor(
-                          env, "/db",
+                          env, "/db", &ours,
                           LDB_FILE_NUMBER_MAX - 2 * REPL_PROMOTION_FILES + 1,
                           &err, &floor),
                       NULL);
@@ -437,6 +465,7 @@ int main(void)
         cmocka_unit_test(without_the_leader_the_clock_numbers_it),
         cmocka_unit_test(sequences_that_are_used_up_are_told),
         cmocka_unit_test(files_are_numbered_above_all_that_are_known),
+        cmocka_unit_test(files_are_numbered_above_epochs_without_a_file_here),
         cmocka_unit_test(file_numbers_that_are_used_up_are_told),
         cmocka_unit_test(an_open_after_it_numbers_above_the_floor),
     };
