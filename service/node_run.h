@@ -9,11 +9,12 @@
  *                  times has it made anew
  *     changing     between the two: the gate is closed
  *     failed       a change could be neither ended nor undone: there is no
- *                  database until a restart; why is logged, /readyz is 503
+ *                  database until it can be, which is tried again and again;
+ *                  why is logged, /readyz is 503
  *
  * One change at a time; each is a call that returns when it is done. Changes
  * come from tasks of /v1/admin, from the follower's thread (rebuild), and from
- * tick (healing).
+ * tick (healing, trying again).
  *
  * What was decided while it ran outlives a restart (leveld/role): the flags
  * name the role that a node begins with, and win again once they are changed.

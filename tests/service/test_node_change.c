@@ -217,6 +217,25 @@ static void one_that_stands_still_may_be_demoted(void **state)
     assert_follows(NOBODY);
 }
 
+/* It has no database to close, and is closed all the same, by teardown. */
+static void one_that_stands_still_may_be_stopped(void **state)
+{
+    const struct api_role_request request = {.force = true};
+    struct api_role_result result;
+    enum ldb_status s = LDB_OK;
+
+    (void)state;
+    open_node(&b);
+    for (uint64_t nth = 1; s == LDB_OK || !stands_still(); nth++) {
+        env_fault_fail(b.fault, NULL);
+        tick();
+        assert_follows(a.url);
+        fail_from(b.fault, nth);
+        s = svc_change_promote(node, &request, &err, &result);
+    }
+    assert_null(node->db);
+}
+
 /* Who cannot begin to follow tries that again, too. */
 static void following_is_begun_again(void **state)
 {
@@ -248,6 +267,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_demotion_that_fails_leaves_a_leader,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_stands_still_may_be_demoted,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_stands_still_may_be_stopped,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(following_is_begun_again, setup,
                                         teardown),
