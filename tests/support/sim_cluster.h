@@ -56,6 +56,7 @@ struct sim_cluster {
     struct sim_sizes sizes;
     struct sim_node nodes[SIM_NODES_MAX];
     struct sim_watch watches[SIM_NODES_MAX];
+    uint64_t losses; /* sim_truth_losses() at the last look */
     struct sim_client client;
     unsigned leader;   /* whom the operator takes for it */
     unsigned changing; /* changes under way */

@@ -18,6 +18,7 @@ static struct {
     struct sim_history **items;
     size_t count;
     size_t room;
+    uint64_t losses;
 } truth;
 
 /* Room for one more in an array of count items. */
@@ -257,6 +258,7 @@ static void note_file(struct ldb_env *env, const char *dir, const char *name,
     if (file == NULL)
         file = add_file(history, type, number);
     if (size < file->bytes.len) {
+        truth.losses++;
         file->bytes.len = (size_t)size;
         if (file->parsed > size)
             file->parsed = 0; /* known records are passed over */
@@ -313,6 +315,11 @@ static void note_files(struct ldb_env *env, const char *dir,
                            !history->is_seen);
     }
     history->is_seen = true;
+}
+
+uint64_t sim_truth_losses(void)
+{
+    return truth.losses;
 }
 
 const struct sim_file *sim_truth_file(const struct sim_history *history,

@@ -81,6 +81,9 @@ struct sim_history *sim_truth_find(uint64_t number, uint64_t id);
 size_t sim_truth_count(void);
 struct sim_history *sim_truth_at(size_t index);
 
+/* How often a file of a leader has become shorter. */
+uint64_t sim_truth_losses(void);
+
 /* The file as that epoch's leader had it, or where it never saw it one of an
  * epoch before. NULL: none had. */
 const struct sim_file *sim_truth_file(const struct sim_history *history,
