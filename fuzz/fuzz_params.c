@@ -48,6 +48,7 @@ static void begin(struct fuzz_exchange *f, struct api_context *context,
     f->header = header;
     f->x.ops = &fuzz_ops;
     f->x.context = context;
+    f->x.header_marks = UINT32_MAX; /* any */
     f->x.arena = &f->arena;
 }
 
