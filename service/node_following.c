@@ -530,7 +530,7 @@ static void show_when_level(struct svc_node *node)
 
 /* How often the token file is looked at while the leader is not followed, and
  * following is tried again. Chosen. */
-#define TOKEN_US UINT64_C(2000000)
+#define RETRY_US UINT64_C(2000000)
 
 /* It does not stream, and has not for a while. */
 static bool is_waiting(struct svc_node *node, uint64_t now_us)
@@ -540,7 +540,7 @@ static bool is_waiting(struct svc_node *node, uint64_t now_us)
     ldb_mutex_lock(&node->mu);
     is_waiting = node->follower != NULL && !node->is_rebuilding &&
                  node->waits_since_us != 0 &&
-                 now_us - node->waits_since_us >= TOKEN_US;
+                 now_us - node->waits_since_us >= RETRY_US;
     ldb_mutex_unlock(&node->mu);
     return is_waiting;
 }
@@ -555,7 +555,7 @@ static void take_new_token(struct svc_node *node)
     uint64_t now_us = svc_node_now_us(node);
     struct ldb_error err = {0};
 
-    if (!is_waiting(node, now_us) || now_us - node->token_read_us < TOKEN_US)
+    if (!is_waiting(node, now_us) || now_us - node->token_read_us < RETRY_US)
         return;
     node->token_read_us = now_us;
     /* One that cannot be read, or is half written, leaves the old one. */
@@ -576,7 +576,7 @@ static void follow_again(struct svc_node *node)
 {
     uint64_t now_us = svc_node_now_us(node);
 
-    if (now_us - node->tried_us < TOKEN_US)
+    if (now_us - node->tried_us < RETRY_US)
         return;
     node->tried_us = now_us;
     if (svc_follow_start(node, NULL) == LDB_OK)

@@ -1,6 +1,6 @@
 /*
- * The files of a database folder as its names tell, for the offline tools.
- * Private to storage/.
+ * The files of a database folder, or of its archive, as its names tell. Private
+ * to storage/.
  *
  * Thread-safety: functions of their arguments.
  */

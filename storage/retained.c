@@ -3,11 +3,11 @@
 #include "storage/retained_internal.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "storage/base/log.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
+#include "storage/folder_files.h"
 #include "storage/journal/journal_scan.h"
 #include "storage/version/file_names.h"
 
@@ -214,54 +214,6 @@ static bool link_journal(struct ldb_retained *r, uint64_t number,
     return s == LDB_OK;
 }
 
-/* ---- what lies in the archive ---- */
-
-struct listing {
-    uint64_t *numbers;
-    size_t count;
-};
-
-static enum ldb_status list_name(void *context, const char *name)
-{
-    struct listing *listing = context;
-    uint64_t number = 0;
-    uint64_t *more;
-
-    if (ldb_file_name_parse(name, &number) != LDB_FILE_JOURNAL)
-        return LDB_OK;
-    /* Doubling: the array is full whenever the count is a power of two. */
-    if ((listing->count & (listing->count - 1)) == 0) {
-        more = ldb_mem_realloc(listing->numbers,
-                               listing->count == 0 ? 1 : listing->count * 2,
-                               sizeof(*more));
-        if (more == NULL)
-            return LDB_NO_MEMORY;
-        listing->numbers = more;
-    }
-    listing->numbers[listing->count++] = number;
-    return LDB_OK;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    const uint64_t *left = a;
-    const uint64_t *right = b;
-
-    return (*left > *right) - (*left < *right);
-}
-
-/* Ascending; to be freed whatever it returns. NOT_FOUND: there is none. */
-static enum ldb_status list_archive(struct ldb_retained *r, struct listing *out)
-{
-    enum ldb_status s;
-
-    *out = (struct listing){0};
-    s = r->env->ops->list_dir(r->env, r->archive, list_name, out, NULL);
-    if (out->count > 0)
-        qsort(out->numbers, out->count, sizeof(*out->numbers), compare_numbers);
-    return s;
-}
-
 /* ---- letting journals go ---- */
 
 static bool oldest_is_archived(struct ldb_retained *r) LDB_EXCLUDES(r->mu)
@@ -301,15 +253,15 @@ static void count_bytes(struct ldb_retained *r) LDB_EXCLUDES(r->mu)
 }
 
 static bool remove_unlisted(struct ldb_retained *r,
-                            const struct listing *listing)
+                            const struct ldb_folder_files *found)
     LDB_REQUIRES(r->work_mu)
 {
     bool has_kept = oldest_is_archived(r);
 
-    for (size_t i = 0; i < listing->count; i++) {
-        uint64_t number = listing->numbers[i];
+    for (size_t i = 0; i < found->count; i++) {
+        uint64_t number = found->files[i].number;
 
-        if (is_kept(r, number))
+        if (found->files[i].type != LDB_FILE_JOURNAL || is_kept(r, number))
             continue;
         if (!remove_journal(r, r->archive, number)) {
             ldb_log_line(r->log, "journal@archive cannot remove @%" PRIu64,
@@ -330,15 +282,15 @@ static bool remove_unlisted(struct ldb_retained *r,
  */
 static bool remove_strays(struct ldb_retained *r) LDB_REQUIRES(r->work_mu)
 {
-    struct listing listing;
+    struct ldb_folder_files found;
     enum ldb_status s;
 
     if (!r->has_strays)
         return true;
-    s = list_archive(r, &listing);
-    if (s == LDB_NOT_FOUND || (s == LDB_OK && remove_unlisted(r, &listing)))
+    s = ldb_folder_files_list(r->env, r->archive, NULL, &found);
+    if (s == LDB_NOT_FOUND || (s == LDB_OK && remove_unlisted(r, &found)))
         r->has_strays = false;
-    ldb_mem_free(listing.numbers);
+    ldb_folder_files_release(&found);
     if (r->has_strays)
         return false;
     count_bytes(r);
@@ -592,22 +544,24 @@ static bool add_found(struct ldb_retained *r, uint64_t number)
 static enum ldb_status load(struct ldb_retained *r, struct ldb_error *err)
     LDB_REQUIRES(r->work_mu)
 {
-    struct listing listing;
-    enum ldb_status s = list_archive(r, &listing);
+    struct ldb_folder_files found;
+    enum ldb_status s = ldb_folder_files_list(r->env, r->archive, NULL, &found);
 
     if (s != LDB_OK && s != LDB_NOT_FOUND && s != LDB_NO_MEMORY) {
         r->is_off = true; /* what is there cannot be counted */
-        ldb_mem_free(listing.numbers);
+        ldb_folder_files_release(&found);
         return LDB_OK;
     }
     if (s != LDB_NO_MEMORY)
         s = LDB_OK;
-    for (size_t i = 0; s == LDB_OK && i < listing.count; i++) {
+    for (size_t i = 0; s == LDB_OK && i < found.count; i++) {
+        if (found.files[i].type != LDB_FILE_JOURNAL)
+            continue;
         s = ldb_retained_reserve(r, err);
-        if (s == LDB_OK && !add_found(r, listing.numbers[i]))
-            let_go_up_to(r, listing.numbers[i]);
+        if (s == LDB_OK && !add_found(r, found.files[i].number))
+            let_go_up_to(r, found.files[i].number);
     }
-    ldb_mem_free(listing.numbers);
+    ldb_folder_files_release(&found);
     if (s == LDB_OK)
         (void)remove_strays(r);
     return s == LDB_OK ? LDB_OK : ldb_error_no_memory(err);
@@ -866,22 +820,25 @@ enum ldb_status ldb_retained_open(struct ldb_retained *retained,
 void ldb_retained_discard(struct ldb_env *env, const char *dir)
 {
     char *archive = ldb_mem_printf("%s/" LDB_ARCHIVE_FOLDER, dir);
-    struct listing listing = {0};
+    struct ldb_folder_files found;
 
     if (archive == NULL)
         return;
-    if (env->ops->list_dir(env, archive, list_name, &listing, NULL) == LDB_OK &&
-        listing.count > 0) {
-        for (size_t i = 0; i < listing.count; i++) {
-            char *path =
-                ldb_file_path(archive, LDB_FILE_JOURNAL, listing.numbers[i]);
+    if (ldb_folder_files_list(env, archive, NULL, &found) == LDB_OK &&
+        found.count > 0) {
+        for (size_t i = 0; i < found.count; i++) {
+            char *path;
 
+            if (found.files[i].type != LDB_FILE_JOURNAL)
+                continue;
+            path =
+                ldb_file_path(archive, LDB_FILE_JOURNAL, found.files[i].number);
             if (path != NULL)
                 (void)env->ops->remove_file(env, path, NULL);
             ldb_mem_free(path);
         }
         (void)env->ops->sync_dir(env, archive, NULL);
     }
-    ldb_mem_free(listing.numbers);
+    ldb_folder_files_release(&found);
     ldb_mem_free(archive);
 }

@@ -130,64 +130,95 @@ static void assert_leads(void)
     api_db_gate_leave(context.writes);
 }
 
-/* ---- tests ---- */
-
-static void a_promotion_that_fails_leaves_a_follower(void **state)
+static void assert_follows_a(void)
 {
-    const struct api_role_request request = {.force = true};
+    assert_follows(a.url);
+}
+
+/* ---- changes ---- */
+
+struct change {
+    struct service_run *at;
+    enum ldb_status (*run)(void *context,
+                           const struct api_role_request *request,
+                           struct ldb_error *err, struct api_role_result *out);
+    struct api_role_request request;
+    void (*assert_before)(void); /* it is what it was */
+};
+
+static const struct change promotion = {.at = &b,
+                                        .run = svc_change_promote,
+                                        .request = {.force = true},
+                                        .assert_before = assert_follows_a};
+static const struct change demotion = {.at = &a,
+                                       .run = svc_change_demote,
+                                       .request = {.to = NOBODY},
+                                       .assert_before = assert_leads};
+
+static enum ldb_status run(const struct change *change)
+{
     struct api_role_result result;
+
+    return change->run(node, &change->request, &err, &result);
+}
+
+/* With a disk that fails on. */
+static void make_it_stand_still(const struct change *change)
+{
+    enum ldb_status s = LDB_OK;
+
+    for (uint64_t nth = 1; s == LDB_OK || !stands_still(); nth++) {
+        env_fault_fail(change->at->fault, NULL);
+        tick();
+        change->assert_before();
+        fail_from(change->at->fault, nth);
+        s = run(change);
+    }
+}
+
+/* Until it succeeds. refused: what another one says to one that stands still,
+ * on a disk that fails on. */
+static void fail_at_each_write(const struct change *change,
+                               enum ldb_status refused)
+{
     unsigned still = 0;
 
-    (void)state;
-    open_node(&b);
     for (uint64_t nth = 1;; nth++) {
         enum ldb_status s;
 
-        fail_from(b.fault, nth);
-        s = svc_change_promote(node, &request, &err, &result);
+        fail_from(change->at->fault, nth);
+        s = run(change);
         if (s != LDB_OK && stands_still()) {
             still++;
             tick();
             assert_true(stands_still());
-            assert_ldb_status(LDB_PRECONDITION,
-                              svc_change_promote(node, &request, &err, &result),
-                              &err);
+            assert_ldb_status(refused, run(change), &err);
+            assert_true(stands_still());
         }
-        env_fault_fail(b.fault, NULL);
+        env_fault_fail(change->at->fault, NULL);
         if (s == LDB_OK)
             break;
         tick();
-        assert_follows(a.url);
+        change->assert_before();
     }
     assert_true(still > 0);
+}
+
+/* ---- tests ---- */
+
+static void a_promotion_that_fails_leaves_a_follower(void **state)
+{
+    (void)state;
+    open_node(&b);
+    fail_at_each_write(&promotion, LDB_PRECONDITION);
     assert_leads();
 }
 
 static void a_demotion_that_fails_leaves_a_leader(void **state)
 {
-    const struct api_role_request request = {.to = NOBODY};
-    struct api_role_result result;
-    unsigned still = 0;
-
     (void)state;
     open_node(&a);
-    for (uint64_t nth = 1;; nth++) {
-        enum ldb_status s;
-
-        fail_from(a.fault, nth);
-        s = svc_change_demote(node, &request, &err, &result);
-        if (s != LDB_OK && stands_still()) {
-            still++;
-            tick();
-            assert_true(stands_still());
-        }
-        env_fault_fail(a.fault, NULL);
-        if (s == LDB_OK)
-            break;
-        tick();
-        assert_leads();
-    }
-    assert_true(still > 0);
+    fail_at_each_write(&demotion, LDB_NO_SPACE);
     assert_follows(NOBODY);
 }
 
@@ -195,23 +226,13 @@ static void a_demotion_that_fails_leaves_a_leader(void **state)
  * that one. */
 static void one_that_stands_still_may_be_demoted(void **state)
 {
-    struct api_role_request request = {.to = NOBODY};
-    struct api_role_result result;
-    enum ldb_status s = LDB_OK;
-
     (void)state;
     open_node(&a);
-    for (uint64_t nth = 1; s == LDB_OK || !stands_still(); nth++) {
-        env_fault_fail(a.fault, NULL);
-        tick();
-        assert_leads();
-        fail_from(a.fault, nth);
-        s = svc_change_demote(node, &request, &err, &result);
-    }
-    assert_true(svc_change_demote(node, &request, &err, &result) != LDB_OK);
+    make_it_stand_still(&demotion);
+    assert_true(run(&demotion) != LDB_OK);
     assert_true(stands_still());
     env_fault_fail(a.fault, NULL);
-    assert_ldb_ok(svc_change_demote(node, &request, &err, &result), &err);
+    assert_ldb_ok(run(&demotion), &err);
     assert_follows(NOBODY);
     tick();
     assert_follows(NOBODY);
@@ -220,19 +241,9 @@ static void one_that_stands_still_may_be_demoted(void **state)
 /* It has no database to close, and is closed all the same, by teardown. */
 static void one_that_stands_still_may_be_stopped(void **state)
 {
-    const struct api_role_request request = {.force = true};
-    struct api_role_result result;
-    enum ldb_status s = LDB_OK;
-
     (void)state;
     open_node(&b);
-    for (uint64_t nth = 1; s == LDB_OK || !stands_still(); nth++) {
-        env_fault_fail(b.fault, NULL);
-        tick();
-        assert_follows(a.url);
-        fail_from(b.fault, nth);
-        s = svc_change_promote(node, &request, &err, &result);
-    }
+    make_it_stand_still(&promotion);
     assert_null(node->db);
 }
 

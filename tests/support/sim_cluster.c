@@ -50,13 +50,9 @@ static void note_leader(struct sim_cluster *c)
     }
 }
 
-/* What a leader has lost nobody may have had of it: whose disk has not changed
- * is looked at again. */
-static void look_at_losses(struct sim_cluster *c)
+/* Whose disk has not changed is looked at again, too. */
+static void look_anew(struct sim_cluster *c)
 {
-    if (c->losses == sim_truth_losses())
-        return;
-    c->losses = sim_truth_losses();
     for (unsigned i = 0; i < c->count; i++)
         c->watches[i].looked_at = UINT64_MAX;
 }
@@ -71,7 +67,10 @@ void sim_look(struct sim_cluster *c)
         if (sim_env_is_dead(sim_node_at(c, i)->world))
             sim_watch_forget(&c->watches[i]);
     }
-    look_at_losses(c);
+    /* What a leader has lost nobody may have had of it. */
+    if (c->losses != sim_truth_losses())
+        look_anew(c);
+    c->losses = sim_truth_losses();
     for (unsigned i = 0; i < c->count; i++)
         sim_check_folder(sim_node_at(c, i), &c->watches[i],
                          sim_node_at(c, i)->state == SIM_NODE_UP &&
@@ -127,6 +126,7 @@ void sim_bury(struct sim_cluster *c, unsigned index)
     env_fault_fail(sim_env_fault(node->world), NULL);
     env_fault_disk_free(sim_env_fault(node->world));
     sim_watch_forget(&c->watches[index]);
+    look_anew(c);
     sim_held_forget(&node->held);
     sim_look(c);
     look_at_remains(c, index);
