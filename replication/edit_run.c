@@ -15,6 +15,7 @@ struct walk {
      * none does. As many as limits->missing_count. */
     uint32_t *named;
     size_t named_count; /* that are not 0 */
+    uint64_t held;      /* the lowest journal, after the last run so far */
     bool is_delta;      /* on a version that has all */
     bool has_log_number;
     bool has_next_file_number;
@@ -55,14 +56,40 @@ static void note_edit(struct walk *walk, const struct ldb_version_edit *edit)
                    true);
 }
 
-/* May a run end here? */
+/* May a run end here, once the journals are complete that it asks for? */
 static bool may_end(const struct walk *walk)
 {
     return walk->named_count == 0 &&
-           walk->log_number <= walk->limits->log_number &&
            (walk->is_delta ||
             (walk->has_log_number && walk->has_next_file_number &&
              walk->has_last_sequence));
+}
+
+/* Of the leader's journals, how many are below. */
+static size_t journals_below(const struct repl_edit_run_limits *limits,
+                             uint64_t number)
+{
+    size_t low = 0;
+    size_t high = limits->journal_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (limits->journals[middle] < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* More than can be held, from the one to the other? */
+static bool are_too_many(const struct repl_edit_run_limits *limits,
+                         uint64_t first, uint64_t last)
+{
+    return limits->journals_max > 0 && first <= last &&
+           journals_below(limits, last + 1) - journals_below(limits, first) >
+               limits->journals_max;
 }
 
 /* Looks at the record that the feed gave last. */
@@ -88,6 +115,7 @@ static enum ldb_status find_run(struct walk *walk,
                                 uint64_t offset, struct ldb_error *err,
                                 struct repl_edit_run *run)
 {
+    const struct repl_edit_run_limits *limits = walk->limits;
     struct ldb_slice record;
     bool can_end = false;
     enum ldb_status s;
@@ -112,8 +140,13 @@ static enum ldb_status find_run(struct walk *walk,
         if (s != LDB_OK)
             return s;
         run->whole_records++;
-        can_end = may_end(walk);
-        run->is_short |= walk->log_number > walk->limits->log_number;
+        can_end = may_end(walk) && walk->log_number <= limits->log_number;
+        run->is_short |= walk->log_number > limits->log_number;
+        run->is_far =
+            are_too_many(limits, limits->first_journal, walk->log_number);
+        run->is_hopeless |= are_too_many(limits, walk->held, walk->log_number);
+        if (may_end(walk) && walk->log_number > walk->held)
+            walk->held = walk->log_number;
     }
 }
 
@@ -123,7 +156,9 @@ enum ldb_status repl_edit_run_find(uint64_t number, uint64_t offset,
                                    struct ldb_error *err,
                                    struct repl_edit_run *out)
 {
-    struct walk walk = {.limits = limits, .is_delta = offset > 0};
+    struct walk walk = {.limits = limits,
+                        .held = limits->first_journal,
+                        .is_delta = offset > 0};
     struct repl_edit_run run = {0};
     struct ldb_journal_feed *feed;
     char name[LDB_FILE_NAME_SIZE];

@@ -1,7 +1,8 @@
 /*
  * How many of a leader's edits can be taken at one stroke (storage/twin.h): the
  * longest run from the first one on whose last edit asks for no journal that is
- * not here yet, and after which no table is named that nobody has any more.
+ * not here yet, and after which no table is named that nobody has any more. And
+ * whether all can be taken like that, as the journals come.
  *
  * Thread-safety: a function of its arguments.
  */
@@ -13,9 +14,16 @@
 struct repl_edit_run_limits {
     /* The journals below it are complete here. */
     uint64_t log_number;
-    /* Tables that are not to be had; borrowed. */
+    /* Tables that are not to be had; borrowed, as is all here. */
     const uint64_t *missing;
     size_t missing_count;
+    /* To judge what may come: the leader's journals, ascending; how many of
+     * them a twin holds at a time (0: no judgement is asked for); and the
+     * lowest that it holds. */
+    const uint64_t *journals;
+    size_t journal_count;
+    size_t journals_max;
+    uint64_t first_journal;
 };
 
 struct repl_edit_run {
@@ -25,6 +33,11 @@ struct repl_edit_run {
     size_t whole_len;
     size_t whole_records;
     bool is_short; /* of journals: longer ones ask for such as are not here */
+    /* Up to the last one that is asked for there are more than can be held. */
+    bool is_far;
+    /* Run after run one comes to an edit after which no run can be taken, for
+     * it would need more journals than can be held: whatever comes. */
+    bool is_hopeless;
 };
 
 /*

@@ -253,6 +253,35 @@ enum ldb_status repl_edit_tables_make(struct repl_edit_tables *tables,
     return s;
 }
 
+static enum ldb_status ask(struct repl_edit_tables *tables, uint64_t number,
+                           struct ldb_error *err)
+{
+    struct repl_file_head head = {0};
+    char name[LDB_FILE_NAME_SIZE];
+    enum ldb_status s;
+
+    if (repl_session_ended(tables->session, NULL) != REPL_END_NONE)
+        return ldb_error_set(err, LDB_CANCELLED, "the session has ended");
+    ldb_file_name_print(name, LDB_FILE_TABLE, number);
+    s = repl_client_head(tables->client, name, err, &head);
+    if (s == LDB_NOT_FOUND)
+        return note_missing(tables, number, err);
+    return s == LDB_OK
+               ? repl_session_check_head(tables->session, name, &head, err)
+               : s;
+}
+
+enum ldb_status repl_edit_tables_ask(struct repl_edit_tables *tables,
+                                     const uint64_t *numbers, size_t count,
+                                     struct ldb_error *err)
+{
+    enum ldb_status s = LDB_OK;
+
+    for (size_t i = 0; s == LDB_OK && i < count; i++)
+        s = ask(tables, numbers[i], err);
+    return s;
+}
+
 void repl_edit_tables_installed(struct repl_edit_tables *tables,
                                 const struct ldb_twin_plan *plan, bool is_last)
 {

@@ -50,6 +50,14 @@ LDB_MUST_CHECK enum ldb_status
 repl_edit_tables_make(struct repl_edit_tables *tables,
                       const struct ldb_twin_plan *plan, struct ldb_error *err);
 
+/*
+ * Asks the leader for the heads of these: those that it has no more are in
+ * missing then. Errors: CANCELLED: the session has ended; those of a request.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_edit_tables_ask(struct repl_edit_tables *tables, const uint64_t *numbers,
+                     size_t count, struct ldb_error *err);
+
 /* The plan is installed. is_last: no edit after it is here; so what else was
  * made nobody needs. */
 void repl_edit_tables_installed(struct repl_edit_tables *tables,

@@ -297,6 +297,28 @@ bool repl_session_next_journal(struct repl_session *session, uint64_t after,
     return is_there;
 }
 
+enum ldb_status repl_session_journals(struct repl_session *session,
+                                      struct ldb_error *err, uint64_t **out,
+                                      size_t *out_count)
+{
+    uint64_t *numbers;
+    size_t count = 0;
+
+    ldb_mutex_lock(&session->mu);
+    numbers =
+        ldb_mem_realloc(*out, session->journal_count + 1, sizeof(*numbers));
+    for (size_t i = 0; numbers != NULL && i < session->journal_count; i++) {
+        if (session->journals[i].len > 0)
+            numbers[count++] = session->journals[i].number;
+    }
+    ldb_mutex_unlock(&session->mu);
+    if (numbers == NULL)
+        return ldb_error_no_memory(err);
+    *out = numbers;
+    *out_count = count;
+    return LDB_OK;
+}
+
 enum ldb_status repl_session_check_head(const struct repl_session *session,
                                         const char *name,
                                         const struct repl_file_head *head,

@@ -149,6 +149,14 @@ LDB_MUST_CHECK bool repl_session_next_journal(struct repl_session *session,
                                               struct repl_journal_entry *out,
                                               bool *out_follows);
 
+/*
+ * Numbers of those on the list that have a byte, ascending, into *out, which is
+ * an array of the caller's that is made longer (ldb_mem). Errors: NO_MEMORY.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_session_journals(struct repl_session *session, struct ldb_error *err,
+                      uint64_t **out, size_t *out_count);
+
 /* Whether bytes that begin so are of the session's epoch. Errors:
  * PRECONDITION. */
 LDB_MUST_CHECK enum ldb_status

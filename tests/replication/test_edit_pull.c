@@ -214,19 +214,53 @@ static void tables_that_came_and_went_are_not_missed(void **state)
     follow_assert_same(&f);
 }
 
+static void fall_far_behind(bool compacts)
+{
+    follow_write(&f, 1, 0); /* a twin without an entry takes any edit */
+    catch_up_and_stop();
+    follow_write(&f, 12, 6);
+    if (compacts)
+        leader_run_compact(f.leader);
+    for (unsigned i = 0; i < LDB_TWIN_JOURNALS_MAX + 4; i++)
+        follow_write(&f, 1, 1);
+    if (compacts)
+        leader_run_compact(f.leader);
+}
+
 /* With more journals in between than a twin may hold. */
 static void what_cannot_be_had_any_more_leaves_us_behind(void **state)
 {
     (void)state;
-    follow_write(&f, 1, 0); /* a twin without an entry takes any edit */
-    catch_up_and_stop();
-    follow_write(&f, 12, 6);
-    leader_run_compact(f.leader);
-    for (unsigned i = 0; i < LDB_TWIN_JOURNALS_MAX + 4; i++)
-        follow_write(&f, 1, 1);
-    leader_run_compact(f.leader);
+    fall_far_behind(true);
     run_both(REPL_END_BEHIND, "a table has gone at the leader");
     follow_check(&f);
+}
+
+static void run_edits(const char *text)
+{
+    follow_begin(&f);
+    follow_start(&f, FOLLOW_EDITS);
+    (void)follow_wait_end(&f);
+    assert_int_equal(REPL_END_BEHIND, follow_end(&f, REPL_END_NONE));
+    assert_ldb_message(text, &f.err);
+    follow_check(&f);
+}
+
+/* No journal has to come for it to be seen. */
+static void what_cannot_be_had_is_seen_ahead(void **state)
+{
+    (void)state;
+    fall_far_behind(true);
+    run_edits("a table has gone at the leader");
+}
+
+/* The leader's new MANIFEST asks for the last of them. */
+static void journals_that_cannot_all_be_held_are_seen_ahead(void **state)
+{
+    (void)state;
+    fall_far_behind(false);
+    follow_restart_leader(&f);
+    run_edits("they ask for later journals");
 }
 
 static void a_table_that_is_named_and_not_there_is_asked_for_again(void **state)
@@ -655,6 +689,8 @@ int main(void)
         pull_test(another_manifest_costs_no_table),
         pull_test(tables_that_came_and_went_are_not_missed),
         pull_test(what_cannot_be_had_any_more_leaves_us_behind),
+        pull_test(what_cannot_be_had_is_seen_ahead),
+        pull_test(journals_that_cannot_all_be_held_are_seen_ahead),
         pull_test(a_table_that_is_named_and_not_there_is_asked_for_again),
         pull_test(a_table_that_stays_away_ends_the_session),
         pull_test(a_manifest_that_is_just_being_replaced_is_waited_for),

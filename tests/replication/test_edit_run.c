@@ -1,99 +1,14 @@
 /* Which of a leader's edits are one run, by journals and by missing tables. */
 #include "replication/edit_run.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "storage/journal/journal_writer.h"
 #include "tests/support/assert_ldb.h"
+#include "tests/support/manifest_text.h"
 #include "tests/support/mem_fault.h"
-#include "tests/support/memory_file.h"
-#include "tests/support/version_rows.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define RECORD_MAX   ((size_t)1 << 16)
-#define RECORDS_MAX  16
 #define MANIFEST     4
 
-struct fixture {
-    struct memory_file file;
-    struct ldb_journal_writer *writer;
-    size_t ends[RECORDS_MAX]; /* of the records that were written */
-    size_t count;
-    struct ldb_error err;
-};
-
-static struct fixture f;
-
-static void open_file(void)
-{
-    f = (struct fixture){0};
-    memory_file_init(&f.file);
-    assert_ldb_ok(ldb_journal_writer_create(&f.file.base, 0, &f.err, &f.writer),
-                  &f.err);
-}
-
-static void close_file(void)
-{
-    assert_ldb_ok(ldb_journal_writer_close(f.writer, NULL), NULL);
-    memory_file_release(&f.file);
-}
-
-static void write_record(struct ldb_slice record)
-{
-    assert_ldb_ok(ldb_journal_writer_add(f.writer, &record, 1, &f.err), &f.err);
-    assert_ldb_ok(ldb_journal_writer_flush(f.writer, &f.err), &f.err);
-    f.ends[f.count++] = f.file.bytes.len;
-}
-
-/* "l5": the log number; "n", "s": what a whole MANIFEST has besides; "+1:20",
- * "-1:20": table 20 of level 1. */
-static void add_word(struct ldb_version_edit *edit, const char *word)
-{
-    const char *colon = strchr(word, ':');
-    uint64_t number = strtoull(colon == NULL ? word + 1 : colon + 1, NULL, 10);
-    uint32_t level = colon == NULL ? 0 : (uint32_t)strtoul(word + 1, NULL, 10);
-    const struct version_row row = {level, number, 100, "a@1", "b@1"};
-
-    if (word[0] == 'l')
-        ldb_version_edit_set_log_number(edit, number);
-    else if (word[0] == 'n')
-        ldb_version_edit_set_next_file_number(edit, 50);
-    else if (word[0] == 's')
-        ldb_version_edit_set_last_sequence(edit, 7);
-    else if (word[0] == '+')
-        version_rows_add(edit, &row);
-    else if (word[0] == '-')
-        assert_ldb_ok(ldb_version_edit_delete_file(edit, level, number), NULL);
-    else
-        fail_msg("no word: %s", word);
-}
-
-/* Records, with ';' between. */
-static void write_records(const char *text)
-{
-    char *copy = strdup(text);
-    char *rest = copy;
-    char *line;
-
-    assert_non_null(copy);
-    while ((line = strsep(&rest, ";")) != NULL) {
-        struct ldb_version_edit edit = {0};
-        struct ldb_buf record = LDB_BUF_INIT(RECORD_MAX);
-        char *word;
-
-        while ((word = strsep(&line, " ")) != NULL) {
-            if (word[0] != '\0')
-                add_word(&edit, word);
-        }
-        assert_ldb_ok(ldb_version_edit_encode(&edit, &record), NULL);
-        write_record(ldb_slice_of_buf(&record));
-        ldb_version_edit_release(&edit);
-        ldb_buf_release(&record);
-    }
-    free(copy);
-}
+static struct manifest_text f;
 
 static enum ldb_status find(size_t from, size_t cut,
                             const struct repl_edit_run_limits *limits,
@@ -127,11 +42,11 @@ static void check_row(const struct row *row)
     size_t skipped = row->is_whole ? 0 : 1;
     size_t from;
 
-    open_file();
+    manifest_text_open(&f);
     if (!row->is_whole)
-        write_records("n");
+        manifest_text_write(&f, "n");
     from = row->is_whole ? 0 : f.file.bytes.len;
-    write_records(row->records);
+    manifest_text_write(&f, row->records);
     assert_ldb_ok(find(from, 0, &limits, &run), &f.err);
     if (run.records != row->expected || run.is_short != row->is_short)
         fail_msg("%s: %zu records%s", row->name, run.records,
@@ -141,7 +56,7 @@ static void check_row(const struct row *row)
     assert_int_equal(run.len, run.records == 0
                                   ? 0
                                   : f.ends[run.records + skipped - 1] - from);
-    close_file();
+    manifest_text_close(&f);
 }
 
 static void a_run_is_as_long_as_can_be(void **state)
@@ -187,6 +102,63 @@ static void a_run_is_as_long_as_can_be(void **state)
         check_row(&rows[i]);
 }
 
+/* Of the journals 1, 3, 5 ... at most three are held, 5 is the first. */
+static void what_no_journal_can_bring_is_told(void **state)
+{
+    static const uint64_t missing[] = {7};
+    static const uint64_t journals[] = {1, 3, 5, 7, 9, 11, 13, 15, 17};
+    struct repl_edit_run_limits limits = {.log_number = 5,
+                                          .missing = missing,
+                                          .missing_count = 1,
+                                          .journals = journals,
+                                          .journal_count = COUNT(journals),
+                                          .journals_max = 3,
+                                          .first_journal = 5};
+    static const struct {
+        const char *records;
+        bool is_whole;
+        bool is_far;
+        bool is_hopeless;
+    } rows[] = {
+        {"l7;l9", false, false, false},
+        {"l7;l9;l11", false, true, false}, /* one after the other */
+        {"l11", false, true, true},
+        {"l10", false, false, false},
+        {"+0:7;l9 -0:7", false, false, false}, /* it goes just in time */
+        {"+0:7;l7;l9;l11 -0:7", false, true, true},
+        {"l7;+0:7;l11 -0:7", false, true, false},
+        {"l7;+0:7;l9;l11;l13;l15 -0:7", false, true, true},
+        {"l7;+0:7;l9;l11", false, true, false}, /* it may go yet */
+        {"l7;+0:7;l9;l13", false, true, true},
+        {"l7;l9;l11;l9;l13;+0:7;-0:7", false, true, false},
+        {"l9 n s;l11", true, true, false},
+        {"l11 n s", true, true, true},
+        {"l9 n", true, false, false}, /* not all yet */
+        {"l11 n", true, true, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+        bool is_asked = i < COUNT(rows);
+        size_t row = i % COUNT(rows);
+        struct repl_edit_run run;
+        size_t from;
+
+        limits.journals_max = is_asked ? 3 : 0;
+        manifest_text_open(&f);
+        if (!rows[row].is_whole)
+            manifest_text_write(&f, "n");
+        from = f.file.bytes.len;
+        manifest_text_write(&f, rows[row].records);
+        assert_ldb_ok(find(from, 0, &limits, &run), &f.err);
+        if (run.is_far != (is_asked && rows[row].is_far) ||
+            run.is_hopeless != (is_asked && rows[row].is_hopeless))
+            fail_msg("%s: %sfar, %shopeless", rows[row].records,
+                     run.is_far ? "" : "not ", run.is_hopeless ? "" : "not ");
+        manifest_text_close(&f);
+    }
+}
+
 static void what_has_begun_of_a_record_is_left_aside(void **state)
 {
     const struct repl_edit_run_limits limits = {.log_number = 9};
@@ -194,10 +166,10 @@ static void what_has_begun_of_a_record_is_left_aside(void **state)
     size_t from;
 
     (void)state;
-    open_file();
-    write_records("n");
+    manifest_text_open(&f);
+    manifest_text_write(&f, "n");
     from = f.file.bytes.len;
-    write_records("+0:7;+0:8;+0:9");
+    manifest_text_write(&f, "+0:7;+0:8;+0:9");
     for (size_t cut = 0; cut <= f.ends[3] - from; cut++) {
         size_t whole = 0;
 
@@ -209,7 +181,7 @@ static void what_has_begun_of_a_record_is_left_aside(void **state)
         assert_int_equal(whole == 0 ? 0 : f.ends[whole] - from, run.len);
         assert_int_equal(run.len, run.whole_len);
     }
-    close_file();
+    manifest_text_close(&f);
 }
 
 static void damage_is_told_with_its_place(void **state)
@@ -218,16 +190,16 @@ static void damage_is_told_with_its_place(void **state)
     struct repl_edit_run run = {.len = 77};
 
     (void)state;
-    open_file();
-    write_records("n s l2;+0:7");
-    write_record(ldb_slice_str("\x63nothing"));
+    manifest_text_open(&f);
+    manifest_text_write(&f, "n s l2;+0:7");
+    manifest_text_write_record(&f, ldb_slice_str("\x63nothing"));
     assert_ldb_status(LDB_CORRUPTION, find(0, 0, &limits, &run), &f.err);
     assert_ldb_message("MANIFEST-000004: edit at", &f.err);
     f.file.bytes.data[f.ends[0] + 8] ^= 1;
     assert_ldb_status(LDB_CORRUPTION, find(0, 0, &limits, &run), &f.err);
     assert_ldb_message("MANIFEST-000004", &f.err);
     assert_int_equal(77, run.len);
-    close_file();
+    manifest_text_close(&f);
 }
 
 static void no_memory_is_told(void **state)
@@ -238,8 +210,8 @@ static void no_memory_is_told(void **state)
     struct repl_edit_run run;
 
     (void)state;
-    open_file();
-    write_records("n s l2 +0:7;-0:7 +1:8");
+    manifest_text_open(&f);
+    manifest_text_write(&f, "n s l2 +0:7;-0:7 +1:8");
     for (uint64_t n = 1;; n++) {
         enum ldb_status s;
 
@@ -250,13 +222,14 @@ static void no_memory_is_told(void **state)
         assert_ldb_status(LDB_NO_MEMORY, s, &f.err);
     }
     assert_int_equal(2, run.records);
-    close_file();
+    manifest_text_close(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_as_long_as_can_be),
+        cmocka_unit_test(what_no_journal_can_bring_is_told),
         cmocka_unit_test(what_has_begun_of_a_record_is_left_aside),
         cmocka_unit_test(damage_is_told_with_its_place),
         cmocka_unit_test(no_memory_is_told),

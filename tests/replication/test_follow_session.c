@@ -217,6 +217,33 @@ static void the_next_journal_is_found_on_the_list(void **state)
     }
 }
 
+static void journals_with_bytes_are_listed(void **state)
+{
+    static const uint64_t numbers[] = {5, 7, 8, 11};
+    uint64_t *listed = NULL;
+    size_t count = 0;
+
+    (void)state;
+    give_list(numbers, 4, 9, 100);
+    session->journals[0].len = 10;
+    session->journals[1].len = 20;
+    session->journals[3].len = 1;
+    assert_ldb_ok(repl_session_journals(session, NULL, &listed, &count), NULL);
+    assert_int_equal(3, count);
+    assert_int_equal(5, listed[0]);
+    assert_int_equal(7, listed[1]);
+    assert_int_equal(11, listed[2]);
+    give_list(numbers, 0, 9, 100);
+    assert_ldb_ok(repl_session_journals(session, NULL, &listed, &count), NULL);
+    assert_int_equal(0, count);
+    mem_fault_start(1, MEM_FAULT_ONCE);
+    assert_ldb_status(LDB_NO_MEMORY,
+                      repl_session_journals(session, NULL, &listed, &count),
+                      NULL);
+    assert_true(mem_fault_stop());
+    ldb_mem_free(listed);
+}
+
 static void the_manifest_goes_on_and_never_back(void **state)
 {
     static const struct {
@@ -340,6 +367,7 @@ int main(void)
         session_test(who_waits_for_room_goes_on_with_an_install),
         session_test(journals_are_stalled_until_the_next_install),
         session_test(the_next_journal_is_found_on_the_list),
+        session_test(journals_with_bytes_are_listed),
         session_test(the_manifest_goes_on_and_never_back),
         session_test(a_heartbeat_is_on_the_board),
         session_test(bytes_of_another_epoch_are_refused),
