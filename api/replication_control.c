@@ -1,31 +1,62 @@
 #include "api/replication_control.h"
 
 #include "api/context.h"
+#include "api/db_gate.h"
 #include "api/node_ops.h"
 #include "api/replication.h"
 #include "replication/leader.h"
 
 /* ---- GET /v1/replication/state ---- */
 
-/* Of a node that leads, or follows. False: answered. */
-static bool find_state(struct api_exchange *x, struct repl_state *out)
+static void answer_closed(struct api_exchange *x)
+{
+    struct api_problem problem;
+
+    api_db_gate_problem(x->context->gate, &problem);
+    api_answer_problem(x, &problem);
+}
+
+/* Of a node that follows; the gate may be closed. False: answered. */
+static bool find_follower_state(struct api_exchange *x, struct repl_state *out)
 {
     const struct api_context *context = x->context;
-    struct repl_leader *leader;
+    struct ldb_error error = {0};
+    enum ldb_status s = context->node_ops->state(context->node, &error, out);
+
+    if (s == LDB_STALLED)
+        answer_closed(x);
+    else if (s != LDB_OK)
+        api_replication_answer_status(x, s, &error);
+    return s == LDB_OK;
+}
+
+/* Inside the gate. False: answered. */
+static bool find_leader_state(struct api_exchange *x, struct repl_state *out)
+{
+    struct repl_leader *leader = api_replication_leader(x);
     struct ldb_error error = {0};
     enum ldb_status s;
 
-    if (context->leader == NULL && context->node_ops != NULL) {
-        s = context->node_ops->state(context->node, &error, out);
-    } else {
-        leader = api_replication_leader(x);
-        if (leader == NULL)
-            return false;
-        s = repl_leader_state(leader, &error, out);
-    }
+    if (leader == NULL)
+        return false;
+    s = repl_leader_state(leader, &error, out);
     if (s != LDB_OK)
         api_replication_answer_status(x, s, &error);
     return s == LDB_OK;
+}
+
+/* The route is none of the database's: it goes in by itself, when it can. */
+static bool find_state(struct api_exchange *x, struct repl_state *out)
+{
+    const struct api_context *context = x->context;
+
+    x->is_inside = api_db_gate_enter(context->gate);
+    if (context->node_ops != NULL && (!x->is_inside || context->leader == NULL))
+        return find_follower_state(x, out);
+    if (x->is_inside)
+        return find_leader_state(x, out);
+    answer_closed(x);
+    return false;
 }
 
 void api_replication_state_finish(struct api_exchange *x)

@@ -318,7 +318,6 @@ static const struct api_route routes[] = {
         .name = "GET /v1/replication/state",
         .path = "/v1/replication/state",
         .methods = GET_HEAD,
-        .database = true,
         .scope = API_SCOPE_REPLICATE,
         .finish = api_replication_state_finish,
     },

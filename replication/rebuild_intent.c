@@ -94,17 +94,28 @@ static uint64_t digest_half(const struct ldb_digest *digest, size_t half)
     return value;
 }
 
-static bool parse(struct ldb_slice lines, struct repl_rebuild_intent *out)
+/* "epoch NUMBER ID PREVIOUS-LAST BASE FIRST-JOURNAL", as in leveld/epochs. */
+static bool read_epoch(struct ldb_slice *lines, struct repl_epoch *out)
 {
     struct repl_words words;
+
+    return repl_words_next(lines, &words) &&
+           repl_words_are(&words, "epoch", 6) &&
+           ldb_parse_u64(words.word[1], &out->number) &&
+           repl_parse_hex(words.word[2], 64, &out->id) &&
+           ldb_parse_u64(words.word[3], &out->previous_last) &&
+           ldb_parse_u64(words.word[4], &out->base) &&
+           ldb_parse_u64(words.word[5], &out->first_journal) &&
+           repl_epoch_follows(NULL, out);
+}
+
+static bool parse(struct ldb_slice lines, struct repl_rebuild_intent *out)
+{
     uint64_t is_unknown = 0;
 
     if (!read_phase(&lines, &out->phase) ||
         !read_cluster(&lines, out->cluster_id) ||
-        !repl_words_next(&lines, &words) ||
-        !repl_words_are(&words, "epoch", 3) ||
-        !ldb_parse_u64(words.word[1], &out->epoch) ||
-        !repl_parse_hex(words.word[2], 64, &out->epoch_id) ||
+        !read_epoch(&lines, &out->epoch) ||
         !read_number(&lines, "unknown", &is_unknown) || is_unknown > 1 ||
         !read_number(&lines, "fork", &out->fork) ||
         out->fork > LDB_SEQUENCE_MAX ||
@@ -140,19 +151,21 @@ repl_rebuild_intent_store(struct ldb_env *env, const char *dir,
                           const struct repl_rebuild_intent *intent,
                           struct ldb_error *err)
 {
+    const struct repl_epoch *epoch = &intent->epoch;
     struct ldb_buf lines = LDB_BUF_INIT(LINES_MAX);
     enum ldb_status s;
 
     s = ldb_buf_printf(
         &lines,
-        "phase %s\ncluster %s\nepoch %" PRIu64 " %016" PRIx64
-        "\nunknown %d\nfork %" PRIu64 "\nrewind %" PRIu64 "\nmanifest %" PRIu64
-        " %" PRIu64 " %016" PRIx64 " %016" PRIx64 "\n",
+        "phase %s\ncluster %s\nepoch %" PRIu64 " %016" PRIx64 " %" PRIu64
+        " %" PRIu64 " %" PRIu64 "\nunknown %d\nfork %" PRIu64
+        "\nrewind %" PRIu64 "\nmanifest %" PRIu64 " %" PRIu64 " %016" PRIx64
+        " %016" PRIx64 "\n",
         intent->phase == REPL_REBUILD_SWITCHING ? "switching" : "fetching",
-        intent->cluster_id, intent->epoch, intent->epoch_id,
-        intent->is_unknown ? 1 : 0, intent->fork, intent->rewind,
-        intent->manifest_number, intent->manifest_len,
-        digest_half(&intent->manifest_digest, 0),
+        intent->cluster_id, epoch->number, epoch->id, epoch->previous_last,
+        epoch->base, epoch->first_journal, intent->is_unknown ? 1 : 0,
+        intent->fork, intent->rewind, intent->manifest_number,
+        intent->manifest_len, digest_half(&intent->manifest_digest, 0),
         digest_half(&intent->manifest_digest, 1));
     if (s != LDB_OK)
         s = ldb_error_no_memory(err);
@@ -168,4 +181,29 @@ enum ldb_status repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
                                            struct ldb_error *err)
 {
     return repl_sidecar_remove(env, dir, REPL_REBUILD_FILE, err);
+}
+
+enum ldb_status repl_rebuild_intent_tell(struct ldb_env *env, const char *dir,
+                                         struct ldb_error *err,
+                                         struct repl_identity *identity,
+                                         struct repl_epoch_history *history)
+{
+    const struct repl_epoch *last = repl_epoch_history_last(history);
+    struct repl_rebuild_intent intent;
+    struct ldb_error why = {0};
+    enum ldb_status s = repl_rebuild_intent_load(env, dir, &why, &intent);
+
+    if (s == LDB_NOT_FOUND)
+        return LDB_OK;
+    if (s != LDB_OK) {
+        *err = why;
+        return s;
+    }
+    if (last != NULL && intent.epoch.number <= last->number)
+        return LDB_OK;
+    if (last != NULL && intent.epoch.base <= last->base)
+        intent.epoch.base = last->base + 1;
+    if (identity->cluster_id[0] == '\0')
+        memcpy(identity->cluster_id, intent.cluster_id, REPL_ID_SIZE);
+    return repl_epoch_history_append(history, &intent.epoch, err);
 }

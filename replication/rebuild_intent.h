@@ -10,6 +10,7 @@
 #ifndef REPLICATION_REBUILD_INTENT_H
 #define REPLICATION_REBUILD_INTENT_H
 
+#include "replication/epoch_history.h"
 #include "replication/identity.h"
 #include "storage/base/digest.h"
 
@@ -25,11 +26,10 @@ enum repl_rebuild_phase {
 struct repl_rebuild_intent {
     enum repl_rebuild_phase phase;
     char cluster_id[REPL_ID_SIZE]; /* the leader's, */
-    uint64_t epoch;                /* and its epoch: no lower one may end it */
-    uint64_t epoch_id;
-    bool is_unknown;   /* nothing is known of our history */
-    ldb_sequence fork; /* entries of ours above it are set aside */
-    uint64_t rewind;   /* where (diverged.h); 0: nowhere yet */
+    struct repl_epoch epoch;       /* and its epoch: no lower one may end it */
+    bool is_unknown;               /* nothing is known of our history */
+    ldb_sequence fork;             /* entries of ours above it are set aside */
+    uint64_t rewind;               /* where (diverged.h); 0: nowhere yet */
     /* Switching: the leader's MANIFEST that will be in force, its first len
      * bytes: once it is, all there is is the leader's. */
     uint64_t manifest_number;
@@ -53,5 +53,17 @@ repl_rebuild_intent_store(struct ldb_env *env, const char *dir,
 LDB_MUST_CHECK enum ldb_status
 repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
                            struct ldb_error *err);
+
+/*
+ * Adds to what the node tells of itself the epoch of the rebuild that is under
+ * way, when it is above all in history, and the cluster, when there is none:
+ * whoever begins a later epoch is to know of it. Where a history has parted
+ * from the leader's, the base is told as higher than it is. Errors: those of
+ * load, but that there is none.
+ */
+LDB_MUST_CHECK enum ldb_status
+repl_rebuild_intent_tell(struct ldb_env *env, const char *dir,
+                         struct ldb_error *err, struct repl_identity *identity,
+                         struct repl_epoch_history *history);
 
 #endif

@@ -112,13 +112,15 @@ static enum ldb_status go_on(const struct repl_survey_source *source,
 {
     struct repl_rebuild_intent *intent = &out->intent;
 
-    if (before->epoch > intent->epoch || (before->epoch == intent->epoch &&
-                                          before->epoch_id != intent->epoch_id))
-        return ldb_error_set(
-            err, LDB_PRECONDITION,
-            "a rebuild for epoch %" PRIu64 " (%016" PRIx64
-            ") is under way, the leader is in %" PRIu64 " (%016" PRIx64 ")",
-            before->epoch, before->epoch_id, intent->epoch, intent->epoch_id);
+    if (before->epoch.number > intent->epoch.number ||
+        (before->epoch.number == intent->epoch.number &&
+         before->epoch.id != intent->epoch.id))
+        return ldb_error_set(err, LDB_PRECONDITION,
+                             "a rebuild for epoch %" PRIu64 " (%016" PRIx64
+                             ") is under way, the leader is in %" PRIu64
+                             " (%016" PRIx64 ")",
+                             before->epoch.number, before->epoch.id,
+                             intent->epoch.number, intent->epoch.id);
     intent->rewind = before->rewind;
     out->was_unknown = before->is_unknown;
     if (before->phase == REPL_REBUILD_FETCHING)
@@ -145,8 +147,7 @@ enum ldb_status repl_rebuild_judge(const struct repl_survey_source *source,
     judged.verdict = out->verdict;
     judged.intent = (struct repl_rebuild_intent){
         .phase = REPL_REBUILD_FETCHING,
-        .epoch = last->number,
-        .epoch_id = last->id,
+        .epoch = *last,
         .is_unknown = judged.verdict.kind == REPL_VERDICT_UNKNOWN,
         .fork = judged.verdict.fork,
     };

@@ -301,11 +301,11 @@ static enum ldb_status ask_version(struct repl_build *build,
     if (s != LDB_OK)
         return s;
     last = repl_epoch_history_last(&build->state.history);
-    if (last == NULL || last->number != build->judged.intent.epoch ||
-        last->id != build->judged.intent.epoch_id)
+    if (last == NULL || last->number != build->judged.intent.epoch.number ||
+        last->id != build->judged.intent.epoch.id)
         return ldb_error_set(err, LDB_PRECONDITION,
                              "the leader has begun another epoch than %" PRIu64,
-                             build->judged.intent.epoch);
+                             build->judged.intent.epoch.number);
     return LDB_OK;
 }
 
@@ -317,8 +317,8 @@ static enum ldb_status fetch_manifest(struct repl_build *build,
     struct repl_fetch_file file = {
         .size = build->checkpoint.manifest_len,
         .is_prefix = true,
-        .epoch = build->judged.intent.epoch,
-        .epoch_id = build->judged.intent.epoch_id,
+        .epoch = build->judged.intent.epoch.number,
+        .epoch_id = build->judged.intent.epoch.id,
     };
     struct ldb_error why = {0};
     char *path;

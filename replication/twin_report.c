@@ -55,6 +55,23 @@ static enum ldb_status fill_journals(const struct ldb_twin_state *twin,
     return LDB_OK;
 }
 
+static enum ldb_status fill_places(struct ldb_db *db, struct ldb_error *err,
+                                   struct repl_state *out)
+{
+    struct ldb_twin_state twin;
+
+    ldb_twin_state(db, &twin);
+    out->manifest_number = twin.manifest_number;
+    out->manifest_len = twin.manifest_len;
+    out->durable = (struct ldb_position){
+        .journal = twin.synced.journal,
+        .offset = twin.synced.offset,
+        .sequence = twin.synced.sequence,
+    };
+    out->last_sequence = ldb_last_sequence(db);
+    return fill_journals(&twin, err, out);
+}
+
 enum ldb_status repl_twin_report_state(const struct repl_twin_report *report,
                                        struct ldb_error *err,
                                        struct repl_state *out)
@@ -64,24 +81,14 @@ enum ldb_status repl_twin_report_state(const struct repl_twin_report *report,
         .role = REPL_ROLE_FOLLOWER,
         .clock_us = report->env->ops->wall_us(report->env),
     };
-    struct ldb_twin_state twin;
     enum ldb_status s;
 
-    ldb_twin_state(report->db, &twin);
     (void)snprintf(state.leader_url, sizeof state.leader_url, "%s",
                    report->leader_url);
-    state.manifest_number = twin.manifest_number;
-    state.manifest_len = twin.manifest_len;
-    state.durable = (struct ldb_position){
-        .journal = twin.synced.journal,
-        .offset = twin.synced.offset,
-        .sequence = twin.synced.sequence,
-    };
-    state.last_sequence = ldb_last_sequence(report->db);
     fill_options(report->engine, &state.table_options);
     s = repl_epoch_history_copy(report->history, err, &state.history);
-    if (s == LDB_OK)
-        s = fill_journals(&twin, err, &state);
+    if (s == LDB_OK && report->db != NULL)
+        s = fill_places(report->db, err, &state);
     if (s == LDB_OK)
         *out = state;
     else

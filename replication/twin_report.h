@@ -12,7 +12,8 @@
 #include "storage/include/ldb.h"
 
 struct repl_twin_report {
-    struct ldb_db *db; /* a twin */
+    struct ldb_db *db; /* a twin; NULL: the folder is being made anew, or was
+                          never whole, and stands nowhere */
     struct ldb_env *env;
     const struct ldb_options *engine; /* that it was opened with */
     const struct repl_identity *identity;

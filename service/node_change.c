@@ -184,9 +184,9 @@ struct old_leader {
 };
 
 /*
- * The state of the node at url. One that exchanges its files is waited for: it
- * may be the only one that knows of a leader which is gone, and of its epoch.
- * Not beyond deadline_us: one without any files stays so until it has a leader.
+ * The state of the node at url. One that starts or changes its role is waited
+ * for, not beyond deadline_us: it may be the only one that knows of a leader
+ * which is gone, and of its epoch.
  */
 static enum ldb_status ask_state(struct svc_node *node, const char *url,
                                  uint64_t deadline_us, struct repl_state *out)

@@ -71,7 +71,7 @@ static enum ldb_status check_intent(const struct svc_node *node,
                          "%s is being made the copy of a leader in epoch %llu: "
                          "let it follow until that is done",
                          node->config->data_dir,
-                         (unsigned long long)intent.epoch);
+                         (unsigned long long)intent.epoch.number);
 }
 
 /* The epoch that this process writes in, or shows when it only reads. */

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 
 #include "api/role.h"
+#include "replication/rebuild_intent.h"
 #include "replication/twin_build.h"
 #include "replication/twin_report.h"
 #include "service/engine_options.h"
@@ -80,24 +81,32 @@ enum ldb_status svc_follow_state(void *context, struct ldb_error *err,
         .history = &history,
         .leader_url = leader_url,
     };
+    bool is_inside = api_db_gate_enter(node->context->gate);
+    bool is_bare;
     enum ldb_status s;
 
-    if (api_role_get(node->context->role) != REPL_ROLE_FOLLOWER)
-        return ldb_error_set(err, LDB_PRECONDITION,
-                             "this node serves its folder read-only");
     api_role_leader_url(node->context->role, leader_url);
     svc_engine_options(node->config, node->env, &engine);
     ldb_mutex_lock(&node->mu);
     identity = node->shown;
+    is_bare = node->is_bootstrapping || node->is_rebuilding;
     s = repl_epoch_history_copy(&node->history, err, &history);
     ldb_mutex_unlock(&node->mu);
-    if (s == LDB_OK && !api_db_gate_enter(node->context->gate)) {
+    if (s == LDB_OK && !is_inside && !is_bare)
         s = ldb_error_set(err, LDB_STALLED, "there is no database now");
-    } else if (s == LDB_OK) {
-        report.db = node->context->db;
+    else if (s == LDB_OK &&
+             api_role_get(node->context->role) != REPL_ROLE_FOLLOWER)
+        s = ldb_error_set(err, LDB_PRECONDITION,
+                          "this node serves its folder read-only");
+    if (s == LDB_OK)
+        s = repl_rebuild_intent_tell(node->env, node->config->data_dir, err,
+                                     &identity, &history);
+    if (s == LDB_OK) {
+        report.db = is_inside ? node->context->db : NULL;
         s = repl_twin_report_state(&report, err, out);
-        api_db_gate_leave(node->context->gate);
     }
+    if (is_inside)
+        api_db_gate_leave(node->context->gate);
     repl_epoch_history_release(&history);
     return s;
 }

@@ -1,8 +1,11 @@
 /* State and acks over HTTP. */
 #include "api/replication_control.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "api/db_gate.h"
+#include "api/node_ops.h"
 #include "tests/support/api_leader.h"
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
@@ -37,6 +40,60 @@ static void the_state_is_a_document_that_followers_read(void **state)
     answer = api_call(&l->f, "GET", "/v1/replication/state?x=1", NULL, NULL);
     assert_problem(&answer, 400, "malformed");
     fake_answer_release(&answer);
+}
+
+/* Whose database is another one soon; what it says is state's. */
+static enum ldb_status say(void *node, struct ldb_error *err,
+                           struct repl_state *out)
+{
+    const enum ldb_status *status = node;
+
+    if (*status != LDB_OK)
+        return ldb_error_set(err, *status, "not now");
+    *out = (struct repl_state){.role = REPL_ROLE_FOLLOWER};
+    (void)snprintf(out->identity.node_id, sizeof out->identity.node_id,
+                   "fedcba9876543210fedcba9876543210");
+    (void)snprintf(out->table_options.comparator,
+                   sizeof out->table_options.comparator, "any");
+    return LDB_OK;
+}
+
+static void with_the_gate_closed_the_node_may_answer(void **state)
+{
+    static const struct api_db_gate_reason closed = {
+        .kind = API_PROBLEM_STALLED, .reason = "moving", .detail = "it moves"};
+    static const struct api_node_ops ops = {.state = say};
+    static const struct {
+        bool is_node;
+        enum ldb_status said;
+        unsigned status;
+    } rows[] = {
+        {false, LDB_OK, 503},
+        {true, LDB_STALLED, 503},
+        {true, LDB_PRECONDITION, 409},
+        {true, LDB_OK, 200},
+    };
+    struct api_leader *l = *state;
+    enum ldb_status said;
+
+    api_db_gate_shut(l->f.context.gate, &closed);
+    assert_true(api_db_gate_wait(l->f.context.gate, 0));
+    l->f.context.node = &said;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fake_answer answer;
+
+        said = rows[i].said;
+        l->f.context.node_ops = rows[i].is_node ? &ops : NULL;
+        answer = api_call(&l->f, "GET", "/v1/replication/state", NULL, NULL);
+        assert_answer(&answer, rows[i].status);
+        if (rows[i].status == 503)
+            assert_non_null(memmem(answer.body.data, answer.body.len,
+                                   "it moves", strlen("it moves")));
+        fake_answer_release(&answer);
+    }
+    l->f.context.node_ops = NULL;
+    api_db_gate_open(l->f.context.gate);
+    assert_int_equal(0, api_db_gate_inside(l->f.context.gate));
 }
 
 static void an_ack_is_answered_with_the_heartbeat(void **state)
@@ -139,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_state_is_a_document_that_followers_read),
+        TEST(with_the_gate_closed_the_node_may_answer),
         TEST(an_ack_is_answered_with_the_heartbeat),
         TEST(an_ack_of_another_epoch_is_409),
         TEST(what_is_no_ack_is_refused),

@@ -8,8 +8,11 @@ static struct ldb_env *env;
 static const struct repl_rebuild_intent full = {
     .phase = REPL_REBUILD_SWITCHING,
     .cluster_id = "0123456789abcdef0123456789abcdef",
-    .epoch = 7,
-    .epoch_id = UINT64_C(0xfedcba9876543210),
+    .epoch = {.number = 7,
+              .id = UINT64_C(0xfedcba9876543210),
+              .previous_last = 500,
+              .base = LDB_SEQUENCE_MAX,
+              .first_journal = 44},
     .is_unknown = true,
     .fork = LDB_SEQUENCE_MAX,
     .rewind = 3,
@@ -44,8 +47,8 @@ static void store(const struct repl_rebuild_intent *intent)
 static void what_is_stored_is_loaded(void **state)
 {
     struct repl_rebuild_intent loaded = {0};
-    struct repl_rebuild_intent least = {.cluster_id =
-                                            "00000000000000000000000000000000"};
+    struct repl_rebuild_intent least = {
+        .cluster_id = "00000000000000000000000000000000", .epoch.number = 1};
     struct ldb_error err = {0};
 
     (void)state;
@@ -62,14 +65,14 @@ static void what_is_stored_is_loaded(void **state)
 
 static void without_one_nothing_is_under_way(void **state)
 {
-    struct repl_rebuild_intent loaded = {.epoch = 9};
+    struct repl_rebuild_intent loaded = {.rewind = 9};
     struct ldb_error err = {0};
 
     (void)state;
     assert_ldb_status(
         LDB_NOT_FOUND,
         repl_rebuild_intent_load(env, SIDECAR_ENV_DIR, &err, &loaded), &err);
-    assert_int_equal(9, loaded.epoch);
+    assert_int_equal(9, loaded.rewind);
     store(&full);
     assert_ldb_ok(repl_rebuild_intent_remove(env, SIDECAR_ENV_DIR, &err), &err);
     assert_ldb_ok(repl_rebuild_intent_remove(env, SIDECAR_ENV_DIR, &err), &err);
@@ -79,7 +82,7 @@ static void without_one_nothing_is_under_way(void **state)
 }
 
 #define CLUSTER "cluster 0123456789abcdef0123456789abcdef\n"
-#define EPOCH   "epoch 7 fedcba9876543210\n"
+#define EPOCH   "epoch 7 fedcba9876543210 5 6 12\n"
 #define REST    "rewind 3\nmanifest 12 3456 8001020304050607 ff090a0b0c0d0e0f\n"
 
 static void what_is_no_intent_is_damage(void **state)
@@ -92,6 +95,12 @@ static void what_is_no_intent_is_damage(void **state)
         "unknown 0\nfork 5\n" REST,
         "phase fetching\ncluster 0123\n" EPOCH "unknown 0\nfork 5\n" REST,
         "phase fetching\n" CLUSTER "epoch 7\nunknown 0\nfork 5\n" REST,
+        "phase fetching\n" CLUSTER "epoch 7 fedcba9876543210\n"
+        "unknown 0\nfork 5\n" REST,
+        "phase fetching\n" CLUSTER "epoch 7 fedcba9876543210 6 5 12\n"
+        "unknown 0\nfork 5\n" REST,
+        "phase fetching\n" CLUSTER "epoch 0 fedcba9876543210 5 6 12\n"
+        "unknown 0\nfork 5\n" REST,
         "phase fetching\n" CLUSTER EPOCH "unknown 2\nfork 5\n" REST,
         "phase fetching\n" CLUSTER EPOCH
         "unknown 0\nfork 72057594037927936\n" REST,
@@ -116,6 +125,69 @@ static void what_is_no_intent_is_damage(void **state)
     }
 }
 
+static void its_epoch_is_told_when_it_is_the_latest(void **state)
+{
+    static const struct {
+        uint64_t last; /* ours; 0: none */
+        ldb_sequence base;
+        size_t count; /* after */
+        ldb_sequence told;
+    } rows[] = {
+        {0, 0, 1, 900},   {6, 800, 2, 900}, {6, 900, 2, 901},
+        {6, 950, 2, 951}, {7, 800, 1, 800}, {8, 800, 1, 800},
+    };
+    struct repl_rebuild_intent intent = full;
+
+    (void)state;
+    intent.epoch.base = 900;
+    store(&intent);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct repl_epoch ours = {.number = rows[i].last,
+                                        .base = rows[i].base};
+        struct repl_identity identity = {.cluster_id = "c1"};
+        struct repl_epoch_history history = {0};
+        struct ldb_error err = {0};
+
+        if (rows[i].last > 0)
+            assert_ldb_ok(repl_epoch_history_append(&history, &ours, &err),
+                          &err);
+        else
+            identity.cluster_id[0] = '\0';
+        assert_ldb_ok(repl_rebuild_intent_tell(env, SIDECAR_ENV_DIR, &err,
+                                               &identity, &history),
+                      &err);
+        assert_string_equal(rows[i].last > 0 ? "c1" : full.cluster_id,
+                            identity.cluster_id);
+        assert_int_equal(rows[i].count, history.count);
+        assert_int_equal(rows[i].told, repl_epoch_history_last(&history)->base);
+        assert_true(history.count == 1 ||
+                    repl_epoch_follows(&history.items[0], &history.items[1]));
+        repl_epoch_history_release(&history);
+    }
+}
+
+static void without_one_no_epoch_is_told(void **state)
+{
+    struct repl_identity identity = {.cluster_id = ""};
+    struct repl_epoch_history history = {0};
+    struct ldb_error err = {0};
+
+    (void)state;
+    assert_ldb_ok(repl_rebuild_intent_tell(env, SIDECAR_ENV_DIR, &err,
+                                           &identity, &history),
+                  &err);
+    assert_int_equal(0, history.count);
+    assert_string_equal("", identity.cluster_id);
+    assert_ldb_ok(repl_sidecar_write(env, SIDECAR_ENV_DIR, "rebuild", 1,
+                                     ldb_slice_str("nothing\n"), &err),
+                  &err);
+    assert_ldb_status(LDB_CORRUPTION,
+                      repl_rebuild_intent_tell(env, SIDECAR_ENV_DIR, &err,
+                                               &identity, &history),
+                      &err);
+    repl_epoch_history_release(&history);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -124,6 +196,8 @@ int main(void)
         TEST(what_is_stored_is_loaded),
         TEST(without_one_nothing_is_under_way),
         TEST(what_is_no_intent_is_damage),
+        TEST(its_epoch_is_told_when_it_is_the_latest),
+        TEST(without_one_no_epoch_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

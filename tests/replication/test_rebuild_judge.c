@@ -67,8 +67,7 @@ static struct repl_rebuild_intent intent_of(enum repl_rebuild_phase phase)
     return (struct repl_rebuild_intent){
         .phase = phase,
         .cluster_id = "000000000000000000000000000000c1",
-        .epoch = 2,
-        .epoch_id = 0xa2,
+        .epoch = {.number = 2, .id = 0xa2},
         .fork = 3,
         .rewind = 9,
         .is_unknown = true,
@@ -89,8 +88,8 @@ static void without_one_the_verdict_tells(void **state)
     assert_int_equal(scene->fork, judged.intent.fork);
     assert_int_equal(REPL_REBUILD_FETCHING, judged.intent.phase);
     assert_string_equal(scene->identity.cluster_id, judged.intent.cluster_id);
-    assert_int_equal(2, judged.intent.epoch);
-    assert_int_equal(0xa2, judged.intent.epoch_id);
+    assert_int_equal(2, judged.intent.epoch.number);
+    assert_int_equal(0xa2, judged.intent.epoch.id);
     assert_int_equal(0, judged.intent.rewind);
     assert_false(judged.is_resumed || judged.was_unknown ||
                  judged.intent.is_unknown);
@@ -162,17 +161,17 @@ static void a_leader_below_its_epoch_is_refused(void **state)
     struct repl_rebuild_intent before = intent_of(REPL_REBUILD_FETCHING);
 
     (void)state;
-    before.epoch = 3;
+    before.epoch.number = 3;
     store(&before);
     assert_ldb_status(LDB_PRECONDITION, judge(), &err);
-    before.epoch = 2;
-    before.epoch_id = 0xb2;
+    before.epoch.number = 2;
+    before.epoch.id = 0xb2;
     store(&before);
     assert_ldb_status(LDB_PRECONDITION, judge(), &err);
-    before.epoch = 1;
+    before.epoch.number = 1;
     store(&before);
     assert_ldb_ok(judge(), &err);
-    assert_int_equal(2, judged.intent.epoch);
+    assert_int_equal(2, judged.intent.epoch.number);
 }
 
 static void one_not_to_be_followed_is_refused(void **state)

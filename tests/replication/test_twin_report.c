@@ -134,6 +134,34 @@ static void it_says_whom_it_follows_and_how_far(void **state)
     repl_state_release(&at);
 }
 
+/* Its folder is being made anew: what is known stays known. */
+static void without_a_database_it_stands_nowhere(void **state)
+{
+    struct fixture *f = *state;
+    struct ldb_db *twin = f->twin;
+    struct ldb_buf document = LDB_BUF_INIT(BYTES_MAX);
+    struct repl_state at;
+    struct repl_state read = {0};
+    uint64_t len;
+
+    put(f, "a");
+    (void)ship(f, &len);
+    f->twin = NULL;
+    assert_ldb_ok(report(f, &at), &f->err);
+    f->twin = twin;
+    assert_ldb_ok(repl_state_encode(&at, &f->err, &document), &f->err);
+    repl_state_release(&at);
+    assert_ldb_ok(
+        repl_state_decode(ldb_slice_of_buf(&document), &f->err, &read),
+        &f->err);
+    assert_string_equal(read.leader_url, "http://a:1");
+    assert_int_equal(read.history.count, 2);
+    assert_int_equal(read.journal_count, 0);
+    assert_int_equal(read.last_sequence, 0);
+    repl_state_release(&read);
+    ldb_buf_release(&document);
+}
+
 /* As a document it is one that others take. */
 static void others_can_read_it(void **state)
 {
@@ -193,6 +221,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(it_says_whom_it_follows_and_how_far),
+        TEST(without_a_database_it_stands_nowhere),
         TEST(others_can_read_it),
         TEST(without_memory_there_is_no_report),
     };
