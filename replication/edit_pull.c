@@ -421,7 +421,7 @@ static enum ldb_status pass(struct repl_edit_pull *pull, struct ldb_error *err)
     }
     if (run.len > 0 && !run.is_hopeless)
         return take_run(pull, &run, err);
-    if (run.is_far && !pull->has_looked_ahead)
+    if (run.is_far && !run.is_hopeless && !pull->has_looked_ahead)
         return look_ahead(pull, err);
     return wait_for_more(pull, &run, is_stalled, err);
 }
