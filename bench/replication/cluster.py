@@ -115,12 +115,6 @@ def is_idle(leader):
             engine['memtable']['immutable_count'] == 0)
 
 
-def has_journals(node, place):
-    """Up to that place(), or beyond."""
-    at = node.place()
-    return at is not None and at[1:3] >= place[1:3]
-
-
 def has_everything(node, place):
     """Its MANIFEST too: the leader's may have grown since by a compaction that
     it had put off."""

@@ -12,7 +12,7 @@ import threading
 import time
 
 from cluster import (CONTROL, Failure, Relay, Static, check_equal,
-                     has_everything, has_journals, settle, wait_until)
+                     has_everything, settle, wait_until)
 
 MB = 1000000
 # Limit of a load that is bounded by its count.
@@ -194,15 +194,20 @@ class CatchUp:
     @staticmethod
     def rows():
         return [
-            ('journals, MB', lambda s: s['journals'] / MB, '.0f', ''),
-            ('tables fetched, MB', lambda s: s['tables'] / MB, '.0f', ''),
-            ('until it has all journals, MB/s',
-             lambda s: s['journals'] / s['journal seconds'] / MB, '.0f', ''),
-            ('until it has everything, MB/s of both',
-             lambda s: s['bytes'] / s['seconds'] / MB, '.0f', ''),
+            ('missed, MB of journals', lambda s: s['journals'] / MB, '.0f',
+             ''),
+            ('sent, MB', lambda s: s['bytes'] / MB, '.0f', ''),
+            ('of it tables, MB', lambda s: s['tables'] / MB, '.0f', ''),
+            ('until it has everything, ms', lambda s: s['seconds'] * 1e3,
+             '.0f', ''),
+            ('MB/s of what is sent', lambda s: s['bytes'] / s['seconds'] / MB,
+             '.0f', ''),
             ('curl from nginx, MB/s', lambda s: s['bytes'] / s['curl'] / MB,
              '.0f', ''),
             ('ratio', ratio('curl', 'seconds'), '.2f', '>= 0.7'),
+            ('ratio, if curl has to copy what was missed',
+             lambda s: (s['curl'] * s['journals'] / s['bytes'] /
+                        s['seconds']), '.2f', ''),
             ('follower\'s CPU, ms a MB',
              lambda s: s['follower cpu'] * 1e3 / s['bytes'] * MB, '.1f', ''),
             ('leader\'s CPU, ms a MB',
@@ -257,8 +262,6 @@ class CatchUp:
         begun = time.monotonic()
         follower = self.lab.follower(self.program, self.data,
                                      self.leader.url())
-        out['journal seconds'] = wait_until(
-            'journals', lambda: has_journals(follower, place)) - begun
         out['seconds'] = wait_until(
             'everything', lambda: has_everything(follower, place)) - begun
         out['leader cpu'] = self.leader.cpu() - cpu
@@ -268,7 +271,9 @@ class CatchUp:
         out['bytes'] = (self.leader.stats()['replication']['files']['bytes'] -
                         sent)
         out['journals'] = sum(map(os.path.getsize, files))
-        out['tables'] = out['bytes'] - out['journals']
+        follows = follower.stats()['replication']['following']
+        out['tables'] = (follows['counts']['fetched_bytes'] +
+                         follows['rebuild']['bytes_fetched'])
         follower.stop()
         self.lab.started.remove(follower)
         out['curl'] = self.curl(files, out['bytes'])
