@@ -1,12 +1,10 @@
 #include "replication/edit_look_ahead.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
+#include "replication/edit_walk.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
-#include "storage/journal/journal_feed.h"
-#include "storage/version/version_edit.h"
 
 /* What an edit does with a table. A move is DROPPED, then MOVED. */
 enum act {
@@ -64,54 +62,25 @@ static bool drops(const struct ldb_version_edit *edit, uint64_t table)
     return false;
 }
 
-static enum ldb_status take_edit(struct walk *walk,
-                                 const struct ldb_version_edit *edit,
-                                 struct ldb_error *err)
+static enum ldb_status take(void *context, const struct ldb_version_edit *edit,
+                            uint64_t at, struct ldb_error *err)
 {
+    struct walk *walk = context;
     enum ldb_status s = LDB_OK;
 
+    (void)at;
     for (size_t i = 0; s == LDB_OK && i < edit->deleted_count; i++)
         s = add_event(walk, edit->deleted[i].number, DROPPED, err);
     for (size_t i = 0; s == LDB_OK && i < edit->added_count; i++) {
         uint64_t table = edit->added[i].meta->number;
+        /* What a flush made has a log number beside it, and so has all that
+         * a MANIFEST begins with. */
         bool is_made = !edit->has_log_number && !drops(edit, table);
 
         s = add_event(walk, table, is_made ? MADE : MOVED, err);
     }
     walk->edits++;
     return s;
-}
-
-static enum ldb_status take_record(struct walk *walk,
-                                   struct ldb_journal_feed *feed,
-                                   struct ldb_slice record, uint64_t number,
-                                   struct ldb_error *err)
-{
-    struct ldb_version_edit edit = {0};
-    enum ldb_status s = ldb_version_edit_decode(&edit, record, err);
-
-    if (s == LDB_OK)
-        s = take_edit(walk, &edit, err);
-    else
-        s = ldb_error_prefix(err, s, "MANIFEST-%06" PRIu64 ": edit at %" PRIu64,
-                             number, ldb_journal_feed_record_offset(feed));
-    ldb_version_edit_release(&edit);
-    return s;
-}
-
-static enum ldb_status take_records(struct walk *walk,
-                                    struct ldb_journal_feed *feed,
-                                    uint64_t number, struct ldb_error *err)
-{
-    struct ldb_slice record;
-    enum ldb_status s;
-
-    do {
-        s = ldb_journal_feed_next(feed, err, &record);
-        if (s == LDB_OK)
-            s = take_record(walk, feed, record, number, err);
-    } while (s == LDB_OK);
-    return s == LDB_NOT_FOUND ? LDB_OK : s;
 }
 
 static int by_table(const void *a, const void *b)
@@ -170,19 +139,12 @@ enum ldb_status repl_edit_look_ahead(uint64_t number, uint64_t offset,
                                      size_t max, size_t *out_count)
 {
     struct walk walk = {0};
-    struct ldb_journal_feed *feed;
-    char name[LDB_FILE_NAME_SIZE];
-    enum ldb_status s;
+    uint64_t end = 0;
+    enum ldb_status s =
+        repl_edit_walk(number, offset, bytes, take, &walk, err, &end);
 
-    ldb_file_name_print(name, LDB_FILE_MANIFEST, number);
-    feed = ldb_journal_feed_create(name, offset);
-    s = feed == NULL ? ldb_error_no_memory(err)
-                     : ldb_journal_feed_add(feed, bytes, err);
-    if (s == LDB_OK)
-        s = take_records(&walk, feed, number, err);
     if (s == LDB_OK)
         s = choose(&walk, err, out, max, out_count);
-    ldb_journal_feed_destroy(feed);
     ldb_mem_free(walk.events);
     return s;
 }

@@ -373,7 +373,8 @@ static enum ldb_status look_ahead(struct repl_edit_pull *pull,
     if (s != LDB_OK)
         return s;
     s = repl_edit_tables_ask(&pull->tables, tables, count, err);
-    return s == LDB_CANCELLED ? LDB_OK : s; /* its end is looked at */
+    /* Without an answer it streams, and sees. */
+    return s == LDB_PRECONDITION ? s : LDB_OK;
 }
 
 static enum ldb_status find_run(struct repl_edit_pull *pull,

@@ -1,15 +1,15 @@
 #include "replication/edit_run.h"
 
-#include <inttypes.h>
-
+#include "replication/edit_walk.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
-#include "storage/journal/journal_feed.h"
-#include "storage/version/version_edit.h"
 
 /* What is known after the records so far. */
 struct walk {
     const struct repl_edit_run_limits *limits;
+    uint64_t offset;
+    struct repl_edit_run run;
+    bool can_end;        /* a run, after the last record */
     uint64_t log_number; /* the highest asked for */
     /* Of tables that are not to be had: the level that names one, and one; 0:
      * none does. As many as limits->missing_count. */
@@ -92,62 +92,37 @@ static bool are_too_many(const struct repl_edit_run_limits *limits,
                limits->journals_max;
 }
 
-/* Looks at the record that the feed gave last. */
-static enum ldb_status take_record(struct walk *walk,
-                                   struct ldb_journal_feed *feed,
-                                   struct ldb_slice record, uint64_t number,
-                                   struct ldb_error *err)
+/* A record ends at the file's offset. */
+static void note_end(struct walk *walk, uint64_t at)
 {
-    struct ldb_version_edit edit = {0};
-    enum ldb_status s = ldb_version_edit_decode(&edit, record, err);
+    struct repl_edit_run *run = &walk->run;
 
-    if (s == LDB_OK)
-        note_edit(walk, &edit);
-    else
-        s = ldb_error_prefix(err, s, "MANIFEST-%06" PRIu64 ": edit at %" PRIu64,
-                             number, ldb_journal_feed_record_offset(feed));
-    ldb_version_edit_release(&edit);
-    return s;
+    if (run->whole_records > 0)
+        run->whole_len = (size_t)(at - walk->offset);
+    if (walk->can_end) {
+        run->len = run->whole_len;
+        run->records = run->whole_records;
+    }
 }
 
-static enum ldb_status find_run(struct walk *walk,
-                                struct ldb_journal_feed *feed, uint64_t number,
-                                uint64_t offset, struct ldb_error *err,
-                                struct repl_edit_run *run)
+static enum ldb_status take(void *context, const struct ldb_version_edit *edit,
+                            uint64_t at, struct ldb_error *err)
 {
+    struct walk *walk = context;
     const struct repl_edit_run_limits *limits = walk->limits;
-    struct ldb_slice record;
-    bool can_end = false;
-    enum ldb_status s;
+    struct repl_edit_run *run = &walk->run;
 
-    for (;;) {
-        s = ldb_journal_feed_next(feed, err, &record);
-        if (s != LDB_OK && s != LDB_NOT_FOUND)
-            return s;
-        /* A record ends where the next one begins. */
-        if (run->whole_records > 0)
-            run->whole_len =
-                (size_t)((s == LDB_OK ? ldb_journal_feed_record_offset(feed)
-                                      : ldb_journal_feed_whole_end(feed)) -
-                         offset);
-        if (can_end) {
-            run->len = run->whole_len;
-            run->records = run->whole_records;
-        }
-        if (s == LDB_NOT_FOUND)
-            return LDB_OK;
-        s = take_record(walk, feed, record, number, err);
-        if (s != LDB_OK)
-            return s;
-        run->whole_records++;
-        can_end = may_end(walk) && walk->log_number <= limits->log_number;
-        run->is_short |= walk->log_number > limits->log_number;
-        run->is_far =
-            are_too_many(limits, limits->first_journal, walk->log_number);
-        run->is_hopeless |= are_too_many(limits, walk->held, walk->log_number);
-        if (may_end(walk) && walk->log_number > walk->held)
-            walk->held = walk->log_number;
-    }
+    (void)err;
+    note_end(walk, at);
+    note_edit(walk, edit);
+    run->whole_records++;
+    walk->can_end = may_end(walk) && walk->log_number <= limits->log_number;
+    run->is_short |= walk->log_number > limits->log_number;
+    run->is_far = are_too_many(limits, limits->first_journal, walk->log_number);
+    run->is_hopeless |= are_too_many(limits, walk->held, walk->log_number);
+    if (may_end(walk) && walk->log_number > walk->held)
+        walk->held = walk->log_number;
+    return LDB_OK;
 }
 
 enum ldb_status repl_edit_run_find(uint64_t number, uint64_t offset,
@@ -157,25 +132,20 @@ enum ldb_status repl_edit_run_find(uint64_t number, uint64_t offset,
                                    struct repl_edit_run *out)
 {
     struct walk walk = {.limits = limits,
+                        .offset = offset,
                         .held = limits->first_journal,
                         .is_delta = offset > 0};
-    struct repl_edit_run run = {0};
-    struct ldb_journal_feed *feed;
-    char name[LDB_FILE_NAME_SIZE];
+    uint64_t end = 0;
     enum ldb_status s;
 
-    ldb_file_name_print(name, LDB_FILE_MANIFEST, number);
     walk.named = ldb_mem_zalloc(limits->missing_count + 1, sizeof(*walk.named));
-    feed = ldb_journal_feed_create(name, offset);
-    if (walk.named == NULL || feed == NULL)
-        s = ldb_error_no_memory(err);
-    else
-        s = ldb_journal_feed_add(feed, bytes, err);
-    if (s == LDB_OK)
-        s = find_run(&walk, feed, number, offset, err, &run);
-    ldb_journal_feed_destroy(feed);
+    if (walk.named == NULL)
+        return ldb_error_no_memory(err);
+    s = repl_edit_walk(number, offset, bytes, take, &walk, err, &end);
     ldb_mem_free(walk.named);
-    if (s == LDB_OK)
-        *out = run;
-    return s;
+    if (s != LDB_OK)
+        return s;
+    note_end(&walk, end);
+    *out = walk.run;
+    return LDB_OK;
 }

@@ -253,6 +253,7 @@ enum ldb_status repl_edit_tables_make(struct repl_edit_tables *tables,
     return s;
 }
 
+/* NOT_FOUND: the leader has it no more. */
 static enum ldb_status ask(struct repl_edit_tables *tables, uint64_t number,
                            struct ldb_error *err)
 {
@@ -264,22 +265,28 @@ static enum ldb_status ask(struct repl_edit_tables *tables, uint64_t number,
         return ldb_error_set(err, LDB_CANCELLED, "the session has ended");
     ldb_file_name_print(name, LDB_FILE_TABLE, number);
     s = repl_client_head(tables->client, name, err, &head);
-    if (s == LDB_NOT_FOUND)
-        return note_missing(tables, number, err);
-    return s == LDB_OK
-               ? repl_session_check_head(tables->session, name, &head, err)
-               : s;
+    if (s == LDB_OK)
+        s = repl_session_check_head(tables->session, name, &head, err);
+    return s;
 }
 
 enum ldb_status repl_edit_tables_ask(struct repl_edit_tables *tables,
                                      const uint64_t *numbers, size_t count,
                                      struct ldb_error *err)
 {
-    enum ldb_status s = LDB_OK;
+    for (size_t i = 0; i < count; i++) {
+        enum ldb_status s;
 
-    for (size_t i = 0; s == LDB_OK && i < count; i++)
+        if (repl_made_tables_name(&tables->made, numbers[i]))
+            continue;
         s = ask(tables, numbers[i], err);
-    return s;
+        if (s != LDB_NOT_FOUND)
+            return s;
+        s = note_missing(tables, numbers[i], err);
+        if (s != LDB_OK)
+            return s;
+    }
+    return LDB_OK;
 }
 
 void repl_edit_tables_installed(struct repl_edit_tables *tables,

@@ -51,8 +51,10 @@ repl_edit_tables_make(struct repl_edit_tables *tables,
                       const struct ldb_twin_plan *plan, struct ldb_error *err);
 
 /*
- * Asks the leader for the heads of these: those that it has no more are in
- * missing then. Errors: CANCELLED: the session has ended; those of a request.
+ * Asks the leader for the heads of these, up to the first that it has: those
+ * that it has no more are in missing then, but for such as are made. Errors:
+ * CANCELLED: the session has ended; PRECONDITION: it is of another epoch; those
+ * of a request, NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
 repl_edit_tables_ask(struct repl_edit_tables *tables, const uint64_t *numbers,

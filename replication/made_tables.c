@@ -69,6 +69,11 @@ enum ldb_status repl_made_tables_add(struct repl_made_tables *made,
     return LDB_OK;
 }
 
+bool repl_made_tables_name(const struct repl_made_tables *made, uint64_t number)
+{
+    return is_at(made, find(made, number), number);
+}
+
 bool repl_made_tables_has(const struct repl_made_tables *made, uint64_t number,
                           uint64_t size)
 {
