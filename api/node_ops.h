@@ -75,8 +75,9 @@ struct api_node_ops {
     bool (*following)(void *node, struct api_following *out);
     /* What it says of itself at GET /v1/replication/state while it follows,
      * with the gate closed too while its folder is being made anew; into a
-     * zeroed *out. STALLED: there is no database now, for another reason;
-     * PRECONDITION: it serves a folder read-only; those of reading leveld/. */
+     * zeroed *out. STALLED: there is no database now for another reason, or
+     * it begins to lead; PRECONDITION: it serves a folder read-only; those of
+     * reading leveld/. */
     enum ldb_status (*state)(void *node, struct ldb_error *err,
                              struct repl_state *out);
 };

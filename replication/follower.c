@@ -18,6 +18,7 @@
 #include "replication/epoch_gate.h"
 #include "replication/follow_session.h"
 #include "replication/leader_check.h"
+#include "replication/rebuild_intent.h"
 #include "replication/streaming.h"
 #include "replication/table_fetch.h"
 #include "replication/twin_mark.h"
@@ -47,7 +48,7 @@ struct repl_follower {
     enum repl_session_end doubt;
     uint64_t doubt_epoch;
     bool is_reopen;   /* what to rebuild for */
-    bool has_rebuilt; /* and nothing was acknowledged since */
+    bool has_rebuilt; /* and nothing has come since */
     bool has_swept;   /* what was on its way into this twin */
     uint64_t backoff_us;
     struct ldb_error err; /* of the state that failed */
@@ -232,9 +233,41 @@ static enum ldb_status mark_twin(struct repl_follower *follower)
                                 at.manifest_number, &follower->err);
 }
 
+/*
+ * A rebuild that was begun and given up: the folder is as it was. For a later
+ * epoch than this leader's is the same as one that was accepted. *out_is_there:
+ * it is over when that leader is followed.
+ */
+static enum ldb_status look_at_intent(struct repl_follower *follower,
+                                      bool *out_is_there)
+{
+    const struct repl_follower_options *options = &follower->options;
+    const struct repl_epoch *its = their_epoch(follower);
+    struct repl_rebuild_intent intent;
+    struct ldb_error why = {0};
+    enum ldb_status s = repl_rebuild_intent_load(
+        options->env, options->node->dir, &why, &intent);
+
+    *out_is_there = s == LDB_OK;
+    if (s == LDB_NOT_FOUND)
+        return LDB_OK;
+    if (s == LDB_OK &&
+        (intent.epoch.number > its->number ||
+         (intent.epoch.number == its->number && intent.epoch.id != its->id)))
+        s = ldb_error_set(
+            &why, LDB_PRECONDITION,
+            "a rebuild for epoch %" PRIu64 " (%016" PRIx64
+            ") was begun here, the leader is in %" PRIu64 " (%016" PRIx64 ")",
+            intent.epoch.number, intent.epoch.id, its->number, its->id);
+    if (s != LDB_OK)
+        follower->err = why;
+    return s;
+}
+
 /* We are a past of the leader: its epoch first, then its bytes (R6). */
 static enum repl_follower_state go_on(struct repl_follower *follower)
 {
+    bool has_intent = false;
     enum ldb_status s;
 
     if (follower->db == NULL)
@@ -243,9 +276,14 @@ static enum repl_follower_state go_on(struct repl_follower *follower)
     if (follower->verdict.kind != REPL_VERDICT_SAME &&
         follower->verdict.kind != REPL_VERDICT_BEHIND)
         return must_rebuild(follower);
-    s = accept_theirs(follower);
+    s = look_at_intent(follower, &has_intent);
+    if (s == LDB_OK)
+        s = accept_theirs(follower);
     if (s == LDB_OK)
         s = mark_twin(follower);
+    if (s == LDB_OK && has_intent)
+        s = repl_rebuild_intent_remove(
+            follower->options.env, follower->options.node->dir, &follower->err);
     if (s == LDB_OK)
         return REPL_FOLLOWER_STREAMING;
     return s == LDB_EXISTS ? REPL_FOLLOWER_STOPPED : fail(follower);
@@ -371,11 +409,11 @@ static void note_progress(struct repl_follower *follower,
     struct repl_follower_stats now;
 
     repl_board_read(&follower->board, &now);
-    if (now.counts.journal_bytes > before->counts.journal_bytes ||
-        now.counts.installs > before->counts.installs)
-        follower->backoff_us = follower->options.backoff_us;
-    if (now.counts.acks > before->counts.acks)
-        follower->has_rebuilt = false;
+    if (now.counts.journal_bytes == before->counts.journal_bytes &&
+        now.counts.installs == before->counts.installs)
+        return;
+    follower->backoff_us = follower->options.backoff_us;
+    follower->has_rebuilt = false;
 }
 
 static enum repl_follower_state stream(struct repl_follower *follower)

@@ -266,10 +266,10 @@ static enum ldb_status ask_for_list(struct pull *pull, struct ldb_error *err)
     if (s != LDB_OK)
         return s;
     last = repl_epoch_history_last(&state.history);
-    if (last == NULL || last->number != options->epoch ||
-        last->id != options->epoch_id)
+    if (state.role != REPL_ROLE_LEADER || last == NULL ||
+        last->number != options->epoch || last->id != options->epoch_id)
         s = ldb_error_set(err, LDB_PRECONDITION,
-                          "the leader is in another epoch than %" PRIu64 " now",
+                          "the leader of epoch %" PRIu64 " leads no more",
                           options->epoch);
     else
         repl_session_take_state(pull->session, &state);

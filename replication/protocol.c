@@ -60,6 +60,11 @@ const char *repl_role_text(enum repl_role role)
     return role_texts[role];
 }
 
+bool repl_state_is_bare(const struct repl_state *state)
+{
+    return state->role == REPL_ROLE_FOLLOWER && state->manifest_len == 0;
+}
+
 void repl_state_release(struct repl_state *state)
 {
     repl_epoch_history_release(&state->history);

@@ -82,6 +82,9 @@ struct repl_state {
     struct repl_table_options table_options;
 };
 void repl_state_release(struct repl_state *state); /* zeroed is fine */
+/* Of a node without a database, whose folder is being made anew or was never
+ * whole: it knows epochs, and stands nowhere. (A MANIFEST is never empty.) */
+bool repl_state_is_bare(const struct repl_state *state);
 
 /* Where a follower stands. */
 struct repl_place {

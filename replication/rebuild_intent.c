@@ -183,27 +183,19 @@ enum ldb_status repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
     return repl_sidecar_remove(env, dir, REPL_REBUILD_FILE, err);
 }
 
-enum ldb_status repl_rebuild_intent_tell(struct ldb_env *env, const char *dir,
-                                         struct ldb_error *err,
-                                         struct repl_identity *identity,
-                                         struct repl_epoch_history *history)
+enum ldb_status
+repl_rebuild_intent_tell(const struct repl_rebuild_intent *intent,
+                         struct ldb_error *err, struct repl_identity *identity,
+                         struct repl_epoch_history *history)
 {
     const struct repl_epoch *last = repl_epoch_history_last(history);
-    struct repl_rebuild_intent intent;
-    struct ldb_error why = {0};
-    enum ldb_status s = repl_rebuild_intent_load(env, dir, &why, &intent);
+    struct repl_epoch epoch = intent->epoch;
 
-    if (s == LDB_NOT_FOUND)
+    if (last != NULL && epoch.number <= last->number)
         return LDB_OK;
-    if (s != LDB_OK) {
-        *err = why;
-        return s;
-    }
-    if (last != NULL && intent.epoch.number <= last->number)
-        return LDB_OK;
-    if (last != NULL && intent.epoch.base <= last->base)
-        intent.epoch.base = last->base + 1;
+    if (last != NULL && epoch.base <= last->base)
+        epoch.base = last->base + 1;
     if (identity->cluster_id[0] == '\0')
-        memcpy(identity->cluster_id, intent.cluster_id, REPL_ID_SIZE);
-    return repl_epoch_history_append(history, &intent.epoch, err);
+        memcpy(identity->cluster_id, intent->cluster_id, REPL_ID_SIZE);
+    return repl_epoch_history_append(history, &epoch, err);
 }

@@ -1,9 +1,11 @@
 /*
  * The mark of a folder that is on its way to be a leader's twin by other than
  * its stream: leveld/rebuild. It is there from before the first change until
- * the folder is the leader's, epochs and identity too. A folder with it neither
- * leads nor follows before the rebuild has ended; whether it may be opened and
- * read meanwhile phase says.
+ * the folder is the leader's, epochs and identity too. A folder with it does
+ * not lead, and follows nobody of a lower epoch; whether it may be opened and
+ * read meanwhile phase says. One that was fetched for in vain is as it was: a
+ * leader whose stream it can go on with takes the mark away, and so does a
+ * promotion.
  *
  * Thread-safety: plain values.
  */
@@ -55,14 +57,13 @@ repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
                            struct ldb_error *err);
 
 /*
- * Adds to what the node tells of itself the epoch of the rebuild that is under
- * way, when it is above all in history, and the cluster, when there is none:
- * whoever begins a later epoch is to know of it. Where a history has parted
- * from the leader's, the base is told as higher than it is. Errors: those of
- * load, but that there is none.
+ * Adds to what the node tells of itself the epoch that the rebuild is for, when
+ * it is above all in history, and the cluster, when there is none: whoever
+ * begins a later epoch is to know of it. Where a history has parted from the
+ * leader's, the base is told as higher than it is. Errors: NO_MEMORY.
  */
 LDB_MUST_CHECK enum ldb_status
-repl_rebuild_intent_tell(struct ldb_env *env, const char *dir,
+repl_rebuild_intent_tell(const struct repl_rebuild_intent *intent,
                          struct ldb_error *err, struct repl_identity *identity,
                          struct repl_epoch_history *history);
 

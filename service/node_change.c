@@ -173,6 +173,9 @@ void svc_change_result(const struct svc_node *node, const char *event,
 
 /* ---- promote ---- */
 
+static const char made_anew[] =
+    "this node's folder is being made anew: it has nothing whole to lead with";
+
 /* What is known of the leader that was; its state is owned. */
 struct old_leader {
     char url[REPL_URL_SIZE];
@@ -209,6 +212,21 @@ static void note_number(struct old_leader *old, uint64_t number)
         old->file_number = number;
 }
 
+/* What a node at url says, which is not the leader that was. */
+static void hear(struct svc_node *node, struct old_leader *old, const char *url,
+                 const struct repl_state *said)
+{
+    bool is_ours;
+
+    ldb_mutex_lock(&node->mu);
+    is_ours = node->shown.cluster_id[0] != '\0' &&
+              strcmp(said->identity.cluster_id, node->shown.cluster_id) == 0;
+    ldb_mutex_unlock(&node->mu);
+    if (is_ours)
+        repl_hearsay_add(&old->heard, url, said);
+    note_number(old, old->heard.file_number);
+}
+
 /*
  * What the other nodes know: one may have followed a leader that is gone and
  * that we have never heard of. Where the old leader answers it is asked alone:
@@ -217,25 +235,18 @@ static void note_number(struct old_leader *old, uint64_t number)
 static void ask_others(struct svc_node *node, uint64_t deadline_us,
                        struct old_leader *old)
 {
-    char cluster_id[REPL_ID_SIZE];
     char url[REPL_URL_SIZE];
     size_t at = 0;
 
-    ldb_mutex_lock(&node->mu);
-    memcpy(cluster_id, node->shown.cluster_id, sizeof cluster_id);
-    ldb_mutex_unlock(&node->mu);
     while (svc_peers_next(node->peers, &at, url)) {
         struct repl_state other = {0};
 
         if (strcmp(url, old->url) == 0 || strcmp(url, node->url) == 0 ||
             ask_state(node, url, deadline_us, &other) != LDB_OK)
             continue;
-        if (cluster_id[0] != '\0' &&
-            strcmp(other.identity.cluster_id, cluster_id) == 0)
-            repl_hearsay_add(&old->heard, url, &other);
+        hear(node, old, url, &other);
         repl_state_release(&other);
     }
-    note_number(old, old->heard.file_number);
 }
 
 static void ask_old_leader(struct svc_node *node, struct old_leader *out)
@@ -256,27 +267,54 @@ static void ask_old_leader(struct svc_node *node, struct old_leader *out)
         ask_others(node, deadline_us, out);
         return;
     }
+    if (repl_state_is_bare(&out->state)) {
+        /* It may know of a later leader, and what it had it cannot tell. */
+        hear(node, out, out->url, &out->state);
+        repl_state_release(&out->state);
+        ask_others(node, deadline_us, out);
+        return;
+    }
     out->is_reached = true;
     /* Its files alone: heard is of the others. */
     repl_hearsay_add(&said, out->url, &out->state);
     note_number(out, said.file_number);
 }
 
+/* Of a rebuild that was begun here: nothing of the folder was changed for it,
+ * and the new epoch is to lie above the one that it was for. */
+static enum ldb_status hear_intent(struct svc_node *node,
+                                   struct old_leader *old,
+                                   struct ldb_error *err)
+{
+    struct repl_rebuild_intent intent;
+    struct repl_state said = {.role = REPL_ROLE_FOLLOWER};
+    struct ldb_error why = {0};
+    enum ldb_status s = repl_rebuild_intent_load(
+        node->env, node->config->data_dir, &why, &intent);
+
+    if (s == LDB_NOT_FOUND)
+        return LDB_OK;
+    if (s == LDB_OK && intent.phase == REPL_REBUILD_SWITCHING)
+        s = ldb_error_set(&why, LDB_PRECONDITION, "%s", made_anew);
+    if (s == LDB_OK)
+        s = repl_rebuild_intent_tell(&intent, &why, &said.identity,
+                                     &said.history);
+    if (s == LDB_OK)
+        hear(node, old, node->url, &said);
+    else
+        *err = why;
+    repl_state_release(&said);
+    return s;
+}
+
 /* Whether the twin is whole, all of it synced, and of a known history. */
 static enum ldb_status check_twin(const struct svc_node *node,
                                   struct ldb_error *err)
 {
-    struct repl_rebuild_intent intent;
     struct ldb_twin_state twin;
-    enum ldb_status s = repl_rebuild_intent_load(
-        node->env, node->config->data_dir, err, &intent);
 
-    if (s == LDB_OK || node->db == NULL)
-        return ldb_error_set(err, LDB_PRECONDITION,
-                             "this node's folder is being made anew: it has "
-                             "nothing whole to lead with");
-    if (s != LDB_NOT_FOUND)
-        return s;
+    if (node->db == NULL)
+        return ldb_error_set(err, LDB_PRECONDITION, "%s", made_anew);
     if (!node->repl.has_identity || node->repl.history.count == 0)
         return ldb_error_set(err, LDB_PRECONDITION,
                              "this node has nothing of any leader yet");
@@ -289,7 +327,7 @@ static enum ldb_status check_twin(const struct svc_node *node,
 
 /* May it, and with which numbers? The follower is stopped. */
 static enum ldb_status decide_promotion(struct svc_node *node, bool is_forced,
-                                        const struct old_leader *old,
+                                        struct old_leader *old,
                                         struct ldb_error *err,
                                         struct repl_role_file *out)
 {
@@ -300,12 +338,14 @@ static enum ldb_status decide_promotion(struct svc_node *node, bool is_forced,
         .last_heard = old->last_heard,
         .leader_url = old->url,
         .leader = old->is_reached ? &old->state : NULL,
-        .heard = old->heard,
     };
-    enum ldb_status s = check_twin(node, err);
+    enum ldb_status s = hear_intent(node, old, err);
 
+    if (s == LDB_OK)
+        s = check_twin(node, err);
     if (s != LDB_OK)
         return s;
+    promotion.heard = old->heard;
     promotion.last = ldb_last_sequence(node->db);
     *out = (struct repl_role_file){
         .now.role = REPL_ROLE_LEADER,

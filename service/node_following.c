@@ -169,10 +169,10 @@ enum ldb_status svc_follow_open(struct svc_node *node, struct ldb_error *err)
     if (s == LDB_OK && node->db != NULL)
         s = open_parts(node, err);
     if (s == LDB_OK)
-        s = svc_node_publish(node, &node->repl.history, err);
-    if (s == LDB_OK)
         svc_node_publish_ids(node);
-    else /* why it cannot follow is the error to tell */
+    if (s == LDB_OK)
+        s = svc_node_publish(node, &node->repl.history, err);
+    if (s != LDB_OK) /* why it cannot follow is the error to tell */
         (void)!close_twin(node, NULL);
     return s;
 }
@@ -190,6 +190,7 @@ static enum ldb_status on_epoch(void *context,
                                 const struct repl_epoch_history *history,
                                 struct ldb_error *err)
 {
+    svc_node_publish_ids(context); /* epochs are of a cluster */
     return svc_node_publish(context, history, err);
 }
 

@@ -55,7 +55,8 @@ static enum ldb_status check_cluster(const struct svc_node *node,
     return LDB_OK;
 }
 
-/* A folder on its way to be another leader's has no history of its own. */
+/* A folder on its way to be another leader's has no history of its own. One
+ * that was to be, and is promoted instead, has. */
 static enum ldb_status check_intent(const struct svc_node *node,
                                     struct ldb_error *err)
 {
@@ -67,6 +68,9 @@ static enum ldb_status check_intent(const struct svc_node *node,
         return LDB_OK;
     if (s != LDB_OK)
         return s;
+    if (intent.phase == REPL_REBUILD_FETCHING && node->role.is_promotion_open)
+        return repl_rebuild_intent_remove(node->env, node->config->data_dir,
+                                          err);
     return ldb_error_set(err, LDB_PRECONDITION,
                          "%s is being made the copy of a leader in epoch %llu: "
                          "let it follow until that is done",
@@ -228,6 +232,9 @@ enum ldb_status svc_lead_open(struct svc_node *node, struct ldb_error *err)
 void svc_lead_show(struct svc_node *node)
 {
     api_role_set(node->context->role, REPL_ROLE_LEADER, "");
+    ldb_mutex_lock(&node->mu);
+    node->is_bootstrapping = false; /* it may have been, and led with that */
+    ldb_mutex_unlock(&node->mu);
     svc_node_take_db(node);
     api_db_gate_open(node->context->writes);
 }

@@ -66,6 +66,53 @@ const char *svc_follow_reason(void *context, struct api_problem *problem)
     return problem->reason;
 }
 
+/* OK: it tells what it is. */
+static enum ldb_status check_follows(const struct svc_node *node,
+                                     bool is_inside, struct ldb_error *err)
+{
+    if (node->config->read_only)
+        return ldb_error_set(err, LDB_PRECONDITION,
+                             "this node serves its folder read-only");
+    if (api_role_get(node->context->role) != REPL_ROLE_FOLLOWER ||
+        (is_inside && node->context->leader != NULL))
+        return ldb_error_set(err, LDB_STALLED, "this node begins to lead");
+    return LDB_OK;
+}
+
+/* What it knows beside its database; whether it tells it without one. */
+static enum ldb_status fill_known(struct svc_node *node, struct ldb_error *err,
+                                  struct repl_identity *identity,
+                                  struct repl_epoch_history *history,
+                                  bool *out_is_bare)
+{
+    struct repl_rebuild_intent intent;
+    struct ldb_error why = {0};
+    bool is_rebuilding;
+    enum ldb_status s;
+
+    ldb_mutex_lock(&node->mu);
+    *identity = node->shown;
+    is_rebuilding = node->is_rebuilding;
+    *out_is_bare = node->is_bootstrapping;
+    s = repl_epoch_history_copy(&node->history, err, history);
+    ldb_mutex_unlock(&node->mu);
+    if (s != LDB_OK)
+        return s;
+    s = repl_rebuild_intent_load(node->env, node->config->data_dir, &why,
+                                 &intent);
+    if (s == LDB_NOT_FOUND) {
+        /* The rebuild has just ended: what it brought is not published yet. */
+        *out_is_bare &= !is_rebuilding;
+        return LDB_OK;
+    }
+    *out_is_bare |= is_rebuilding;
+    if (s == LDB_OK)
+        s = repl_rebuild_intent_tell(&intent, &why, identity, history);
+    if (s != LDB_OK && err != NULL)
+        *err = why;
+    return s;
+}
+
 enum ldb_status svc_follow_state(void *context, struct ldb_error *err,
                                  struct repl_state *out)
 {
@@ -82,25 +129,15 @@ enum ldb_status svc_follow_state(void *context, struct ldb_error *err,
         .leader_url = leader_url,
     };
     bool is_inside = api_db_gate_enter(node->context->gate);
-    bool is_bare;
-    enum ldb_status s;
+    bool is_bare = false;
+    enum ldb_status s = check_follows(node, is_inside, err);
 
     api_role_leader_url(node->context->role, leader_url);
     svc_engine_options(node->config, node->env, &engine);
-    ldb_mutex_lock(&node->mu);
-    identity = node->shown;
-    is_bare = node->is_bootstrapping || node->is_rebuilding;
-    s = repl_epoch_history_copy(&node->history, err, &history);
-    ldb_mutex_unlock(&node->mu);
+    if (s == LDB_OK)
+        s = fill_known(node, err, &identity, &history, &is_bare);
     if (s == LDB_OK && !is_inside && !is_bare)
         s = ldb_error_set(err, LDB_STALLED, "there is no database now");
-    else if (s == LDB_OK &&
-             api_role_get(node->context->role) != REPL_ROLE_FOLLOWER)
-        s = ldb_error_set(err, LDB_PRECONDITION,
-                          "this node serves its folder read-only");
-    if (s == LDB_OK)
-        s = repl_rebuild_intent_tell(node->env, node->config->data_dir, err,
-                                     &identity, &history);
     if (s == LDB_OK) {
         report.db = is_inside ? node->context->db : NULL;
         s = repl_twin_report_state(&report, err, out);
