@@ -78,12 +78,6 @@ def is_still(node):
     return following and following['state'] not in ('comparing', 'rebuilding')
 
 
-def is_whole(node):
-    """Not killed while its folder was made anew: such a one has nothing to say
-    until it has a leader."""
-    return node.get('/v1/replication/state').status == 200
-
-
 class Run:
     """The cluster, its clients, and what may happen to them."""
 
@@ -245,25 +239,18 @@ class Run:
         self.target.show(self.leader.port)
 
     def choose(self):
-        """The follower that has the most, as an operator would: once each can
-        say what it has. None: one never can before there is a leader, and may
-        be the only one that knows the last epoch."""
+        """The follower that has the most, as an operator would."""
         for node in self.followers(False):
             self.start(node, self.leader)
         for node in self.followers():
             wait_until(f'{node.name} keeps its files', lambda n=node:
                        is_still(n))
-        if not all(is_whole(node) for node in self.followers()):
-            return None
         return max(self.followers(),
                    key=lambda node: node.document('/stats')['sequence'])
 
     def promote(self):
         """False: nobody can lead now but the one that was killed."""
         heir, old = self.choose(), self.leader
-        if heir is None:
-            self.counts['promotions put off'] += 1
-            return False
         answer = heir.change('promote', {'force': True})
         if answer.status != 200:
             expect_equal(answer.problem(), 'conflict', f'promote: {answer}')
@@ -420,7 +407,7 @@ def kill_case(folder, seed):
         end_nodes(run.nodes)
     expect_equal(run.counts['folders opened'], run.kills(),
                  'a dead folder for each kill')
-    # Each is tried twice at least; a promotion may be put off, not always.
+    # Each is tried twice at least; a promotion may be refused, not always.
     for what in ('followers killed', 'leaders restarted', 'promotions'):
         expect(run.counts[what] > 0, f'no {what}: {dict(run.counts)}')
     return describe(run, seed, content)

@@ -236,6 +236,58 @@ static void a_table_of_another_epoch_is_not_taken(void **state)
     assert_int_equal(0, tables.made.count);
 }
 
+static enum ldb_status ask(const uint64_t *numbers, size_t count)
+{
+    f.err = (struct ldb_error){0};
+    return repl_edit_tables_ask(&tables, numbers, count, &f.err);
+}
+
+static void it_is_asked_which_the_leader_has_no_more(void **state)
+{
+    uint64_t gone[] = {1000, 1001, 0, 1002};
+    uint64_t calls;
+
+    (void)state;
+    follow_write(&f, 10, 5);
+    make_plan();
+    gone[2] = ldb_twin_plan_tables(plan, &(size_t){0})[0].number;
+    calls = memory_peer_count(f.peer, MEMORY_PEER_ANY, ".ldb");
+    /* Up to the first that it has. */
+    assert_ldb_ok(ask(gone, 4), &f.err);
+    assert_int_equal(calls + 3,
+                     memory_peer_count(f.peer, MEMORY_PEER_ANY, ".ldb"));
+    assert_int_equal(2, tables.missing_count);
+    assert_int_equal(1000, tables.missing[0]);
+    assert_int_equal(1001, tables.missing[1]);
+    /* One that lies here needs no question. */
+    begin_again();
+    assert_ldb_ok(repl_made_tables_add(&tables.made, 1000, 1, &f.err), &f.err);
+    assert_ldb_ok(ask(gone, 2), &f.err);
+    assert_int_equal(1, tables.missing_count);
+    assert_int_equal(1001, tables.missing[0]);
+}
+
+static void who_cannot_ask_says_why(void **state)
+{
+    static const uint64_t gone[] = {1000};
+    const struct memory_peer_rule rule = {
+        .what = MEMORY_PEER_STATUS, .path = ".ldb", .http = 503};
+    uint64_t there;
+
+    (void)state;
+    follow_write(&f, 10, 5);
+    make_plan();
+    there = ldb_twin_plan_tables(plan, &(size_t){0})[0].number;
+    memory_peer_rule(f.peer, &rule);
+    assert_ldb_status(LDB_IO, ask(gone, 1), &f.err);
+    memory_peer_forget_rules(f.peer);
+    follow_add_epoch(&f);
+    assert_ldb_status(LDB_PRECONDITION, ask(&there, 1), &f.err);
+    repl_session_finish(f.session, REPL_END_STOPPED, NULL);
+    assert_ldb_status(LDB_CANCELLED, ask(gone, 1), &f.err);
+    assert_int_equal(0, tables.missing_count);
+}
+
 static void none_is_made_once_the_session_has_ended(void **state)
 {
     (void)state;
@@ -258,6 +310,8 @@ int main(void)
         tables_test(a_flush_that_is_gone_is_known_by_its_length),
         tables_test(a_digest_not_known_yet_is_for_later),
         tables_test(a_table_of_another_epoch_is_not_taken),
+        tables_test(it_is_asked_which_the_leader_has_no_more),
+        tables_test(who_cannot_ask_says_why),
         tables_test(none_is_made_once_the_session_has_ended),
     };
 
