@@ -305,8 +305,11 @@ enum ldb_status repl_leader_ack(struct repl_leader *leader,
                              "), this node leads in epoch %" PRIu64
                              " (%016" PRIx64 ")",
                              ack->epoch, ack->epoch_id, epoch.number, epoch.id);
-    /* Only durable bytes were ever shipped: it is no follower of ours. */
-    if (ack->synced.sequence > durable.sequence)
+    ldb_stats(leader->db, &stats);
+    /* Only durable bytes were ever shipped, of a journal or of the MANIFEST: it
+     * is no follower of ours. */
+    if (ack->synced.sequence > durable.sequence &&
+        ack->synced.sequence > stats.manifest_sequence)
         return ldb_error_set(err, LDB_PRECONDITION,
                              "the follower has synced %" PRIu64
                              ", this node has %" PRIu64,
@@ -315,7 +318,6 @@ enum ldb_status repl_leader_ack(struct repl_leader *leader,
     if (s != LDB_OK)
         return s;
     repl_write_concern_acked(leader->concern);
-    ldb_stats(leader->db, &stats);
     *out = (struct repl_heartbeat){
         .epoch = epoch.number,
         .epoch_id = epoch.id,

@@ -58,6 +58,7 @@ static void fill_locked(struct ldb_db *db, struct ldb_stats *out)
     }
     ldb_version_set_manifest(db->versions, &out->manifest_number,
                              &out->manifest_bytes);
+    out->manifest_sequence = ldb_version_set_recovered_sequence(db->versions);
     out->journal_number = db->journal_number;
     if (db->journal != NULL) {
         out->journal_bytes = ldb_journal_writer_flushed_len(db->journal);

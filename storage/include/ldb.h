@@ -719,6 +719,9 @@ struct ldb_stats {
     ldb_sequence durable_sequence; /* of ldb_durable_position() */
     uint64_t manifest_number;
     uint64_t manifest_bytes;
+    /* The last sequence that the MANIFEST says was given out: of a flush, and
+     * above durable_sequence where the last writes before it have failed. */
+    ldb_sequence manifest_sequence;
     uint64_t journal_number;
     uint64_t journal_bytes;        /* of the open journal */
     uint64_t journal_synced_bytes; /* of them, durable */

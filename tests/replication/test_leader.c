@@ -194,6 +194,39 @@ static void an_ack_from_beyond_is_of_another_history(void **state)
                   &f->err);
 }
 
+/* The write's sequence is given out, and followers have it from the MANIFEST;
+ * nothing durable here has it. */
+static void an_ack_may_know_of_a_write_that_failed(void **state)
+{
+    struct leader_fixture *f = *state;
+    struct repl_heartbeat heartbeat;
+    struct ldb_stats stats;
+    struct repl_ack ack;
+
+    (void)leader_fixture_put(f, "a", "1");
+    db_fixture_fail(f->base, ENV_FAULT_BIT(ENV_FAULT_APPEND), ".log", EIO);
+    assert_ldb_status(LDB_IO,
+                      ldb_put(f->db, ldb_slice_str("b"), ldb_slice_str("no"),
+                              true, &f->err, NULL),
+                      &f->err);
+    env_fault_fail(f->base->fault, NULL);
+    ack = ack_of(f);
+    ack.synced.sequence = 2;
+    assert_ldb_status(LDB_PRECONDITION,
+                      repl_leader_ack(f->leader, &ack, &f->err, &heartbeat),
+                      &f->err);
+    db_fixture_flush(f->base);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(1, stats.durable_sequence);
+    assert_int_equal(2, stats.manifest_sequence);
+    assert_ldb_ok(repl_leader_ack(f->leader, &ack, &f->err, &heartbeat),
+                  &f->err);
+    ack.synced.sequence = 3;
+    assert_ldb_status(LDB_PRECONDITION,
+                      repl_leader_ack(f->leader, &ack, &f->err, &heartbeat),
+                      &f->err);
+}
+
 static void count_outcome(struct repl_concern_wait *wait)
 {
     unsigned *count = wait->context;
@@ -386,6 +419,7 @@ int main(void)
         TEST(an_ack_is_answered_with_the_heartbeat),
         TEST(an_ack_of_another_epoch_changes_nothing),
         TEST(an_ack_from_beyond_is_of_another_history),
+        TEST(an_ack_may_know_of_a_write_that_failed),
         TEST(an_ack_lets_the_writes_go_that_wait_for_it),
         TEST(the_end_answers_who_waits),
         TEST(durable_may_come_until_the_database_is_closed),
