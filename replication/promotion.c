@@ -143,6 +143,20 @@ enum ldb_status repl_promotion_judge(const struct repl_promotion *promotion,
 
 /* ---- the epoch ---- */
 
+bool repl_promotion_is_handover(const struct repl_state *leader,
+                                const char *url)
+{
+    return leader->role == REPL_ROLE_FOLLOWER && url[0] != '\0' &&
+           strcmp(leader->leader_url, url) == 0;
+}
+
+/* Nobody else was promoted over the leader that was: it has said where it is,
+ * and that this node is to go on. */
+static bool is_handed_over(const struct repl_promotion *p)
+{
+    return p->leader != NULL && repl_promotion_is_handover(p->leader, p->url);
+}
+
 static enum ldb_status choose_skips(const struct repl_promotion *promotion,
                                     struct ldb_env *env, struct ldb_error *err,
                                     uint64_t *out)
@@ -154,8 +168,8 @@ static enum ldb_status choose_skips(const struct repl_promotion *promotion,
 
     static_assert(REPL_PROMOTION_SKIPS_MAX <= UINT8_MAX + 1, "one random byte");
     *out = 1;
-    if (promotion->leader != NULL)
-        return LDB_OK; /* it has said where it is */
+    if (is_handed_over(promotion))
+        return LDB_OK;
     s = env->ops->random_bytes(env, &random, 1, err);
     if (s == LDB_OK)
         *out = REPL_PROMOTION_SKIPS_MIN + random % choices;
@@ -188,7 +202,7 @@ repl_promotion_epoch_floor(const struct repl_promotion *promotion,
                              floor.base);
     floor.number += skips;
     floor.base += skips * REPL_EPOCH_SKIP;
-    if (promotion->leader == NULL)
+    if (!is_handed_over(promotion))
         raise_to(&floor.number, env->ops->wall_us(env) / 1000000);
     *out = floor;
     return LDB_OK;

@@ -16,7 +16,9 @@
 
 /*
  * Where the old leader does not answer nobody knows how often it was started
- * anew since it was heard, one epoch and REPL_EPOCH_SKIP each time. So number
+ * anew since it was heard, one epoch and REPL_EPOCH_SKIP each time; and where
+ * it does not say that this node is to go on, another may have been promoted
+ * already, and be gone. So number
  * and base lie so many of those above what is known, at random between the two:
  * above what the old leader has reached, and two nodes that are promoted at one
  * time hardly get the same. Chosen: up to 2^40 sequences in all.
@@ -69,6 +71,11 @@ struct repl_promotion {
 LDB_MUST_CHECK enum ldb_status
 repl_promotion_judge(const struct repl_promotion *promotion,
                      struct ldb_error *err);
+
+/* Whether the leader that was has stepped down for the node at url: "" is
+ * none. */
+bool repl_promotion_is_handover(const struct repl_state *leader,
+                                const char *url);
 
 /* What the new epoch has to be at least. Errors: NOT_SUPPORTED: sequence
  * numbers are used up; IO (random). */

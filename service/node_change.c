@@ -229,8 +229,9 @@ static void hear(struct svc_node *node, struct old_leader *old, const char *url,
 
 /*
  * What the other nodes know: one may have followed a leader that is gone and
- * that we have never heard of. Where the old leader answers it is asked alone:
- * nobody was promoted over it, and a handover does not wait for silent ones.
+ * that we have never heard of. Where the old leader hands over to us it is
+ * asked alone: nobody was promoted over it, and a handover does not wait for
+ * silent ones.
  */
 static void ask_others(struct svc_node *node, uint64_t deadline_us,
                        struct old_leader *old)
@@ -278,6 +279,8 @@ static void ask_old_leader(struct svc_node *node, struct old_leader *out)
     /* Its files alone: heard is of the others. */
     repl_hearsay_add(&said, out->url, &out->state);
     note_number(out, said.file_number);
+    if (!repl_promotion_is_handover(&out->state, node->url))
+        ask_others(node, deadline_us, out);
 }
 
 /* Of a rebuild that was begun here: nothing of the folder was changed for it,

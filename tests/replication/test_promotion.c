@@ -222,9 +222,9 @@ static struct repl_epoch_floor floor_of(const struct repl_promotion *p,
 
 static void the_epoch_lies_above_all_that_was_said(void **state)
 {
-    const struct leader_row row = {REPL_ROLE_FOLLOWER, "", 3, 300};
+    const struct leader_row row = {REPL_ROLE_FOLLOWER, OURS, 3, 300};
     struct repl_promotion p = {
-        .history = &ours, .last = 100, .last_heard = 200};
+        .history = &ours, .url = OURS, .last = 100, .last_heard = 200};
     struct repl_epoch epoch;
     struct repl_state leader;
     struct clock_env clock;
@@ -276,7 +276,8 @@ static void without_the_leader_it_lies_far_above_at_random(void **state)
 static void without_the_leader_the_clock_numbers_it(void **state)
 {
     const struct leader_row row = {REPL_ROLE_FOLLOWER, "", 3, 0};
-    struct repl_promotion p = {.history = &ours, .is_forced = true};
+    struct repl_promotion p = {
+        .history = &ours, .url = OURS, .is_forced = true};
     struct repl_epoch epoch;
     struct repl_state leader;
     struct clock_env clock;
@@ -288,13 +289,48 @@ static void without_the_leader_the_clock_numbers_it(void **state)
     assert_int_equal(floor_of(&p, &clock).number, 1006);
     fill_state(&row, &epoch, &leader);
     p.leader = &leader;
-    assert_int_equal(floor_of(&p, &clock).number, 4);
+    assert_int_equal(floor_of(&p, &clock).number, 1006);
+}
+
+/* It answers, and may have stepped down for one that is gone: that one's epoch
+ * is not to be begun twice. */
+static void only_for_us_does_a_leader_stand_aside(void **state)
+{
+    static const struct {
+        struct leader_row leader;
+        const char *url;
+        bool is_next;
+    } rows[] = {
+        {{REPL_ROLE_FOLLOWER, OURS, 3, 0}, OURS, true},
+        {{REPL_ROLE_FOLLOWER, "http://c:1", 3, 0}, OURS, false},
+        {{REPL_ROLE_FOLLOWER, "", 3, 0}, OURS, false},
+        {{REPL_ROLE_FOLLOWER, "", 3, 0}, "", false},
+        {{REPL_ROLE_LEADER, OURS, 3, 0}, OURS, false},
+    };
+    struct clock_env clock;
+
+    (void)state;
+    clock_env_init(&clock, UINT64_C(5000000));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct repl_promotion p = {
+            .history = &ours, .url = rows[i].url, .is_forced = true};
+        struct repl_epoch epoch;
+        struct repl_state leader;
+
+        fill_state(&rows[i].leader, &epoch, &leader);
+        assert_true(repl_promotion_is_handover(&leader, rows[i].url) ==
+                    rows[i].is_next);
+        p.leader = &leader;
+        assert_int_equal(floor_of(&p, &clock).number,
+                         rows[i].is_next ? 4 : 1005);
+    }
 }
 
 static void sequences_that_are_used_up_are_told(void **state)
 {
-    const struct leader_row row = {REPL_ROLE_FOLLOWER, "", 3, 0};
+    const struct leader_row row = {REPL_ROLE_FOLLOWER, OURS, 3, 0};
     struct repl_promotion p = {.history = &ours,
+                               .url = OURS,
                                .last = LDB_SEQUENCE_MAX - REPL_EPOCH_SKIP};
     struct repl_epoch_floor floor = {.base = 1};
     struct repl_epoch epoch;
@@ -463,6 +499,7 @@ int main(void)
         cmocka_unit_test(the_epoch_lies_above_all_that_was_said),
         cmocka_unit_test(without_the_leader_it_lies_far_above_at_random),
         cmocka_unit_test(without_the_leader_the_clock_numbers_it),
+        cmocka_unit_test(only_for_us_does_a_leader_stand_aside),
         cmocka_unit_test(sequences_that_are_used_up_are_told),
         cmocka_unit_test(files_are_numbered_above_all_that_are_known),
         cmocka_unit_test(files_are_numbered_above_epochs_without_a_file_here),
