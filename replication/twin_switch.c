@@ -288,6 +288,19 @@ static enum ldb_status make_journal(const struct repl_switch *sw,
     return s;
 }
 
+static enum ldb_status set_current(const struct repl_switch *sw,
+                                   uint64_t number, struct ldb_error *err)
+{
+    char *next = repl_incoming_path(sw->dir, "CURRENT", false);
+    enum ldb_status s;
+
+    if (next == NULL)
+        return ldb_error_no_memory(err);
+    s = ldb_current_exchange(sw->env, sw->dir, number, next, err);
+    ldb_mem_free(next);
+    return s;
+}
+
 /* Makes MANIFEST-number with that edit, and CURRENT to name it. */
 static enum ldb_status set_empty(const struct repl_switch *sw, uint64_t number,
                                  uint64_t log_number, struct ldb_error *err,
@@ -300,7 +313,7 @@ static enum ldb_status set_empty(const struct repl_switch *sw, uint64_t number,
         s = ldb_manifest_create(sw->env, sw->dir, number,
                                 ldb_slice_of_buf(&record), err, out);
     if (s == LDB_OK)
-        s = ldb_current_set(sw->env, sw->dir, number, err);
+        s = set_current(sw, number, err);
     ldb_buf_release(&record);
     return s;
 }
@@ -579,7 +592,7 @@ static enum ldb_status run_step(struct repl_switch *sw,
     case REPL_STEP_MANIFEST:
         return put_manifest(sw, step, err);
     case REPL_STEP_CURRENT:
-        return ldb_current_set(sw->env, sw->dir, step->number, err);
+        return set_current(sw, step->number, err);
     case REPL_STEP_FORGET:
         return forget(sw, step, err);
     }

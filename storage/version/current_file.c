@@ -156,27 +156,26 @@ out:
     return s;
 }
 
-/* Writes CURRENT.number and makes it CURRENT. */
+/* Writes next and makes it CURRENT. */
 static enum ldb_status replace_current(struct ldb_env *env, const char *dir,
-                                       uint64_t number, struct ldb_error *err)
+                                       uint64_t number, const char *next,
+                                       struct ldb_error *err)
 {
     char *path = ldb_file_path(dir, LDB_FILE_CURRENT, 0);
-    char *next = ldb_file_path(dir, LDB_FILE_CURRENT_NEXT, number);
     struct content content;
     enum ldb_status s;
 
-    if (path == NULL || next == NULL)
-        s = ldb_error_no_memory(err);
-    else
-        s = ldb_env_replace_file(env, dir, path, next,
-                                 content_of(&content, number), err);
+    if (path == NULL)
+        return ldb_error_no_memory(err);
+    s = ldb_env_replace_file(env, dir, path, next, content_of(&content, number),
+                             err);
     ldb_mem_free(path);
-    ldb_mem_free(next);
     return s;
 }
 
-enum ldb_status ldb_current_set(struct ldb_env *env, const char *dir,
-                                uint64_t number, struct ldb_error *err)
+enum ldb_status ldb_current_exchange(struct ldb_env *env, const char *dir,
+                                     uint64_t number, const char *next,
+                                     struct ldb_error *err)
 {
     struct entry current;
     enum ldb_status s;
@@ -196,7 +195,20 @@ enum ldb_status ldb_current_set(struct ldb_env *env, const char *dir,
     s = env->ops->sync_dir(env, dir, err);
     if (s != LDB_OK)
         return s;
-    return replace_current(env, dir, number, err);
+    return replace_current(env, dir, number, next, err);
+}
+
+enum ldb_status ldb_current_set(struct ldb_env *env, const char *dir,
+                                uint64_t number, struct ldb_error *err)
+{
+    char *next = ldb_file_path(dir, LDB_FILE_CURRENT_NEXT, number);
+    enum ldb_status s;
+
+    if (next == NULL)
+        return ldb_error_no_memory(err);
+    s = ldb_current_exchange(env, dir, number, next, err);
+    ldb_mem_free(next);
+    return s;
 }
 
 /* ---- reading ---- */

@@ -19,6 +19,16 @@ LDB_MUST_CHECK enum ldb_status ldb_current_set(struct ldb_env *env,
                                                struct ldb_error *err);
 
 /*
+ * The same, the new content being made at the path next, of the same file
+ * system and of no meaning to anybody: for another database than the one that
+ * is in force. Of those two a reader that looks for CURRENT.N and one that does
+ * not would see different ones.
+ */
+LDB_MUST_CHECK enum ldb_status
+ldb_current_exchange(struct ldb_env *env, const char *dir, uint64_t number,
+                     const char *next, struct ldb_error *err);
+
+/*
  * The number of the live MANIFEST. NOT_FOUND: a folder without a database, or
  * with no more than what a creation that was cut off leaves (a MANIFEST, a
  * CURRENT.N that is not whole); CORRUPTION: journals, tables, CURRENT or

@@ -214,7 +214,7 @@ static void files_come_into_force_when_all_they_need_is_durable(void **state)
     last_table = find_last("rename_file", ".ldb");
     epochs = find(0, "rename_file", "leveld/epochs.new");
     manifest = find(0, "rename_file", "incoming/MANIFEST");
-    current = find(0, "rename_file", "/CURRENT.");
+    current = find(0, "rename_file", "incoming/CURRENT");
     end = find(0, "remove_file", "leveld/rebuild");
     expect_order(intent, find(0, "link_file", ".log"));
     expect_order(find_last("link_file", ".log"), first_table);
@@ -270,7 +270,7 @@ static void a_healed_table_is_durable_before_the_manifest(void **state)
     table = find(0, "rename_file", ".ldb");
     manifest = find(0, "rename_file", "incoming/MANIFEST");
     assert_int_equal(line_count, find(0, "rename_file", ".log.empty"));
-    assert_int_equal(line_count, find(0, "rename_file", "/CURRENT."));
+    assert_int_equal(line_count, find(0, "rename_file", "incoming/CURRENT"));
     expect_order(table, find_sync(table));
     expect_order(find_sync(table), manifest);
     assert_int_equal(manifest + 1, find_sync(manifest));
