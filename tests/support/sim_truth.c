@@ -55,12 +55,12 @@ const struct sim_known_table *sim_truth_table(const struct sim_history *history,
     return table;
 }
 
-/* is_new: the history; a crash may have given the number back, and other bytes
- * have it now. */
+/* is_new: the history. A crash may have given a number back, so that what an
+ * earlier history knows under it is another table. */
 static void note_table(struct sim_history *history, struct ldb_env *env,
                        const char *dir, uint64_t number, bool is_new)
 {
-    const struct sim_known_table *known = sim_truth_table(history, number);
+    const struct sim_known_table *known = find_table(history, number);
     struct sim_known_table table = {.number = number};
     struct ldb_error err = {0};
     char name[LDB_FILE_NAME_SIZE];
