@@ -22,8 +22,10 @@
 /* An operator looks after who is still not level by then. */
 #define PATIENCE_US (UINT64_C(60) * 1000000)
 
-/* For a folder to be copied: with no fault on the way. */
-#define BOOTSTRAP_US (UINT64_C(60) * 1000000)
+/* For a folder to be copied: with no fault on the way; and where less of the
+ * journals is kept than one copy takes, so that it depends on luck. */
+#define BOOTSTRAP_US      (UINT64_C(60) * 1000000)
+#define BOOTSTRAP_LONG_US (UINT64_C(600) * 1000000)
 
 /* Journals that are written meanwhile, at most: what is kept of them, a block
  * of the disk at least for each, has room for many times that. */
@@ -284,6 +286,13 @@ static void merge_when_due(struct sim_cluster *c, unsigned index,
         sim_compact(c);
 }
 
+/* What is kept bounds how long a bootstrap may take. */
+static bool keeps_enough(const struct sim_cluster *c)
+{
+    return c->sizes.archive_bytes >= 8 * BOOTSTRAP_BYTES &&
+           c->sizes.slot_bytes >= 8 * BOOTSTRAP_BYTES;
+}
+
 /* A write now and then, until the node has had all that there was at once;
  * returns the bytes of journals that were written meanwhile. */
 static uint64_t write_until_level(struct sim_cluster *c, struct sim_node *node,
@@ -294,10 +303,11 @@ static uint64_t write_until_level(struct sim_cluster *c, struct sim_node *node,
     uint64_t merge_in = sim_between(1, BOOTSTRAP_MERGE);
     uint64_t before = sim_truth_bytes(history);
     uint64_t begun_us = sim_now_us();
+    uint64_t limit_us = keeps_enough(c) ? BOOTSTRAP_US : BOOTSTRAP_LONG_US;
 
     while (stats->state != REPL_FOLLOWER_STREAMING ||
            !repl_follower_is_level(stats)) {
-        if (sim_now_us() - begun_us > BOOTSTRAP_US)
+        if (sim_now_us() - begun_us > limit_us)
             sim_fail("R10 the bootstrap of %s does not end: %s", node->name,
                      stats->why);
         if (c->client.under_way < 2)
@@ -311,10 +321,9 @@ static uint64_t write_until_level(struct sim_cluster *c, struct sim_node *node,
 }
 
 /*
- * What is kept bounds how long a bootstrap may take. In that time nothing of a
- * version goes that the node was given, whatever was merged; and it is one
- * pass, and one more each time that compactions of such small tables leave it
- * behind.
+ * In the time that what is kept allows for nothing of a version goes that the
+ * node was given, whatever was merged; and it is one pass, and one more each
+ * time that compactions of such small tables leave it behind.
  */
 static void check_bootstrap(struct sim_cluster *c, struct sim_node *node,
                             const struct repl_follower_stats *stats,
@@ -322,9 +331,7 @@ static void check_bootstrap(struct sim_cluster *c, struct sim_node *node,
 {
     struct sim_versions versions;
 
-    if (written >= BOOTSTRAP_BYTES ||
-        c->sizes.archive_bytes < 8 * BOOTSTRAP_BYTES ||
-        c->sizes.slot_bytes < 8 * BOOTSTRAP_BYTES)
+    if (written >= BOOTSTRAP_BYTES || !keeps_enough(c))
         return;
     sim_versions_read(node->index, &versions);
     if (versions.refused > 0)
