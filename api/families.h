@@ -96,6 +96,8 @@ enum api_unit {
       "Number of the MANIFEST.")                                               \
     X(MANIFEST_BYTES, "leveld_manifest_bytes", GAUGE, AS_IT_IS,                \
       "Length of the MANIFEST.")                                               \
+    X(MANIFEST_SEQUENCE, "leveld_manifest_sequence", GAUGE, AS_IT_IS,          \
+      "Last sequence number that the MANIFEST says was given out.")            \
     X(JOURNAL_NUMBER, "leveld_journal_number", GAUGE, AS_IT_IS,                \
       "Number of the open journal.")                                           \
     X(JOURNAL_BYTES, "leveld_journal_bytes", GAUGE, AS_IT_IS,                  \

@@ -96,6 +96,8 @@ static const struct api_figure figures_table[] = {
     ROW("engine.manifest", "number", stats.manifest_number, MANIFEST_NUMBER,
         NULL),
     ROW("engine.manifest", "bytes", stats.manifest_bytes, MANIFEST_BYTES, NULL),
+    ROW("engine.manifest", "sequence", stats.manifest_sequence,
+        MANIFEST_SEQUENCE, NULL),
     ROW("engine.journal", "number", stats.journal_number, JOURNAL_NUMBER, NULL),
     ROW("engine.journal", "bytes", stats.journal_bytes, JOURNAL_BYTES, NULL),
     ROW("engine.journal", "synced_bytes", stats.journal_synced_bytes,
