@@ -1,5 +1,7 @@
 #include "replication/edit_tables.h"
 
+#include <inttypes.h>
+
 #include "replication/table_fetch.h"
 #include "storage/base/mem.h"
 #include "storage/base/status.h"
@@ -80,6 +82,21 @@ static enum ldb_status note_missing(struct repl_edit_tables *tables,
 
 /* ---- built here ---- */
 
+/* NOT_FOUND: the leader has it no more. */
+static enum ldb_status ask_for_head(struct repl_edit_tables *tables,
+                                    uint64_t number, struct ldb_error *err,
+                                    struct repl_file_head *out)
+{
+    char name[LDB_FILE_NAME_SIZE];
+    enum ldb_status s;
+
+    ldb_file_name_print(name, LDB_FILE_TABLE, number);
+    s = repl_client_head(tables->client, name, err, out);
+    return s == LDB_OK
+               ? repl_session_check_head(tables->session, name, out, err)
+               : s;
+}
+
 /* *out_is_gone: the leader has it no more, nor its digest. */
 static enum ldb_status ask_for_digest(struct repl_edit_tables *tables,
                                       const struct ldb_twin_table *table,
@@ -87,19 +104,16 @@ static enum ldb_status ask_for_digest(struct repl_edit_tables *tables,
                                       struct ldb_digest *out, bool *out_is_gone)
 {
     struct repl_file_head head = {0};
-    char name[LDB_FILE_NAME_SIZE];
-    enum ldb_status s;
+    enum ldb_status s = ask_for_head(tables, table->number, err, &head);
 
-    ldb_file_name_print(name, LDB_FILE_TABLE, table->number);
-    s = repl_client_head(tables->client, name, err, &head);
     *out_is_gone = s == LDB_NOT_FOUND;
     if (s == LDB_NOT_FOUND)
         return LDB_OK;
-    if (s == LDB_OK)
-        s = repl_session_check_head(tables->session, name, &head, err);
     if (s == LDB_OK && !head.has_digest)
         s = ldb_error_set(err, LDB_STALLED,
-                          "the digest of %s is not known there yet", name);
+                          "the digest of %06" PRIu64
+                          ".ldb is not known there yet",
+                          table->number);
     *out = head.digest;
     return s;
 }
@@ -253,33 +267,19 @@ enum ldb_status repl_edit_tables_make(struct repl_edit_tables *tables,
     return s;
 }
 
-/* NOT_FOUND: the leader has it no more. */
-static enum ldb_status ask(struct repl_edit_tables *tables, uint64_t number,
-                           struct ldb_error *err)
-{
-    struct repl_file_head head = {0};
-    char name[LDB_FILE_NAME_SIZE];
-    enum ldb_status s;
-
-    if (repl_session_ended(tables->session, NULL) != REPL_END_NONE)
-        return ldb_error_set(err, LDB_CANCELLED, "the session has ended");
-    ldb_file_name_print(name, LDB_FILE_TABLE, number);
-    s = repl_client_head(tables->client, name, err, &head);
-    if (s == LDB_OK)
-        s = repl_session_check_head(tables->session, name, &head, err);
-    return s;
-}
-
 enum ldb_status repl_edit_tables_ask(struct repl_edit_tables *tables,
                                      const uint64_t *numbers, size_t count,
                                      struct ldb_error *err)
 {
     for (size_t i = 0; i < count; i++) {
+        struct repl_file_head head = {0};
         enum ldb_status s;
 
-        if (repl_made_tables_name(&tables->made, numbers[i]))
+        if (repl_made_tables_has_number(&tables->made, numbers[i]))
             continue;
-        s = ask(tables, numbers[i], err);
+        if (repl_session_ended(tables->session, NULL) != REPL_END_NONE)
+            return ldb_error_set(err, LDB_CANCELLED, "the session has ended");
+        s = ask_for_head(tables, numbers[i], err, &head);
         if (s != LDB_NOT_FOUND)
             return s;
         s = note_missing(tables, numbers[i], err);

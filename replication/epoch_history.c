@@ -107,8 +107,7 @@ enum ldb_status repl_epoch_history_copy(const struct repl_epoch_history *from,
     return s;
 }
 
-/* "epoch NUMBER ID PREVIOUS-LAST BASE FIRST-JOURNAL" */
-static bool read_epoch(struct ldb_slice *lines, struct repl_epoch *out)
+bool repl_epoch_read(struct ldb_slice *lines, struct repl_epoch *out)
 {
     struct repl_words words;
 
@@ -128,7 +127,7 @@ static enum ldb_status parse(struct ldb_slice lines, struct ldb_error *err,
         struct repl_epoch epoch;
         enum ldb_status s;
 
-        if (!read_epoch(&lines, &epoch) ||
+        if (!repl_epoch_read(&lines, &epoch) ||
             !repl_epoch_follows(repl_epoch_history_last(history), &epoch))
             return ldb_error_set(err, LDB_CORRUPTION,
                                  REPL_SIDECAR_FOLDER

@@ -53,6 +53,11 @@ repl_epoch_history_last(const struct repl_epoch_history *history);
 LDB_MUST_CHECK bool repl_epoch_follows(const struct repl_epoch *before,
                                        const struct repl_epoch *epoch);
 
+/* Takes the line "epoch NUMBER ID PREVIOUS-LAST BASE FIRST-JOURNAL" of a file
+ * in leveld/. False: it is none. */
+LDB_MUST_CHECK bool repl_epoch_read(struct ldb_slice *lines,
+                                    struct repl_epoch *out);
+
 /*
  * The last sequence up to that one which can be an entry's. A database that has
  * begun an epoch and written nothing in it is at the epoch's base: its last

@@ -251,9 +251,7 @@ static enum ldb_status look_at_intent(struct repl_follower *follower,
     *out_is_there = s == LDB_OK;
     if (s == LDB_NOT_FOUND)
         return LDB_OK;
-    if (s == LDB_OK &&
-        (intent.epoch.number > its->number ||
-         (intent.epoch.number == its->number && intent.epoch.id != its->id)))
+    if (s == LDB_OK && repl_rebuild_intent_forbids(&intent, its))
         s = ldb_error_set(
             &why, LDB_PRECONDITION,
             "a rebuild for epoch %" PRIu64 " (%016" PRIx64

@@ -69,7 +69,8 @@ enum ldb_status repl_made_tables_add(struct repl_made_tables *made,
     return LDB_OK;
 }
 
-bool repl_made_tables_name(const struct repl_made_tables *made, uint64_t number)
+bool repl_made_tables_has_number(const struct repl_made_tables *made,
+                                 uint64_t number)
 {
     return is_at(made, find(made, number), number);
 }

@@ -30,8 +30,8 @@ repl_made_tables_add(struct repl_made_tables *made, uint64_t number,
                      uint64_t size, struct ldb_error *err);
 
 /* Of any size. */
-bool repl_made_tables_name(const struct repl_made_tables *made,
-                           uint64_t number);
+bool repl_made_tables_has_number(const struct repl_made_tables *made,
+                                 uint64_t number);
 /* Of that size too. */
 bool repl_made_tables_has(const struct repl_made_tables *made, uint64_t number,
                           uint64_t size);

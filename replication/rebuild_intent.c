@@ -94,28 +94,14 @@ static uint64_t digest_half(const struct ldb_digest *digest, size_t half)
     return value;
 }
 
-/* "epoch NUMBER ID PREVIOUS-LAST BASE FIRST-JOURNAL", as in leveld/epochs. */
-static bool read_epoch(struct ldb_slice *lines, struct repl_epoch *out)
-{
-    struct repl_words words;
-
-    return repl_words_next(lines, &words) &&
-           repl_words_are(&words, "epoch", 6) &&
-           ldb_parse_u64(words.word[1], &out->number) &&
-           repl_parse_hex(words.word[2], 64, &out->id) &&
-           ldb_parse_u64(words.word[3], &out->previous_last) &&
-           ldb_parse_u64(words.word[4], &out->base) &&
-           ldb_parse_u64(words.word[5], &out->first_journal) &&
-           repl_epoch_follows(NULL, out);
-}
-
 static bool parse(struct ldb_slice lines, struct repl_rebuild_intent *out)
 {
     uint64_t is_unknown = 0;
 
     if (!read_phase(&lines, &out->phase) ||
         !read_cluster(&lines, out->cluster_id) ||
-        !read_epoch(&lines, &out->epoch) ||
+        !repl_epoch_read(&lines, &out->epoch) ||
+        !repl_epoch_follows(NULL, &out->epoch) ||
         !read_number(&lines, "unknown", &is_unknown) || is_unknown > 1 ||
         !read_number(&lines, "fork", &out->fork) ||
         out->fork > LDB_SEQUENCE_MAX ||
@@ -181,6 +167,14 @@ enum ldb_status repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
                                            struct ldb_error *err)
 {
     return repl_sidecar_remove(env, dir, REPL_REBUILD_FILE, err);
+}
+
+bool repl_rebuild_intent_forbids(const struct repl_rebuild_intent *intent,
+                                 const struct repl_epoch *epoch)
+{
+    return intent->epoch.number > epoch->number ||
+           (intent->epoch.number == epoch->number &&
+            intent->epoch.id != epoch->id);
 }
 
 enum ldb_status

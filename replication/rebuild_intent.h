@@ -56,6 +56,11 @@ LDB_MUST_CHECK enum ldb_status
 repl_rebuild_intent_remove(struct ldb_env *env, const char *dir,
                            struct ldb_error *err);
 
+/* Whether a leader in that epoch is not to be followed: it is a lower one, or
+ * the same number begun by another. */
+bool repl_rebuild_intent_forbids(const struct repl_rebuild_intent *intent,
+                                 const struct repl_epoch *epoch);
+
 /*
  * Adds to what the node tells of itself the epoch that the rebuild is for, when
  * it is above all in history, and the cluster, when there is none: whoever

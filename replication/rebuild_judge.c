@@ -112,9 +112,7 @@ static enum ldb_status go_on(const struct repl_survey_source *source,
 {
     struct repl_rebuild_intent *intent = &out->intent;
 
-    if (before->epoch.number > intent->epoch.number ||
-        (before->epoch.number == intent->epoch.number &&
-         before->epoch.id != intent->epoch.id))
+    if (repl_rebuild_intent_forbids(before, &intent->epoch))
         return ldb_error_set(err, LDB_PRECONDITION,
                              "a rebuild for epoch %" PRIu64 " (%016" PRIx64
                              ") is under way, the leader is in %" PRIu64

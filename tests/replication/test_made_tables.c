@@ -30,7 +30,7 @@ static void it_finds_those_that_were_added(void **state)
 {
     (void)state;
     assert_false(repl_made_tables_has(&made, 5, 100));
-    assert_false(repl_made_tables_name(&made, 5));
+    assert_false(repl_made_tables_has_number(&made, 5));
     /* Up and down, so that each place in the list is added to. */
     for (uint64_t i = 0; i < 100; i++)
         assert_ldb_ok(repl_made_tables_add(
@@ -42,7 +42,7 @@ static void it_finds_those_that_were_added(void **state)
 
         assert_true(repl_made_tables_has(&made, number, 10 + i));
         assert_false(repl_made_tables_has(&made, number, 11 + i));
-        assert_true(repl_made_tables_name(&made, number));
+        assert_true(repl_made_tables_has_number(&made, number));
         assert_false(repl_made_tables_has(&made, number + 1, 10 + i));
     }
 }
