@@ -316,6 +316,7 @@ struct change_stream {
     struct api_feed feed;
     struct changes_query query; /* its prefix is this struct's */
     struct ldb_change_reader *reader;
+    ldb_sequence until;        /* of lines: what was durable when they began */
     struct api_item_text text; /* being read */
     enum stream_phase phase;
     uint64_t count;
@@ -452,11 +453,18 @@ static enum step begin_item(struct change_stream *s,
     return begin_error(s, LDB_NO_MEMORY, NULL);
 }
 
+/* Lines end, however fast others write meanwhile. */
+static bool is_line_end(const struct change_stream *s)
+{
+    return s->query.form == FORM_LINES &&
+           ldb_change_reader_position(s->reader) >= s->until;
+}
+
 /* All that is durable was looked through. may_wait: nothing is to be sent. */
 static enum step at_end(struct change_stream *s, bool may_wait, bool *out_again)
 {
     *out_again = false;
-    if (s->query.form != FORM_LIVE) {
+    if (s->query.form == FORM_LINES) {
         sync_for_next(s->context);
         return begin_end(s);
     }
@@ -486,6 +494,8 @@ static enum step advance(struct change_stream *s, bool may_wait)
             return begin_end(s);
         if (api_db_gate_is_closing(s->context->gate))
             return begin_closing(s);
+        if (is_line_end(s))
+            return at_end(s, may_wait, &is_again);
         if (scanned > SCAN_BYTES)
             return s->query.form == FORM_LIVE &&
                            api_now_us(s->context) >= s->heartbeat_us
@@ -594,14 +604,14 @@ static void answer_stream(struct api_exchange *x,
         return;
     }
     s->reader = reader;
+    s->until = ldb_durable_position(x->context->db).sequence;
     if (!api_feeds_enter(x->context->feeds, x->context->limits.feeds_max,
                          &s->feed)) {
         stream_destroy(s);
         answer_too_many(x);
         return;
     }
-    api_header_sequence(x, headers,
-                        ldb_durable_position(x->context->db).sequence);
+    api_header_sequence(x, headers, s->until);
     /* The first heartbeat is due at once: it says that the feed stands. */
     s->heartbeat_us = 0;
     api_answer_stream(x, 200, types[query->form], &stream_ops, s);

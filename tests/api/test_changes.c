@@ -277,6 +277,45 @@ static void a_page_looks_through_only_so_much(void **state)
     ldb_buf_release(&value);
 }
 
+/* ---- streams ---- */
+
+/* A stream that a test reads step by step. */
+struct stream {
+    struct fake_request request;
+    struct fake_exchange *fake;
+    struct api_exchange *x;
+};
+
+static void stream_open(struct api_fixture *f, const char *target,
+                        const char *const *headers, struct stream *out)
+{
+    *out = (struct stream){
+        .request = {.method = "GET", .target = target, .headers = headers}};
+    out->fake = fake_exchange_create(&f->context, &out->request);
+    out->x = fake_exchange_get(out->fake);
+    api_exchange_begin(out->x);
+    if (!out->x->response.ready)
+        api_exchange_finish(out->x);
+    assert_int_equal(out->x->response.status, 200);
+}
+
+static void stream_close(struct stream *stream)
+{
+    api_exchange_abandon(stream->x);
+    fake_exchange_destroy(stream->fake);
+}
+
+static int64_t stream_read(struct stream *stream, char *out, size_t size)
+{
+    struct api_response *response = &stream->x->response;
+    int64_t len =
+        response->stream_ops->read(response->stream, (uint8_t *)out, size - 1);
+
+    if (len > 0)
+        out[len] = '\0';
+    return len;
+}
+
 /* ---- lines ---- */
 
 static void lines_go_to_what_is_durable(void **state)
@@ -323,6 +362,29 @@ static void lines_come_in_pieces_of_any_size(void **state)
     fake_answer_release(&whole);
 }
 
+static void lines_end_however_much_comes_meanwhile(void **state)
+{
+    struct api_fixture *f = *state;
+    struct ldb_buf text = LDB_BUF_INIT(4096);
+    struct stream lines;
+    char piece[16];
+    int64_t len;
+
+    write_some(f);
+    stream_open(f, "/v1/changes?since=0", ndjson, &lines);
+    while ((len = stream_read(&lines, piece, sizeof(piece))) > 0) {
+        assert_int_equal(ldb_buf_append(&text, ldb_slice_str(piece)), LDB_OK);
+        put(f, "later", "1");
+    }
+    assert_int_equal(len, 0);
+    assert_ldb_slice(ldb_slice_of_buf(&text),
+                     ldb_slice_str(ITEM_1 "\n" ITEM_2 "\n" ITEM_3 "\n" ITEM_4
+                                          "\n{\"end\":true,\"count\":4,"
+                                          "\"sequence\":4}\n"));
+    stream_close(&lines);
+    ldb_buf_release(&text);
+}
+
 /* ---- the live feed ---- */
 
 #define EVENT_1 "id: 1\nevent: put\ndata: " ITEM_1 "\n\n"
@@ -366,56 +428,19 @@ static void the_last_event_id_wins(void **state)
     expect_problem(f, "/v1/changes", polled, 400, "malformed");
 }
 
-/* A live feed that a test reads step by step. */
-struct live {
-    struct fake_request request;
-    struct fake_exchange *fake;
-    struct api_exchange *x;
-};
-
-static void live_open(struct api_fixture *f, const char *target,
-                      struct live *out)
-{
-    *out = (struct live){
-        .request = {.method = "GET", .target = target, .headers = events}};
-    out->fake = fake_exchange_create(&f->context, &out->request);
-    out->x = fake_exchange_get(out->fake);
-    api_exchange_begin(out->x);
-    if (!out->x->response.ready)
-        api_exchange_finish(out->x);
-    assert_int_equal(out->x->response.status, 200);
-}
-
-static void live_close(struct live *live)
-{
-    api_exchange_abandon(live->x);
-    fake_exchange_destroy(live->fake);
-}
-
-static int64_t live_read(struct live *live, char *out, size_t size)
-{
-    struct api_response *response = &live->x->response;
-    int64_t len =
-        response->stream_ops->read(response->stream, (uint8_t *)out, size - 1);
-
-    if (len > 0)
-        out[len] = '\0';
-    return len;
-}
-
-static void live_expect(struct live *live, const char *text)
+static void live_expect(struct stream *live, const char *text)
 {
     char bytes[4096];
 
-    assert_true(live_read(live, bytes, sizeof(bytes)) > 0);
+    assert_true(stream_read(live, bytes, sizeof(bytes)) > 0);
     assert_string_equal(bytes, text);
 }
 
-static void live_expect_wait(struct live *live)
+static void live_expect_wait(struct stream *live)
 {
     char bytes[4096];
 
-    assert_int_equal(live_read(live, bytes, sizeof(bytes)), API_STREAM_WAIT);
+    assert_int_equal(stream_read(live, bytes, sizeof(bytes)), API_STREAM_WAIT);
 }
 
 #define HEARTBEAT(n)                                                           \
@@ -424,9 +449,9 @@ static void live_expect_wait(struct live *live)
 static void a_live_feed_waits_and_is_woken(void **state)
 {
     struct api_fixture *f = *state;
-    struct live live;
+    struct stream live;
 
-    live_open(f, "/v1/changes?since=0", &live);
+    stream_open(f, "/v1/changes?since=0", events, &live);
     /* It says at once that it stands. */
     live_expect(&live, HEARTBEAT(0));
     live_expect_wait(&live);
@@ -439,16 +464,16 @@ static void a_live_feed_waits_and_is_woken(void **state)
     fake_exchange_wait(live.fake);
     live_expect(&live, "id: 2\nevent: put\ndata: {\"sequence\":2,\"op\":"
                        "\"put\",\"key\":\"z\",\"value\":\"v\"}\n\n");
-    live_close(&live);
+    stream_close(&live);
 }
 
 static void a_silent_feed_tells_how_far_it_is(void **state)
 {
     struct api_fixture *f = *state;
-    struct live live;
+    struct stream live;
 
     f->context.limits.feed_heartbeat_us = 1;
-    live_open(f, "/v1/changes?since=0&prefix=z", &live);
+    stream_open(f, "/v1/changes?since=0&prefix=z", events, &live);
     live_expect(&live, HEARTBEAT(0));
     put(f, "a", "1");
     live_expect(&live, HEARTBEAT(1));
@@ -459,25 +484,25 @@ static void a_silent_feed_tells_how_far_it_is(void **state)
     put(f, "c", "3");
     fake_exchange_wait(live.fake);
     live_expect_wait(&live); /* nothing that matches, and none is due */
-    live_close(&live);
+    stream_close(&live);
 }
 
 static void at_the_stop_a_live_feed_ends(void **state)
 {
     struct api_fixture *f = *state;
-    struct live live;
+    struct stream live;
     char bytes[64];
 
     write_some(f);
-    live_open(f, "/v1/changes?since=4", &live);
+    stream_open(f, "/v1/changes?since=4", events, &live);
     live_expect(&live, HEARTBEAT(4));
     live_expect_wait(&live);
     api_context_drain(&f->context);
     fake_exchange_wait(live.fake);
     live_expect(&live, "id: 4\nevent: end\ndata: {\"end\":true,\"count\":0,"
                        "\"sequence\":4}\n\n");
-    assert_int_equal(live_read(&live, bytes, sizeof(bytes)), 0);
-    live_close(&live);
+    assert_int_equal(stream_read(&live, bytes, sizeof(bytes)), 0);
+    stream_close(&live);
     /* What has an end of its own has it still. */
     expect_body(f, "/v1/changes?since=3", ndjson,
                 ITEM_4 "\n{\"end\":true,\"count\":1,\"sequence\":4}\n");
@@ -487,12 +512,12 @@ static void who_leaves_is_woken_no_more(void **state)
 {
     struct api_fixture *f = *state;
     struct api_feeds_figures figures;
-    struct live live;
+    struct stream live;
 
-    live_open(f, "/v1/changes?since=0", &live);
+    stream_open(f, "/v1/changes?since=0", events, &live);
     live_expect(&live, HEARTBEAT(0));
     live_expect_wait(&live);
-    live_close(&live);
+    stream_close(&live);
     put(f, "a", "1");
     api_feeds_figures(f->context.feeds, &figures);
     assert_int_equal(figures.open, 0);
@@ -502,20 +527,20 @@ static void who_leaves_is_woken_no_more(void **state)
 static void there_are_only_so_many(void **state)
 {
     struct api_fixture *f = *state;
-    struct live first;
-    struct live second;
+    struct stream first;
+    struct stream second;
 
     f->context.limits.feeds_max = 2;
-    live_open(f, "/v1/changes?since=0", &first);
-    live_open(f, "/v1/changes?since=0", &second);
+    stream_open(f, "/v1/changes?since=0", events, &first);
+    stream_open(f, "/v1/changes?since=0", events, &second);
     expect_problem(f, "/v1/changes?since=0", events, 429, "overloaded");
     expect_problem(f, "/v1/changes?since=0", ndjson, 429, "overloaded");
     expect_body(f, "/v1/changes?since=0", NULL,
                 "{\"items\":[],\"sequence\":0}\n");
-    live_close(&first);
+    stream_close(&first);
     expect_body(f, "/v1/changes?since=0", ndjson,
                 "{\"end\":true,\"count\":0,\"sequence\":0}\n");
-    live_close(&second);
+    stream_close(&second);
 }
 
 /* ---- what cannot be given ---- */
@@ -604,20 +629,21 @@ static void what_is_gone_is_told_with_the_oldest(void **state)
 static void a_feed_that_is_too_slow_is_told_in_the_middle(void **state)
 {
     struct api_fixture *f = *state;
-    struct live live;
+    struct stream live;
     char bytes[4096];
 
-    live_open(f, "/v1/changes?since=0", &live);
+    stream_open(f, "/v1/changes?since=0", events, &live);
     live_expect(&live, HEARTBEAT(0));
     write_some(f);
     forget_journals(f);
     put(f, "z", "1");
-    assert_true(live_read(&live, bytes, sizeof(bytes)) > 0);
+    assert_true(stream_read(&live, bytes, sizeof(bytes)) > 0);
     assert_non_null(strstr(bytes, "id: 0\nevent: error\ndata: {\"error\":{"
                                   "\"type\":\"/problems/compacted\""));
     assert_non_null(strstr(bytes, "\"oldest\":4"));
-    assert_int_equal(live_read(&live, bytes, sizeof(bytes)), API_STREAM_FAILED);
-    live_close(&live);
+    assert_int_equal(stream_read(&live, bytes, sizeof(bytes)),
+                     API_STREAM_FAILED);
+    stream_close(&live);
 }
 
 static void a_read_only_node_has_no_changes(void **state)
@@ -702,6 +728,7 @@ int main(void)
         TEST(a_page_looks_through_only_so_much),
         TEST(lines_go_to_what_is_durable),
         TEST(lines_come_in_pieces_of_any_size),
+        TEST(lines_end_however_much_comes_meanwhile),
         TEST(a_live_feed_ends_at_its_limit),
         TEST(the_last_event_id_wins),
         TEST(a_live_feed_waits_and_is_woken),
