@@ -2,7 +2,7 @@
 
 #include <isa-l/crc.h>
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <immintrin.h>
 #endif
 
 #include "storage/base/writer.h"
@@ -17,6 +17,19 @@
  * CRC-32C is in them, so both are done in ldb_crc32c_extend().
  */
 #define SHORT_MAX 255
+
+/*
+ * With AVX-512 libisal 2.30 returns with the vector registers' upper halves in
+ * use. Until they are cleared each change between SSE instructions (ours) and
+ * AVX ones (memcpy's) costs some 70 cycles on processors since Ice Lake: a
+ * range of 100 took twice as long.
+ */
+#if defined(__x86_64__)
+LDB_TARGET("avx") static void clear_upper_halves(void)
+{
+    _mm256_zeroupper();
+}
+#endif
 
 /* crc32_iscsi() takes an int. */
 #define PIECE_MAX ((size_t)1 << 30)
@@ -34,6 +47,10 @@ static uint32_t extend_long(uint32_t state, struct ldb_slice bytes)
         p += piece;
         left -= piece;
     }
+#if defined(__x86_64__)
+    if (LDB_CPU_HAS("avx"))
+        clear_upper_halves();
+#endif
     return state;
 }
 

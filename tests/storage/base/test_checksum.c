@@ -1,5 +1,10 @@
 #include "storage/base/checksum.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 #include "tests/support/assert_ldb.h"
 #include "tests/support/bytes.h"
 
@@ -84,6 +89,50 @@ static void extending_equals_one_pass_at_every_cut(void **state)
     }
 }
 
+#if defined(__x86_64__)
+#define XINUSE_AVX (UINT64_C(1) << 2)
+
+LDB_TARGET("avx") static void clear_upper_halves(void)
+{
+    _mm256_zeroupper();
+}
+
+LDB_TARGET("xsave") static bool are_upper_halves_in_use(void)
+{
+    return ((uint64_t)_xgetbv(1) & XINUSE_AVX) != 0;
+}
+
+/* Whether the processor tells: XGETBV of 1, and no state that always counts. */
+static bool knows_upper_halves(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    if (!LDB_CPU_HAS("avx") ||
+        !__get_cpuid_count(13, 1, &eax, &ebx, &ecx, &edx))
+        return false;
+    if ((eax & 4) == 0)
+        return false;
+    clear_upper_halves();
+    return !are_upper_halves_in_use();
+}
+
+/* What comes after it is not slowed down. */
+static void the_vector_registers_upper_halves_are_clear_afterwards(void **state)
+{
+    static uint8_t bytes[4096];
+
+    (void)state;
+    if (!knows_upper_halves()) {
+        print_message("skipped: the processor does not tell\n");
+        skip();
+    }
+    for (size_t len = 1; len <= sizeof(bytes); len *= 2) {
+        (void)ldb_crc32c(ldb_slice_make(bytes, len));
+        assert_false(are_upper_halves_in_use());
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +140,10 @@ int main(void)
         cmocka_unit_test(masking_is_the_formats),
         cmocka_unit_test(every_length_and_alignment_agrees_with_the_definition),
         cmocka_unit_test(extending_equals_one_pass_at_every_cut),
+#if defined(__x86_64__)
+        cmocka_unit_test(
+            the_vector_registers_upper_halves_are_clear_afterwards),
+#endif
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
