@@ -24,9 +24,10 @@ set(LEVELD_LONG_TESTS "^(e2e|interop|fault|crash|property|sim)/")
 # These begin first, so that none is left to run alone at the end: all that may
 # be long, and of them, by seconds measured in dev, the longest.
 set(LEVELD_LONGEST_TESTS
-    fault/test_fail_each_allocation crash/test_crash_states e2e/test_bytes
-    fault/test_fail_each_call e2e/test_hostile_http e2e/test_slow_clients
-    interop/test_profiles e2e/test_kill interop/test_repair)
+    e2e/test_cuts fault/test_fail_each_allocation crash/test_crash_states
+    e2e/test_bytes fault/test_fail_each_call e2e/test_hostile_http
+    e2e/test_slow_clients interop/test_profiles e2e/test_kill
+    interop/test_repair)
 
 function(set_length name)
     if(name MATCHES "${LEVELD_LONG_TESTS}")
