@@ -453,21 +453,25 @@ static enum step begin_item(struct change_stream *s,
     return begin_error(s, LDB_NO_MEMORY, NULL);
 }
 
-/* Lines end, however fast others write meanwhile. */
-static bool is_line_end(const struct change_stream *s)
+/* Lines are to end, however fast others write meanwhile. */
+static bool is_end_of_lines(const struct change_stream *s)
 {
     return s->query.form == FORM_LINES &&
            ldb_change_reader_position(s->reader) >= s->until;
+}
+
+static enum step end_lines(struct change_stream *s)
+{
+    sync_for_next(s->context);
+    return begin_end(s);
 }
 
 /* All that is durable was looked through. may_wait: nothing is to be sent. */
 static enum step at_end(struct change_stream *s, bool may_wait, bool *out_again)
 {
     *out_again = false;
-    if (s->query.form == FORM_LINES) {
-        sync_for_next(s->context);
-        return begin_end(s);
-    }
+    if (s->query.form == FORM_LINES)
+        return end_lines(s);
     if (!may_wait)
         return STEP_WAIT;
     if (api_now_us(s->context) >= s->heartbeat_us)
@@ -494,8 +498,8 @@ static enum step advance(struct change_stream *s, bool may_wait)
             return begin_end(s);
         if (api_db_gate_is_closing(s->context->gate))
             return begin_closing(s);
-        if (is_line_end(s))
-            return at_end(s, may_wait, &is_again);
+        if (is_end_of_lines(s))
+            return end_lines(s);
         if (scanned > SCAN_BYTES)
             return s->query.form == FORM_LIVE &&
                            api_now_us(s->context) >= s->heartbeat_us
