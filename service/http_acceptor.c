@@ -151,6 +151,7 @@ struct acceptor {
     struct svc_http_server *server;
     struct refused refused[REFUSED_MAX];
     size_t oldest;
+    struct svc_placement placement;
 };
 
 static uint64_t now_us(const struct acceptor *acceptor)
@@ -236,13 +237,44 @@ static bool keeps_refused(const struct acceptor *acceptor)
 
 /* ---- accepting ---- */
 
+/* Both ends have one address: the client is on this machine. */
+static bool is_from_here(int fd, const struct sockaddr_storage *peer)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t len = sizeof own;
+
+    if (getsockname(fd, (struct sockaddr *)&own, &len) != 0 ||
+        own.ss_family != peer->ss_family)
+        return false;
+    if (own.ss_family == AF_INET)
+        return ((const struct sockaddr_in *)&own)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *)peer)->sin_addr.s_addr;
+    return memcmp(&((const struct sockaddr_in6 *)&own)->sin6_addr,
+                  &((const struct sockaddr_in6 *)peer)->sin6_addr,
+                  sizeof(struct in6_addr)) == 0;
+}
+
+/* The processor by which a client of this machine came; -1: of another one. */
+static int cpu_of(int fd, const struct sockaddr_storage *peer)
+{
+    int cpu = -1;
+    socklen_t len = sizeof cpu;
+
+    if (!is_from_here(fd, peer) ||
+        getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &len) != 0)
+        return -1;
+    return cpu;
+}
+
 /* False: nothing more can be taken now. */
 static bool accept_one(struct acceptor *acceptor, bool *out_none)
 {
     struct svc_http_server *server = acceptor->server;
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
     struct ldb_error err = {0};
-    int fd =
-        accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(server->listen_fd, (struct sockaddr *)&peer, &len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
@@ -258,7 +290,10 @@ static bool accept_one(struct acceptor *acceptor, bool *out_none)
         refuse(acceptor, fd);
         return true;
     }
-    return svc_http_server_add(server, fd, &err) == LDB_OK;
+    return svc_loop_add(svc_placement_choose(&acceptor->placement,
+                                             cpu_of(fd, &peer),
+                                             now_us(acceptor)),
+                        fd, &err) == LDB_OK;
 }
 
 static bool accept_some(struct acceptor *acceptor)
@@ -278,7 +313,8 @@ static bool accept_some(struct acceptor *acceptor)
  */
 static void run_acceptor(void *context)
 {
-    struct acceptor acceptor = {.server = context};
+    struct acceptor acceptor = {.server = context,
+                                .placement = {.server = context}};
     struct pollfd fds[2] = {
         {.fd = acceptor.server->accept_stop_fd, .events = POLLIN},
         {.fd = acceptor.server->listen_fd, .events = POLLIN},

@@ -172,7 +172,17 @@ struct svc_http_server {
 /* Makes the loop's thread look again soon; any thread. */
 void svc_loop_signal(struct svc_loop *loop);
 
+/* Connections given to it, or to all, and not yet closed; any thread. */
+uint64_t svc_loop_connections(const struct svc_loop *loop);
 uint64_t svc_server_connections(const struct svc_http_server *server);
+
+/* The loop with the fewest. */
+struct svc_loop *svc_server_fewest(struct svc_http_server *server);
+
+/* Serves a connected stream socket, which it takes over also on failure; any
+ * thread. Errors: NO_MEMORY. */
+LDB_MUST_CHECK enum ldb_status svc_loop_add(struct svc_loop *loop, int socket,
+                                            struct ldb_error *err);
 
 /* ---- http_acceptor.c ---- */
 
@@ -184,6 +194,29 @@ LDB_MUST_CHECK enum ldb_status
 svc_acceptor_start(struct svc_http_server *server, struct ldb_error *err);
 /* Ends it; new connections are refused from now on. */
 void svc_acceptor_stop(struct svc_http_server *server);
+
+/* ---- http_placement.c: which loop serves a new connection ---- */
+
+/* Processors whose runs are told apart; chosen. */
+#define SVC_PLACEMENT_RUNS 64
+
+/* Connections that came by one processor in a row. */
+struct svc_run {
+    struct svc_loop *loop;
+    unsigned left; /* more that may join it; 0: there is no run */
+    uint64_t last_us;
+};
+
+/* The acceptor's thread. Zeroed, with server: nothing came yet. */
+struct svc_placement {
+    struct svc_http_server *server;
+    struct svc_run runs[SVC_PLACEMENT_RUNS];
+};
+
+/* The loop for a connection from this machine, which came by this processor
+ * now; cpu negative: from elsewhere. */
+struct svc_loop *svc_placement_choose(struct svc_placement *placement, int cpu,
+                                      uint64_t now_us);
 
 /* ---- http_watch.c: what is too slow is cut ---- */
 

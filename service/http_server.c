@@ -322,13 +322,17 @@ enum ldb_status svc_http_server_start(const struct svc_http_options *options,
 
 /* ---- running ---- */
 
+uint64_t svc_loop_connections(const struct svc_loop *loop)
+{
+    return atomic_load_explicit(&loop->connections, memory_order_relaxed);
+}
+
 uint64_t svc_server_connections(const struct svc_http_server *server)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < server->loop_count; i++)
-        sum += atomic_load_explicit(&server->loops[i].connections,
-                                    memory_order_relaxed);
+        sum += svc_loop_connections(&server->loops[i]);
     return sum;
 }
 
@@ -337,15 +341,13 @@ uint16_t svc_http_server_port(const struct svc_http_server *server)
     return server->port;
 }
 
-/* The loop with the fewest connections. */
-static struct svc_loop *choose_loop(struct svc_http_server *server)
+struct svc_loop *svc_server_fewest(struct svc_http_server *server)
 {
     struct svc_loop *best = &server->loops[0];
     uint64_t least = UINT64_MAX;
 
     for (unsigned i = 0; i < server->loop_count; i++) {
-        uint64_t own = atomic_load_explicit(&server->loops[i].connections,
-                                            memory_order_relaxed);
+        uint64_t own = svc_loop_connections(&server->loops[i]);
 
         if (own < least) {
             least = own;
@@ -355,10 +357,9 @@ static struct svc_loop *choose_loop(struct svc_http_server *server)
     return best;
 }
 
-enum ldb_status svc_http_server_add(struct svc_http_server *server, int socket,
-                                    struct ldb_error *err)
+enum ldb_status svc_loop_add(struct svc_loop *loop, int socket,
+                             struct ldb_error *err)
 {
-    struct svc_loop *loop = choose_loop(server);
     enum ldb_status s = LDB_OK;
 
     ldb_mutex_lock(&loop->add_mu);
@@ -385,6 +386,12 @@ enum ldb_status svc_http_server_add(struct svc_http_server *server, int socket,
                               memory_order_relaxed);
     svc_loop_signal(loop);
     return LDB_OK;
+}
+
+enum ldb_status svc_http_server_add(struct svc_http_server *server, int socket,
+                                    struct ldb_error *err)
+{
+    return svc_loop_add(svc_server_fewest(server), socket, err);
 }
 
 static void enter_phase(struct svc_http_server *server,
@@ -468,8 +475,7 @@ void svc_http_server_figures(const struct svc_http_server *server,
     for (unsigned i = 0; i < server->loop_count; i++) {
         const struct svc_loop *loop = &server->loops[i];
 
-        out->connections +=
-            atomic_load_explicit(&loop->connections, memory_order_relaxed);
+        out->connections += svc_loop_connections(loop);
         out->connections_total += atomic_load_explicit(&loop->connections_total,
                                                        memory_order_relaxed);
     }

@@ -1,7 +1,7 @@
 /*
  * The HTTP side of the service on libmicrohttpd: threads of our own that run
  * one daemon each ("loops"). One more thread accepts connections and gives
- * each to the loop that has the fewest; sockets can be handed in too
+ * each to a loop (http_placement.c: to which); sockets can be handed in too
  * (http_pipe.h). Only the http_*.c files know the library.
  *
  * A loop never blocks on a sync, a stall or a reader: an exchange that waits
