@@ -382,6 +382,10 @@ enum api_unit {
       "Bytes in the block cache.")                                             \
     X(BLOCK_CACHE_CAPACITY, "leveld_block_cache_capacity_bytes", GAUGE,        \
       AS_IT_IS, "Bytes that the block cache may hold.")                        \
+    X(ROW_CACHE, "leveld_row_cache_bytes", GAUGE, AS_IT_IS,                    \
+      "Bytes in the row cache.")                                               \
+    X(ROW_CACHE_CAPACITY, "leveld_row_cache_capacity_bytes", GAUGE, AS_IT_IS,  \
+      "Bytes that the row cache may hold.")                                    \
     X(OPEN_TABLES, "leveld_open_tables", GAUGE, AS_IT_IS,                      \
       "Tables that are open.")                                                 \
     X(OPEN_TABLES_MAX, "leveld_open_tables_max", GAUGE, AS_IT_IS,              \

@@ -170,6 +170,14 @@ static const struct api_figure figures_table[] = {
         NULL),
     ROW("engine.caches.block", "capacity_bytes",
         stats.block_cache_capacity_bytes, BLOCK_CACHE_CAPACITY, NULL),
+    ROW("engine.caches.row", "hits", stats.row_cache_hits, CACHE_HITS,
+        "cache=\"row\""),
+    ROW("engine.caches.row", "misses", stats.row_cache_misses, CACHE_MISSES,
+        "cache=\"row\""),
+    ROW("engine.caches.row", "hit_rate", row_hit_rate, NONE, NULL),
+    ROW("engine.caches.row", "bytes", stats.row_cache_bytes, ROW_CACHE, NULL),
+    ROW("engine.caches.row", "capacity_bytes", stats.row_cache_capacity_bytes,
+        ROW_CACHE_CAPACITY, NULL),
     ROW("engine.caches.table", "hits", stats.table_cache_hits, CACHE_HITS,
         "cache=\"table\""),
     ROW("engine.caches.table", "misses", stats.table_cache_misses, CACHE_MISSES,
@@ -478,6 +486,8 @@ static void gather_engine(const struct api_context *context,
     out->write_amplification = write_amplification(stats);
     out->block_hit_rate =
         hit_rate(stats->block_cache_hits, stats->block_cache_misses);
+    out->row_hit_rate =
+        hit_rate(stats->row_cache_hits, stats->row_cache_misses);
     out->table_hit_rate =
         hit_rate(stats->table_cache_hits, stats->table_cache_misses);
 }

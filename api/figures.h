@@ -46,6 +46,7 @@ struct api_figures {
     uint64_t table_bytes; /* of all levels */
     double write_amplification;
     double block_hit_rate;
+    double row_hit_rate;
     double table_hit_rate;
 
     struct api_feeds_figures feeds;

@@ -174,6 +174,8 @@ static const struct option options[] = {
           "memtables that may wait for their flush"),
     BYTES("block-cache", "LEVELD_BLOCK_CACHE", block_cache_bytes, "8MiB", KIB,
           TIB, "cache of table blocks"),
+    BYTES("row-cache", "LEVELD_ROW_CACHE", row_cache_bytes, "16MiB", 0, TIB,
+          "cache of small values by key, as they were read; 0: none"),
     COUNT("open-tables", "LEVELD_OPEN_TABLES", open_tables_max, "500", 16,
           1000000, "table files kept open"),
     COUNT("bloom-bits", "LEVELD_BLOOM_BITS", bloom_bits, "10", 0, 64,

@@ -80,6 +80,7 @@ struct svc_config {
     uint64_t write_buffer_bytes;
     uint64_t immutable_memtables_max;
     uint64_t block_cache_bytes;
+    uint64_t row_cache_bytes; /* 0: none */
     uint64_t open_tables_max;
     uint64_t bloom_bits;
     uint64_t table_bytes;

@@ -20,6 +20,7 @@ void svc_engine_options(const struct svc_config *config, struct ldb_env *env,
     out->compaction_threads = (unsigned)config->compaction_threads;
     out->block_bytes = (size_t)config->block_bytes;
     out->block_cache_bytes = (size_t)config->block_cache_bytes;
+    out->row_cache_bytes = (size_t)config->row_cache_bytes;
     out->open_tables_max = (unsigned)config->open_tables_max;
     out->l0_compaction_trigger = (unsigned)config->l0_compaction_trigger;
     out->l0_slowdown_trigger = (unsigned)config->l0_slowdown_trigger;

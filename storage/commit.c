@@ -327,20 +327,22 @@ static void sync_failed(struct commit *c, struct ldb_commit_group *group,
 
 /* ---- the steps ---- */
 
-/* len: the journal's, with the group. */
-static void publish(struct commit *c, uint64_t len)
+void ldb_commit_publish(struct ldb_db *db, struct ldb_memtable_node *first,
+                        const struct ldb_memtable_node *last,
+                        ldb_sequence sequence)
 {
-    struct ldb_memtable *mem = c->db->mem;
     struct ldb_memtable_node *next;
 
-    for (struct ldb_memtable_node *n = c->first; n != NULL; n = next) {
-        next = n == c->last ? NULL : ldb_memtable_node_chained(n);
-        ldb_memtable_link(mem, n);
+    for (struct ldb_memtable_node *n = first; n != NULL; n = next) {
+        next = n == last ? NULL : ldb_memtable_node_chained(n);
+        if (db->rows != NULL)
+            ldb_row_cache_note_write(
+                db->rows, ldb_internal_user_key(ldb_memtable_node_key(n)),
+                sequence);
+        ldb_memtable_link(db->mem, n);
     }
-    /* Release: pairs with ldb_db_view(). */
-    atomic_store_explicit(&c->db->last_sequence, c->next - 1,
-                          memory_order_release);
-    ldb_position_move(&c->db->written, len, c->next - 1);
+    /* Release: pairs with ldb_db_view(), and with gets of rows. */
+    atomic_store_explicit(&db->last_sequence, sequence, memory_order_release);
 }
 
 static void count_group(struct commit *c, const struct ldb_commit_group *group,
@@ -414,7 +416,8 @@ void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group)
     if (s == LDB_OK) {
         uint64_t len = ldb_journal_writer_flushed_len(db->journal);
 
-        publish(&c, len);
+        ldb_commit_publish(db, c.first, c.last, c.next - 1);
+        ldb_position_move(&db->written, len, c.next - 1);
         count_group(&c, group, c.next - 1 - db->last_assigned, len);
         if (group->sync)
             ldb_journal_sync_end_group(db);

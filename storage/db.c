@@ -75,6 +75,7 @@ static void destroy(struct ldb_db *db)
     drop_memory(db);
     ldb_version_set_destroy(db->versions);
     ldb_table_cache_destroy(db->tables);
+    ldb_row_cache_destroy(db->rows);
     if (db->owns_block_cache)
         ldb_block_cache_destroy(db->block_cache);
     ldb_retained_destroy(db->retained);
@@ -154,6 +155,10 @@ static enum ldb_status create_caches(struct ldb_db *db, struct ldb_error *err)
         s = ldb_block_cache_create(o->block_cache_bytes, err, &db->block_cache);
         db->owns_block_cache = s == LDB_OK;
     }
+    /* Rows are found by their keys' bytes. */
+    if (s == LDB_OK && o->row_cache_bytes > 0 &&
+        o->comparator == ldb_comparator_bytewise())
+        s = ldb_row_cache_create(o->row_cache_bytes, err, &db->rows);
     if (s != LDB_OK)
         return s;
     set_table_options(db);
@@ -536,7 +541,12 @@ enum ldb_status ldb_reopen(struct ldb_db *db, struct ldb_recovery *recovery,
         s = cut_journal(db, &why);
     if (s == LDB_OK) {
         close_journal(db);
+        /* What was not synced goes, under the same sequences. */
+        if (db->rows != NULL)
+            ldb_row_cache_change_begin(db->rows);
         s = replay_again(db, &found, &why, &old);
+        if (db->rows != NULL)
+            ldb_row_cache_change_end(db->rows);
     }
     if (s == LDB_OK) {
         ldb_obsolete_journals_sweep(db);

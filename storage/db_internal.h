@@ -24,6 +24,7 @@
 #include "storage/journal/write_batch.h"
 #include "storage/memtable.h"
 #include "storage/retained.h"
+#include "storage/row_cache.h"
 #include "storage/table/table_builder.h"
 #include "storage/version/file_names.h"
 #include "storage/version/version_set.h"
@@ -131,9 +132,9 @@ struct ldb_level_counters { /* guarded by ldb_db.mu */
 /*
  * Locking.
  * Constant after ldb_open(): options, env, dir, limits, table_options,
- *   block_cache, tables, log, lock, retained, versions and twin (the
+ *   block_cache, tables, rows, log, lock, retained, versions and twin (the
  *   pointers), thread handles.
- * Own synchronisation: block_cache, tables, log, retained, view_slots.
+ * Own synchronisation: block_cache, tables, rows, log, retained, view_slots.
  * Atomics: last_sequence (release by the leader after linking, acquire by
  *   readers), lead (write_queue.c), is_pressed, obsolete_pending, closing,
  *   sample_left, counters, written, durable, watchers, sync_due_us
@@ -158,7 +159,8 @@ struct ldb_db {
     struct ldb_block_cache *block_cache;
     bool owns_block_cache;
     struct ldb_table_cache *tables;
-    struct ldb_log *log; /* NULL: read-only */
+    struct ldb_row_cache *rows; /* NULL: none */
+    struct ldb_log *log;        /* NULL: read-only */
     struct ldb_file_lock *lock;
     struct ldb_version_set *versions;
     struct ldb_twin *twin; /* NULL: writes are its own (twin_internal.h) */
@@ -444,6 +446,15 @@ struct ldb_commit_group {
  * leader's.
  */
 void ldb_commit_group_run(struct ldb_db *db, struct ldb_commit_group *group);
+
+/*
+ * Links the prepared nodes from first to last (NULL: none) into the memtable,
+ * and makes them visible: sequence, the last of them, is what readers see from
+ * now on. The leader's.
+ */
+void ldb_commit_publish(struct ldb_db *db, struct ldb_memtable_node *first,
+                        const struct ldb_memtable_node *last,
+                        ldb_sequence sequence);
 
 /* ---- folder_names.c ---- */
 

@@ -95,14 +95,19 @@ static void fill_retained(struct ldb_db *db, struct ldb_stats *out)
 void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
 {
     struct ldb_cache_stats blocks = {0};
+    struct ldb_row_cache_stats rows = {0};
     struct ldb_table_cache_stats tables;
+    struct ldb_get_counts gets;
 
     *out = (struct ldb_stats){
         .last_sequence = ldb_last_sequence(db),
         .durable_sequence = ldb_durable_position(db).sequence,
     };
     fill_counters(&db->counters, out);
-    out->gets = ldb_view_slots_gets(&db->view_slots);
+    ldb_view_slots_counts(&db->view_slots, &gets);
+    out->gets = gets.gets;
+    out->row_cache_hits = gets.row_hits;
+    out->row_cache_misses = gets.row_misses;
     ldb_mutex_lock(&db->queue_mu);
     out->queue_writes = db->queue_writes;
     out->queue_bytes = db->queue_bytes;
@@ -116,6 +121,10 @@ void ldb_stats(struct ldb_db *db, struct ldb_stats *out)
     out->block_cache_misses = blocks.misses;
     out->block_cache_bytes = blocks.used_bytes;
     out->block_cache_capacity_bytes = blocks.capacity_bytes;
+    if (db->rows != NULL)
+        ldb_row_cache_stats(db->rows, &rows);
+    out->row_cache_bytes = rows.used_bytes;
+    out->row_cache_capacity_bytes = rows.capacity_bytes;
     ldb_table_cache_stats(db->tables, &tables);
     out->open_tables = tables.open_tables;
     out->open_tables_max = tables.capacity_tables;

@@ -106,19 +106,70 @@ enum ldb_status ldb_read_get(struct ldb_db *db, const struct ldb_read *read,
     return LDB_OK;
 }
 
+/* Rows hold what is newest, without a checksum to verify. */
+static bool can_use_rows(const struct ldb_db *db,
+                         const struct ldb_read_options *options)
+{
+    return db->rows != NULL && (options == NULL || (options->snapshot == NULL &&
+                                                    options->checksums != 1 &&
+                                                    options->damage == 0));
+}
+
+static bool get_row(struct ldb_db *db, struct ldb_slice key,
+                    struct ldb_buf *out_value, ldb_sequence *out_sequence,
+                    ldb_sequence *out_seen, struct ldb_row_hint *out_hint)
+{
+    ldb_sequence published =
+        atomic_load_explicit(&db->last_sequence, memory_order_acquire);
+    bool is_hit = ldb_row_cache_get(db->rows, key, published, out_value,
+                                    out_sequence, out_seen, out_hint);
+
+    ldb_view_slots_count_row(&db->view_slots, is_hit);
+    return is_hit;
+}
+
+/* From the view; what is found becomes a row, where there is a hint. */
+static enum ldb_status get_from_view(struct ldb_db *db, struct ldb_slice key,
+                                     const struct ldb_read_options *options,
+                                     const struct ldb_row_hint *hint,
+                                     struct ldb_error *err,
+                                     struct ldb_buf *out_value,
+                                     ldb_sequence *out_sequence,
+                                     ldb_sequence *out_seen)
+{
+    struct ldb_read read;
+    enum ldb_status s;
+
+    ldb_read_begin_short(db, options, &read);
+    s = ldb_read_get(db, &read, key, err, out_value, out_sequence);
+    if (s == LDB_OK || s == LDB_NOT_FOUND)
+        *out_seen = read.sequence;
+    if (s == LDB_OK && hint != NULL && out_value != NULL &&
+        read.table.fill_cache && !read.table.skip_damage)
+        ldb_row_cache_put(db->rows, *hint, key, ldb_slice_of_buf(out_value),
+                          *out_sequence, read.sequence);
+    ldb_read_end(db, &read);
+    return s;
+}
+
 enum ldb_status ldb_get(struct ldb_db *db, struct ldb_slice key,
                         const struct ldb_read_options *options,
                         struct ldb_error *err, struct ldb_buf *out_value,
                         ldb_sequence *out_sequence, ldb_sequence *out_seen)
 {
-    struct ldb_read read;
-    enum ldb_status s;
+    bool uses_rows = can_use_rows(db, options);
+    struct ldb_row_hint hint;
+    ldb_sequence sequence = 0;
+    ldb_sequence seen = 0;
+    enum ldb_status s = LDB_OK;
 
     ldb_view_slots_count_get(&db->view_slots);
-    ldb_read_begin_short(db, options, &read);
-    s = ldb_read_get(db, &read, key, err, out_value, out_sequence);
+    if (!uses_rows || !get_row(db, key, out_value, &sequence, &seen, &hint))
+        s = get_from_view(db, key, options, uses_rows ? &hint : NULL, err,
+                          out_value, &sequence, &seen);
+    if (s == LDB_OK && out_sequence != NULL)
+        *out_sequence = sequence;
     if (out_seen != NULL && (s == LDB_OK || s == LDB_NOT_FOUND))
-        *out_seen = read.sequence;
-    ldb_read_end(db, &read);
+        *out_seen = seen;
     return s;
 }

@@ -374,15 +374,7 @@ static enum ldb_status prepare_batch(struct ldb_db *db, struct ldb_slice record,
 
 static void publish(struct ldb_db *db, const struct nodes *nodes)
 {
-    struct ldb_memtable_node *next;
-
-    for (struct ldb_memtable_node *n = nodes->first; n != NULL; n = next) {
-        next = n == nodes->last ? NULL : ldb_memtable_node_chained(n);
-        ldb_memtable_link(db->mem, n);
-    }
-    /* Release: pairs with ldb_db_view(). */
-    atomic_store_explicit(&db->last_sequence, db->last_assigned,
-                          memory_order_release);
+    ldb_commit_publish(db, nodes->first, nodes->last, db->last_assigned);
     ldb_count_alone(&db->counters.operations, nodes->count);
     ldb_count_alone(&db->counters.user_bytes, nodes->user_bytes);
 }

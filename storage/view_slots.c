@@ -96,12 +96,25 @@ void ldb_view_slots_count_get(struct ldb_view_slots *slots)
                               memory_order_relaxed);
 }
 
-uint64_t ldb_view_slots_gets(const struct ldb_view_slots *slots)
+void ldb_view_slots_count_row(struct ldb_view_slots *slots, bool is_hit)
 {
-    uint64_t sum = 0;
+    struct ldb_view_slot *slot = slot_of_thread(slots);
 
-    for (size_t i = 0; i < LDB_VIEW_SLOT_COUNT; i++)
-        sum +=
-            atomic_load_explicit(&slots->slots[i].gets, memory_order_relaxed);
-    return sum;
+    atomic_fetch_add_explicit(is_hit ? &slot->row_hits : &slot->row_misses, 1,
+                              memory_order_relaxed);
+}
+
+void ldb_view_slots_counts(const struct ldb_view_slots *slots,
+                           struct ldb_get_counts *out)
+{
+    *out = (struct ldb_get_counts){0};
+    for (size_t i = 0; i < LDB_VIEW_SLOT_COUNT; i++) {
+        const struct ldb_view_slot *slot = &slots->slots[i];
+
+        out->gets += atomic_load_explicit(&slot->gets, memory_order_relaxed);
+        out->row_hits +=
+            atomic_load_explicit(&slot->row_hits, memory_order_relaxed);
+        out->row_misses +=
+            atomic_load_explicit(&slot->row_misses, memory_order_relaxed);
+    }
 }

@@ -46,7 +46,9 @@
 struct ldb_view_slot {
     _Atomic(uintptr_t) state; /* 0, a view, or a hold's address + 1 */
     _Atomic(uint64_t) gets;   /* of the threads whose slot it is */
-    uint8_t padding[LDB_VIEW_SLOT_SIZE - 2 * sizeof(uint64_t)];
+    _Atomic(uint64_t) row_hits;
+    _Atomic(uint64_t) row_misses;
+    uint8_t padding[LDB_VIEW_SLOT_SIZE - 4 * sizeof(uint64_t)];
 };
 
 /* Zeroed: all are empty. */
@@ -77,8 +79,17 @@ bool ldb_view_slots_park(struct ldb_view_hold *hold);
  * the caller has one on each view that was installed. */
 void ldb_view_slots_sweep(struct ldb_view_slots *slots);
 
-/* Counts a get of this thread; and the gets of all. */
+struct ldb_get_counts {
+    uint64_t gets;
+    uint64_t row_hits; /* of the row cache */
+    uint64_t row_misses;
+};
+
+/* Counts a get of this thread, and what its look at the rows found; and what
+ * all have counted. */
 void ldb_view_slots_count_get(struct ldb_view_slots *slots);
-uint64_t ldb_view_slots_gets(const struct ldb_view_slots *slots);
+void ldb_view_slots_count_row(struct ldb_view_slots *slots, bool is_hit);
+void ldb_view_slots_counts(const struct ldb_view_slots *slots,
+                           struct ldb_get_counts *out);
 
 #endif

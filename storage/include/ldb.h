@@ -117,6 +117,11 @@ struct ldb_options {
     bool compress;
     /* Bytes of the block cache. Default 8 MiB. [BlockCacheCapacity] */
     size_t block_cache_bytes;
+    /* Bytes of the row cache: keys with their newest values, as gets without
+     * a snapshot found them, for the next one. Of up to 160 bytes, key and
+     * value; bytewise order alone. Each write notes its keys there, which costs
+     * a cache miss. Default 0: none. */
+    size_t row_cache_bytes;
     /* Keep no block. [DisableBlockCache, NoCacher] */
     bool disable_block_cache;
     /* A cache shared with other databases, or NULL. Borrowed until close. */
@@ -762,6 +767,10 @@ struct ldb_stats {
     uint64_t block_cache_misses;
     size_t block_cache_bytes;
     size_t block_cache_capacity_bytes;
+    uint64_t row_cache_hits; /* gets that it answered, or could have */
+    uint64_t row_cache_misses;
+    size_t row_cache_bytes;
+    size_t row_cache_capacity_bytes;
     size_t open_tables;
     size_t open_tables_max;
     size_t table_memory_bytes; /* pinned index and filter blocks */

@@ -68,6 +68,7 @@ static void choose_options(struct world *w)
     static const uint64_t restarts[] = {1, 2, 16, 128};
     static const uint64_t blooms[] = {0, 1, 10, 30};
     static const uint64_t caches[] = {4 << 10, 64 << 10, 8 << 20};
+    static const uint64_t rows[] = {0, 1, 16 << 10};
     static const uint64_t open_tables[] = {16, 64, 500};
 
     ldb_options_init(&w->options);
@@ -82,6 +83,7 @@ static void choose_options(struct world *w)
     w->options.journal =
         next_random(w) % 2 == 0 ? LDB_JOURNAL_MAPPED : LDB_JOURNAL_APPENDED;
     w->options.block_cache_bytes = (size_t)one_of(w, caches, 3);
+    w->options.row_cache_bytes = (size_t)one_of(w, rows, 3);
     w->options.open_tables_max = (unsigned)one_of(w, open_tables, 3);
     w->options.manifest_rotate_bytes = next_random(w) % 2 == 0 ? 2 << 10 : 0;
     w->options.level1_bytes = 32 << 10;

@@ -57,6 +57,7 @@ static void each_flag_moves_its_field(void **state)
         ROW("--compaction-threads=3", compaction_threads, 3),
         ROW("--block-size=1KiB", block_bytes, 1 << 10),
         ROW("--block-cache=1MiB", block_cache_bytes, 1 << 20),
+        ROW("--row-cache=0", row_cache_bytes, 0),
         ROW("--open-tables=17", open_tables_max, 17),
         ROW("--l0-compaction=3", l0_compaction_trigger, 3),
         ROW("--l0-slowdown=9", l0_slowdown_trigger, 9),

@@ -222,10 +222,180 @@ static void cursors_ask_for_it_too(void **state)
     db_fixture_assert_value(f, "b", "1");
 }
 
+/* ---- the row cache ---- */
+
+static int setup_with_rows(void **state)
+{
+    struct db_fixture *f;
+    int failed = db_fixture_setup(state);
+
+    f = *state;
+    f->options.row_cache_bytes = 1 << 20;
+    db_fixture_reopen(f);
+    return failed;
+}
+
+/* Hits of the row cache since the last call. */
+static uint64_t take_hits(struct db_fixture *f)
+{
+    static uint64_t before;
+    struct ldb_stats stats;
+    uint64_t hits;
+
+    ldb_stats(f->db, &stats);
+    hits = stats.row_cache_hits < before ? stats.row_cache_hits
+                                         : stats.row_cache_hits - before;
+    before = stats.row_cache_hits;
+    assert_int_equal(stats.gets, stats.row_cache_hits + stats.row_cache_misses);
+    return hits;
+}
+
+static void a_second_get_finds_the_row_until_a_write(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_stats stats;
+
+    (void)take_hits(f);
+    (void)db_fixture_put(f, "a", "one");
+    db_fixture_flush(f);
+    for (int round = 0; round < 3; round++)
+        db_fixture_assert_value(f, "a", "one");
+    assert_int_equal(take_hits(f), 2);
+    db_fixture_assert_value(f, "b", NULL);
+    db_fixture_assert_value(f, "b", NULL);
+    assert_int_equal(take_hits(f), 0);
+    (void)db_fixture_put(f, "a", "two");
+    db_fixture_assert_value(f, "a", "two");
+    assert_int_equal(take_hits(f), 0);
+    db_fixture_flush(f);
+    db_fixture_assert_value(f, "a", "two");
+    assert_int_equal(take_hits(f), 1);
+    (void)db_fixture_delete(f, "a");
+    db_fixture_assert_value(f, "a", NULL);
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.row_cache_bytes, 192);
+    assert_int_equal(stats.row_cache_capacity_bytes, 1 << 20);
+}
+
+static void get_with(struct db_fixture *f, const struct ldb_read_options *o,
+                     const char *text)
+{
+    struct ldb_buf value = LDB_BUF_INIT(100);
+
+    assert_ldb_ok(
+        ldb_get(f->db, ldb_slice_str("a"), o, &f->err, &value, NULL, NULL),
+        &f->err);
+    assert_ldb_slice(ldb_slice_str(text), ldb_slice_of_buf(&value));
+    ldb_buf_release(&value);
+}
+
+/* Of another time, of the tables themselves, or not to be kept. */
+static void reads_that_are_no_row_s_go_to_the_tables(void **state)
+{
+    struct db_fixture *f = *state;
+    struct ldb_snapshot *snapshot = NULL;
+    const struct ldb_read_options verify = {.checksums = 1};
+    const struct ldb_read_options skip = {.damage = 2};
+    const struct ldb_read_options unkept = {.skip_cache = true};
+    struct ldb_read_options then = {0};
+    struct ldb_stats stats;
+
+    (void)db_fixture_put(f, "a", "one");
+    assert_ldb_ok(ldb_snapshot_acquire(f->db, &f->err, &snapshot), &f->err);
+    then.snapshot = snapshot;
+    (void)db_fixture_put(f, "a", "two");
+    get_with(f, &unkept, "two");
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.row_cache_bytes, 0);
+    get_with(f, &then, "one");
+    get_with(f, NULL, "two");
+    get_with(f, &then, "one");
+    get_with(f, &verify, "two");
+    get_with(f, &skip, "two");
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.row_cache_hits, 0);
+    assert_int_equal(stats.row_cache_misses, 2);
+    get_with(f, &unkept, "two");
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.row_cache_hits, 1);
+    ldb_snapshot_release(snapshot);
+}
+
+/* ldb_reopen() takes back what was never on disk; a row may have it. */
+static void what_is_taken_back_is_no_row(void **state)
+{
+    struct db_fixture *f = *state;
+
+    assert_ldb_ok(ldb_put(f->db, ldb_slice_str("a"), ldb_slice_str("safe"),
+                          true, &f->err, NULL),
+                  &f->err);
+    (void)db_fixture_put(f, "a", "unsynced");
+    db_fixture_assert_value(f, "a", "unsynced");
+    db_fixture_assert_value(f, "a", "unsynced");
+    db_fixture_fail(f, ENV_FAULT_BIT(ENV_FAULT_SYNC), ".log", EIO);
+    assert_int_equal(ldb_put(f->db, ldb_slice_str("b"), ldb_slice_str("1"),
+                             true, &f->err, NULL),
+                     LDB_OUTCOME_UNKNOWN);
+    env_fault_fail(f->fault, NULL);
+    assert_ldb_ok(ldb_reopen(f->db, NULL, &f->err), &f->err);
+    for (int round = 0; round < 2; round++)
+        db_fixture_assert_value(f, "a", "safe");
+}
+
+/* Keys of one length are one key. */
+static int compare_lengths(void *context, struct ldb_slice a,
+                           struct ldb_slice b)
+{
+    (void)context;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+static enum ldb_status copy_key(void *context, struct ldb_slice a,
+                                struct ldb_buf *out)
+{
+    (void)context;
+    return ldb_buf_append(out, a);
+}
+
+static enum ldb_status copy_first(void *context, struct ldb_slice a,
+                                  struct ldb_slice b, struct ldb_buf *out)
+{
+    (void)b;
+    return copy_key(context, a, out);
+}
+
+static void another_order_has_no_rows(void **state)
+{
+    static const struct ldb_comparator lengths = {
+        .name = "test.Lengths",
+        .compare = compare_lengths,
+        .separator = copy_first,
+        .successor = copy_key,
+    };
+    struct db_fixture *f = *state;
+    struct ldb_db *ours = f->db;
+    struct ldb_stats stats;
+
+    f->options.comparator = &lengths;
+    assert_ldb_ok(ldb_open("/other", &f->options, NULL, &f->err, &f->db),
+                  &f->err);
+    (void)db_fixture_put(f, "a", "one");
+    db_fixture_assert_value(f, "a", "one");
+    (void)db_fixture_put(f, "b", "two");
+    db_fixture_assert_value(f, "a", "two");
+    ldb_stats(f->db, &stats);
+    assert_int_equal(stats.row_cache_capacity_bytes, 0);
+    assert_ldb_ok(ldb_close(f->db, &f->err), &f->err);
+    f->db = ours;
+    f->options.comparator = NULL;
+}
+
 int main(void)
 {
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, db_fixture_setup, db_fixture_teardown)
+#define TEST_ROWS(name)                                                        \
+    cmocka_unit_test_setup_teardown(name, setup_with_rows, db_fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_get_tells_value_sequence_and_what_it_saw),
         TEST(keys_of_any_length_are_found),
@@ -235,6 +405,10 @@ int main(void)
         TEST(gets_ask_for_the_compaction_of_a_table_in_the_way),
         TEST(reads_ask_for_nothing_unless_they_are_to),
         TEST(cursors_ask_for_it_too),
+        TEST_ROWS(a_second_get_finds_the_row_until_a_write),
+        TEST_ROWS(reads_that_are_no_row_s_go_to_the_tables),
+        TEST_ROWS(what_is_taken_back_is_no_row),
+        TEST_ROWS(another_order_has_no_rows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

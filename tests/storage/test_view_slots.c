@@ -96,6 +96,7 @@ static void *count_gets(void *slots)
 static void gets_of_all_threads_are_counted(void **state)
 {
     struct ldb_view_slots slots = {0};
+    struct ldb_get_counts counts;
     pthread_t threads[4];
 
     (void)state;
@@ -104,7 +105,16 @@ static void gets_of_all_threads_are_counted(void **state)
                          0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    assert_int_equal(ldb_view_slots_gets(&slots), 4 * GETS);
+    ldb_view_slots_counts(&slots, &counts);
+    assert_int_equal(counts.gets, 4 * GETS);
+    assert_int_equal(counts.row_hits, 0);
+    ldb_view_slots_count_row(&slots, true);
+    ldb_view_slots_count_row(&slots, true);
+    ldb_view_slots_count_row(&slots, false);
+    ldb_view_slots_counts(&slots, &counts);
+    assert_int_equal(counts.gets, 4 * GETS);
+    assert_int_equal(counts.row_hits, 2);
+    assert_int_equal(counts.row_misses, 1);
 }
 
 int main(void)

@@ -26,6 +26,7 @@ void leader_run_options(struct ldb_env *env, struct ldb_options *out)
     out->level_multiplier = 4;
     out->block_bytes = 1024;
     out->l0_compaction_trigger = 2;
+    out->row_cache_bytes = 16 << 10;
     out->manifest_rotate_bytes = 4 << 10;
     out->immutable_memtables_max = 3;
 }

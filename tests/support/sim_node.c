@@ -30,6 +30,7 @@ void svc_engine_options(const struct svc_config *config, struct ldb_env *env,
     out->level1_bytes = sizes.level1_bytes;
     out->level_multiplier = 4;
     out->block_bytes = sizes.block_bytes;
+    out->row_cache_bytes = (size_t)16 << 10;
     out->manifest_rotate_bytes = sizes.manifest_rotate_bytes;
     out->archive_bytes = sizes.archive_bytes;
     out->archive_age_us = config->archive_age_us;
