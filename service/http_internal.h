@@ -127,6 +127,7 @@ struct svc_loop {
     uint64_t progress;  /* grows whenever something moved */
     unsigned cuts_seen; /* of the server's cuts */
     bool handlers_ran;  /* in this pass: finish or resume */
+    bool wants_trim;    /* large answers were many, and are gone */
     bool is_draining;
     uint64_t closed; /* connections */
     size_t active;   /* exchanges with a connection */
@@ -157,6 +158,7 @@ struct svc_http_server {
     _Atomic(unsigned) cuts; /* asked for; release, acquire by the loops */
     _Atomic(uint64_t) upload_used;  /* bytes of the budget; relaxed */
     _Atomic(uint64_t) answers_used; /* the same of answers */
+    _Atomic(uint64_t) answers_most; /* at once, since the last trim; relaxed */
     /* Connections refused or cut, as in svc_http_figures; relaxed. */
     _Atomic(uint64_t) refused;
     _Atomic(uint64_t) head_timeouts;

@@ -7,6 +7,14 @@
  * lending them, and the buffer can be used again (bench/README.md). */
 #define COPY_BYTES_MAX 4096
 
+/*
+ * When large answers have come to so much at once and the last one has gone,
+ * memory is given back to the system: blocks that live longer lie between them,
+ * and each loop has a heap of its own. Chosen: what may stay, and no less than
+ * a steady load of some large values has under way.
+ */
+#define TRIM_BYTES_MIN ((uint64_t)32 << 20)
+
 /* Bytes a content reader is asked for at a time; the library sends what fits
  * into the connection's pool. */
 #define STREAM_BLOCK_BYTES 8192
@@ -96,13 +104,27 @@ static void free_stream(void *cls)
     ldb_mem_free(stream);
 }
 
+/* What x's answer had of the budget is free again. */
+static void discharge_answer(struct svc_exchange *x)
+{
+    struct svc_http_server *server = x->loop->server;
+    uint64_t charged = x->charged_answer_bytes;
+
+    if (charged == 0)
+        return;
+    x->charged_answer_bytes = 0;
+    if (atomic_fetch_sub_explicit(&server->answers_used, charged,
+                                  memory_order_relaxed) != charged ||
+        atomic_load_explicit(&server->answers_most, memory_order_relaxed) <
+            TRIM_BYTES_MIN)
+        return;
+    atomic_store_explicit(&server->answers_most, 0, memory_order_relaxed);
+    x->loop->wants_trim = true;
+}
+
 void svc_reply_end(struct svc_exchange *x)
 {
-    if (x->charged_answer_bytes != 0)
-        atomic_fetch_sub_explicit(&x->loop->server->answers_used,
-                                  x->charged_answer_bytes,
-                                  memory_order_relaxed);
-    x->charged_answer_bytes = 0;
+    discharge_answer(x);
     if (x->stream != NULL)
         end_stream(x->stream);
     x->stream = NULL;
@@ -252,6 +274,18 @@ static void refuse_answer(struct svc_exchange *x)
     api_answer_problem(&x->api, &problem);
 }
 
+/* A most that is a little off, as others set it too, does no harm. */
+static void note_answers(struct svc_http_server *server)
+{
+    uint64_t used =
+        atomic_load_explicit(&server->answers_used, memory_order_relaxed);
+
+    if (used >
+        atomic_load_explicit(&server->answers_most, memory_order_relaxed))
+        atomic_store_explicit(&server->answers_most, used,
+                              memory_order_relaxed);
+}
+
 /*
  * A large answer lies in memory until its reader has taken it. Where too much
  * does already, x's is refused.
@@ -271,6 +305,7 @@ static void charge_answer(struct svc_exchange *x)
         return;
     }
     x->charged_answer_bytes = answer->body.len;
+    note_answers(server);
     if (x->watched != NULL)
         x->watched->mark_us = 0;
 }

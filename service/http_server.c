@@ -148,6 +148,10 @@ static bool run_pass(struct svc_loop *loop)
     svc_exchange_take_woken(loop);
     take_added(loop);
     (void)MHD_run(loop->daemon);
+    if (loop->wants_trim) {
+        loop->wants_trim = false;
+        ldb_mem_trim(); /* the library has freed them by now */
+    }
     svc_watch_look(loop);
     cut_streams(loop);
     if (loop->handlers_ran)

@@ -1,5 +1,6 @@
 #include "storage/base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -96,6 +97,11 @@ char *ldb_mem_printf(const char *format, ...)
 void ldb_mem_free(void *block)
 {
     free(block);
+}
+
+void ldb_mem_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 void ldb_mem_set_fail_hook(bool (*should_fail)(void *context), void *context)

@@ -31,6 +31,13 @@ LDB_MUST_CHECK char *ldb_mem_printf(const char *format, ...) LDB_PRINTF(1, 2);
 void ldb_mem_free(void *block);
 
 /*
+ * Gives the whole free pages between blocks back to the system, which happens
+ * by itself only at the end of a heap. Takes a millisecond or some, in which
+ * others wait for memory.
+ */
+void ldb_mem_trim(void);
+
+/*
  * Tests only: called before each allocation; true makes it fail. NULL removes
  * the hook. Other threads may allocate meanwhile; context outlives them.
  */

@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 '..', 'support'))
@@ -101,8 +102,19 @@ def read_slowly(server):
     return grown
 
 
+def await_memory(server, limit):
+    """Its memory, once it is below the limit, or after ten seconds."""
+    for _ in range(1000):
+        memory = server.memory('VmRSS')
+        if memory <= limit:
+            break
+        time.sleep(0.01)
+    return memory
+
+
 def readers_case(folder):
-    """A value for each reader, and when they come again no more than that."""
+    """A value for each reader, when they come again no more than that, and
+    when all have gone nothing of it."""
     with Server(os.path.join(folder, 'data')) as server:
         with Client(server) as client:
             expect_equal(client.put(b'a', os.urandom(VALUE)).status, 204,
@@ -114,11 +126,13 @@ def readers_case(folder):
         read_slowly(server)
         await_connections(server, 0)
         twice = server.memory('VmHWM') - before
+        kept = await_memory(server, before + SLACK) - before
         expect_equal(figures(server)['process']['answer_bytes'], 0,
                      'answer budget taken')
     limit = READERS * VALUE + SLACK
     return (judge(first, limit, f'{READERS} readers of {VALUE >> 20} MiB') +
-            '; ' + judge(twice, limit, 'the most, of twice as many'))
+            '; ' + judge(twice, limit, 'the most, of twice as many') +
+            '; ' + judge(kept, SLACK, 'kept of it'))
 
 
 def answers_case(folder):

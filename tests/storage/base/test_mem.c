@@ -1,5 +1,8 @@
 #include "storage/base/mem.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "tests/support/assert_ldb.h"
 #include "tests/support/mem_fault.h"
 
@@ -52,6 +55,52 @@ static void realloc_keeps_the_bytes(void **state)
     assert_non_null(larger);
     assert_memory_equal(larger, "abc", 3);
     ldb_mem_free(larger);
+}
+
+static size_t resident_pages(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long all = 0;
+    unsigned long resident = 0;
+
+    assert_non_null(file);
+    assert_int_equal(2, fscanf(file, "%lu %lu", &all, &resident));
+    fclose(file);
+    return resident;
+}
+
+/* Blocks that stay, between larger ones that go. */
+static void free_pages_between_blocks_go_back(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    (void)state;
+    print_message("memory of a sanitizer is not malloc's\n");
+    skip();
+#else
+    enum {
+        COUNT = 200,
+        BYTES = 100000
+    };
+    void *large[COUNT];
+    void *small[COUNT];
+    size_t before;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        large[i] = ldb_mem_alloc(BYTES, 1);
+        small[i] = ldb_mem_alloc(2000, 1);
+        assert_non_null(large[i]);
+        assert_non_null(small[i]);
+        memset(large[i], 1, BYTES);
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        ldb_mem_free(large[i]);
+    before = resident_pages();
+    ldb_mem_trim();
+    assert_true(resident_pages() + COUNT * (BYTES / 4096 - 2) <= before);
+    for (size_t i = 0; i < COUNT; i++)
+        ldb_mem_free(small[i]);
+#endif
 }
 
 static void printf_makes_a_string_of_any_length(void **state)
@@ -121,6 +170,7 @@ int main(void)
         cmocka_unit_test(no_bytes_are_a_valid_block),
         cmocka_unit_test(zalloc_gives_zeros),
         cmocka_unit_test(realloc_keeps_the_bytes),
+        cmocka_unit_test(free_pages_between_blocks_go_back),
         cmocka_unit_test(printf_makes_a_string_of_any_length),
         cmocka_unit_test(strdup_copies_the_nul),
         cmocka_unit_test(each_kind_of_allocation_can_be_failed),
