@@ -328,13 +328,20 @@ void svc_exchange_resume_all(struct svc_loop *loop)
 
 /* ---- the calls of a request ---- */
 
+/* Something came in, and is not answered yet. */
+static void note_arrival(struct svc_loop *loop)
+{
+    loop->progress++;
+    loop->arrivals++;
+}
+
 static enum MHD_Result on_body(struct svc_exchange *x, const char *bytes,
                                size_t *len)
 {
     struct ldb_slice taken = ldb_slice_make(bytes, *len);
     struct api_problem problem;
 
-    x->loop->progress++;
+    note_arrival(x->loop);
     *len = 0;
     if (x->drops_body)
         return svc_body_skip(x, taken.len) ? MHD_YES : MHD_NO;
@@ -404,11 +411,11 @@ static enum MHD_Result after_handler(struct svc_exchange *x)
     struct svc_loop *loop = x->loop;
 
     loop->handlers_ran = true;
-    loop->progress++;
     if (x->api.response.ready) {
         atomic_store_explicit(&x->state, SVC_IDLE, memory_order_relaxed);
         return reply(x);
     }
+    note_arrival(loop);
     x->phase = SVC_PHASE_WAIT;
     x->waiting_since_us = loop->pass_us;
     loop->waiting++;
@@ -476,7 +483,7 @@ enum MHD_Result svc_exchange_on_call(void *cls,
     x->connection = connection;
     switch (x->phase) {
     case SVC_PHASE_NEW:
-        x->loop->progress++;
+        note_arrival(x->loop);
         return on_head(x, url, method, version);
     case SVC_PHASE_BODY:
         return *len != 0 ? on_body(x, bytes, len) : on_whole(x);

@@ -125,6 +125,7 @@ struct svc_loop {
     uint64_t looked_us; /* the same when connections were last looked at */
     struct svc_connection *connected;
     uint64_t progress;  /* grows whenever something moved */
+    uint64_t arrivals;  /* of that: what came in and was taken */
     unsigned cuts_seen; /* of the server's cuts */
     bool handlers_ran;  /* in this pass: finish or resume */
     bool wants_trim;    /* large answers were many, and are gone */

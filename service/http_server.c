@@ -137,11 +137,24 @@ static void cut_streams(struct svc_loop *loop)
     svc_exchange_cut_streams(loop);
 }
 
-/* One pass over the connections; true when something moved. */
+/*
+ * Can nothing move but by an event? So it is, in a pass that moved something
+ * too, when all that did came in and every exchange waits to be woken: another
+ * pass would ask each of them in vain. Of TLS bytes may lie in the library.
+ */
+static bool waits_for_event(const struct svc_loop *loop, uint64_t moved,
+                            uint64_t arrived)
+{
+    return moved == arrived && loop->waiting == loop->active &&
+           loop->server->options.tls == NULL;
+}
+
+/* One pass over the connections; true when another one may move something. */
 static bool run_pass(struct svc_loop *loop)
 {
     struct ldb_env *env = loop->server->options.env;
     uint64_t before = loop->progress;
+    uint64_t arrivals = loop->arrivals;
 
     loop->pass_us = env->ops->monotonic_us(env);
     loop->handlers_ran = false;
@@ -156,7 +169,9 @@ static bool run_pass(struct svc_loop *loop)
     cut_streams(loop);
     if (loop->handlers_ran)
         api_pass_end(loop->server->options.context);
-    return loop->progress != before;
+    return loop->progress != before &&
+           !waits_for_event(loop, loop->progress - before,
+                            loop->arrivals - arrivals);
 }
 
 static void close_added(struct svc_loop *loop)
