@@ -4,7 +4,7 @@
  * A thread of this machine that opens connections in a row gets them all from
  * one loop. The system then draws the two to one processor: requests and
  * answers stay in its caches, and nobody is woken on another one. That takes a
- * third off what a request costs, of which the kernel's part is the larger one
+ * sixth off what a GET costs, most of it off the kernel's part
  * (bench/README.md). Which thread it is nobody tells; the processor that a
  * connection came by does, for a moment.
  *
