@@ -12,7 +12,7 @@
  * 1. A write's keys are noted before its sequence is published. Who loads the
  *    published sequence (acquire) therefore sees the notes of all up to it.
  * 2. A row of sequence R, whose key's note is at most R, has the newest value
- * up to the published sequence: a later write of the key would have left a
+ *    up to the published sequence: a later write of the key would have left a
  *    higher note.
  * 3. Where what is visible changes without a write, as ldb_reopen() takes
  *    unsynced ones back, the change lies between ldb_row_cache_change_begin()
